@@ -1,0 +1,1 @@
+"""Sluice: a data engine for vision-language models."""

@@ -1,0 +1,215 @@
+"""What a measure is: a versioned function from media to typed columns, registered under its name.
+
+    @measure("image.sharpness", version=1, reads=gray(max_side=256), writes={"sharpness": pa.float32()})
+    def sharpness(batch):
+        return {"sharpness": [laplacian_variance(image) for image in batch.gray]}
+
+A measure declares the views it reads; the batch computes each view at most once, and a row that cannot be
+viewed carries its error: the measure never sees it. What a measure reads fixes what one of its rows is:
+an image item, a text item or a whole sample.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sluice.errors import RecipeError
+from sluice.media.header import Header
+from sluice.table.ids import fingerprint
+
+Grain = Literal["image", "text", "sample"]
+Pixels: TypeAlias = npt.NDArray[np.uint8]
+Columns: TypeAlias = Mapping[str, Sequence[Any] | npt.NDArray[Any] | pa.Array]
+
+DECODE_VERSION: Final = (
+    "simplejpeg+pillow/1"  # sharpness depends on how pixels were decoded: part of every name
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at an item; `grain` says of what, `max_side` (px) at which scale."""
+
+    kind: Literal["header", "bytes", "gray", "rgb", "text", "sample"]
+    grain: Grain
+    max_side: int | None = None
+
+    @property
+    def pixels(self) -> bool:
+        """Whether this view needs the image decoded."""
+        return self.kind in ("gray", "rgb")
+
+
+def header() -> View:
+    """Format, size and what else the first bytes of an image tell; no pixel is decoded."""
+    return View("header", "image")
+
+
+def data() -> View:
+    """The encoded bytes of an image."""
+    return View("bytes", "image")
+
+
+def gray(max_side: int) -> View:
+    """The image in gray, uint8 (height, width), its longer side at most `max_side` px."""
+    return View("gray", "image", max_side)
+
+
+def rgb(max_side: int) -> View:
+    """The image in sRGB, uint8 (height, width, 3), its longer side at most `max_side` px."""
+    return View("rgb", "image", max_side)
+
+
+def text() -> View:
+    """A text item, with the language its source declares."""
+    return View("text", "text")
+
+
+def sample() -> View:
+    """The sample's own fields: key, source, licence, author, source_url, dataset, meta."""
+    return View("sample", "sample")
+
+
+class Batch(Protocol):
+    """What a measure gets: equally long lists, one entry a row. Asking for a view it did not declare fails."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def header(self) -> Sequence[Header]: ...
+    @property
+    def bytes(self) -> Sequence[bytes]: ...
+    @property
+    def gray(self) -> Sequence[Pixels]: ...
+    @property
+    def rgb(self) -> Sequence[Pixels]: ...
+    @property
+    def text(self) -> Sequence[str]: ...
+    @property
+    def extension(self) -> Sequence[str]:
+        """The file name extension of each image as its source has it, lower case, without the dot."""
+        ...
+
+    @property
+    def language(self) -> Sequence[str | None]:
+        """The language each text's source declares."""
+        ...
+
+    def field(self, name: str) -> Sequence[str | None]:
+        """A field of the sample (view `sample()` only): licence, author, source_url, dataset, key, source, meta."""
+        ...
+
+
+MeasureFunction: TypeAlias = Callable[..., Columns]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A registered measure. Call `bind` to set its parameters."""
+
+    name: str
+    version: int
+    reads: tuple[View, ...]
+    writes: Mapping[str, pa.DataType]
+    function: MeasureFunction
+    params: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    model: str | None = None  # content hash of the model it runs, if any
+
+    @property
+    def grain(self) -> Grain:
+        """Of what one row of this measure is."""
+        return self.reads[0].grain
+
+    @property
+    def max_side(self) -> int | None:
+        """The side in px at which this measure wants images decoded; None where it looks at no pixel."""
+        return max((view.max_side or 0 for view in self.reads if view.pixels), default=None)
+
+    def bind(self, params: Mapping[str, Any]) -> Measure:
+        """This measure with `params` in place of its defaults."""
+        unknown = sorted(set(params) - set(self.params))
+        if unknown:
+            known = ", ".join(sorted(self.params)) or "none"
+            raise RecipeError(f"measure {self.name} has no parameter {unknown[0]!r} (it has: {known})")
+        return Measure(
+            self.name,
+            self.version,
+            self.reads,
+            self.writes,
+            self.function,
+            {**self.params, **params},
+            self.model,
+        )
+
+    def identity(self, decode_side: int | None) -> str:
+        """`name@fingerprint`: equal for equal values. `decode_side` is the side the whole pass decodes at."""
+        decoding = f"{DECODE_VERSION}@{decode_side}" if self.max_side is not None else ""
+        views = ",".join(f"{view.kind}:{view.max_side}" for view in self.reads)
+        params = json.dumps(self.params, sort_keys=True, default=str)
+        writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
+        return (
+            f"{self.name}@{fingerprint(str(self.version), views, params, writes, self.model or '', decoding)}"
+        )
+
+
+_REGISTRY: Final[dict[str, Measure]] = {}
+
+
+def measure(
+    name: str,
+    *,
+    version: int,
+    reads: View | Iterable[View],
+    writes: Mapping[str, pa.DataType],
+    model: str | None = None,
+) -> Callable[[MeasureFunction], MeasureFunction]:
+    """Register the decorated function as the measure `name`; its keyword arguments are the parameters.
+
+    >>> @measure("example.length", version=1, reads=text(), writes={"length": pa.int32()})
+    ... def length(batch):
+    ...     return {"length": [len(text) for text in batch.text]}
+    >>> registered("example.length").grain
+    'text'
+    """
+    views = (reads,) if isinstance(reads, View) else tuple(reads)
+    grains = {view.grain for view in views}
+    if len(grains) != 1:
+        raise ValueError(f"measure {name} reads views of {len(grains)} kinds of row; a measure reads one")
+
+    def register(function: MeasureFunction) -> MeasureFunction:
+        defaults = {
+            parameter.name: parameter.default
+            for parameter in list(inspect.signature(function).parameters.values())[1:]
+        }
+        _REGISTRY[name] = Measure(name, version, views, dict(writes), function, defaults, model)
+        return function
+
+    return register
+
+
+def registered(name: str) -> Measure:
+    """The measure called `name`; an unknown name says which are near."""
+    if name not in _REGISTRY:
+        import difflib
+
+        near = difflib.get_close_matches(name, _REGISTRY, n=3, cutoff=0.5)
+        hint = (
+            f" (did you mean {' or '.join(near)}?)"
+            if near
+            else f" (there are: {', '.join(sorted(_REGISTRY))})"
+        )
+        raise RecipeError(f"unknown measure {name!r}{hint}")
+    return _REGISTRY[name]
+
+
+def all_registered() -> dict[str, Measure]:
+    """Every registered measure, by name."""
+    return dict(sorted(_REGISTRY.items()))

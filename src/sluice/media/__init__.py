@@ -1,0 +1,1 @@
+"""Decode images: bounded in memory and time. Knows nothing of recipes."""

@@ -1,0 +1,1 @@
+"""Schemas, refs, units, atomic commits, DuckDB views: knows nothing of recipes."""

@@ -1,0 +1,88 @@
+"""Atomic commits: a temporary name, flush, rename. What has its final name is whole.
+
+Parquet is written so that equal tables give equal bytes: fixed version, compression and row groups.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import RunError
+
+ROW_GROUP: Final = 65_536
+_PARTIAL: Final = ".partial"
+_NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+_NO_WRITE: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@contextmanager
+def commit(path: Path) -> Iterator[Path]:
+    """Yield a temporary path; on success it is flushed to disk and becomes `path`, else it is removed."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        _flush(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise explain(error, path) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Commit `data` as the file `path`."""
+    with commit(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Commit `value` as readable JSON, keys in the order given."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Commit `table` as Parquet; equal tables give equal bytes."""
+    with commit(path) as partial, table_writer(partial, table.schema) as writer:
+        writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def table_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """A Parquet writer with the settings of every table of a run."""
+    return pq.ParquetWriter(path, schema, version="2.6", compression="zstd", write_page_index=False)
+
+
+def sweep(folder: Path) -> int:
+    """Remove what killed processes left half-written below `folder`; return how many files that were."""
+    left = [path for path in folder.rglob(f"*{_PARTIAL}") if path.is_file()]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return len(left)
+
+
+def explain(error: OSError, path: Path) -> Exception:
+    """The error as a sentence that says how to mend it, where we know how; else the error itself."""
+    if error.errno in _NO_ROOM:
+        return RunError(f"no room left on the disk of {path.parent}: free some space and run again to go on")
+    if error.errno in _NO_WRITE:
+        return RunError(
+            f"cannot write to {path.parent}: it is read-only or not yours; choose another `run:` folder"
+        )
+    return error
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
