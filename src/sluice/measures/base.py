@@ -29,9 +29,7 @@ Grain = Literal["image", "text", "sample"]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Columns: TypeAlias = Mapping[str, Sequence[Any] | npt.NDArray[Any] | pa.Array]
 
-DECODE_VERSION: Final = (
-    "simplejpeg+pillow/1"  # sharpness depends on how pixels were decoded: part of every name
-)
+DECODE_VERSION: Final = "simplejpeg+pillow/1"  # sharpness depends on how pixels were decoded: part of every name
 
 
 @dataclass(frozen=True)
@@ -155,9 +153,7 @@ class Measure:
         views = ",".join(f"{view.kind}:{view.max_side}" for view in self.reads)
         params = json.dumps(self.params, sort_keys=True, default=str)
         writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
-        return (
-            f"{self.name}@{fingerprint(str(self.version), views, params, writes, self.model or '', decoding)}"
-        )
+        return f"{self.name}@{fingerprint(str(self.version), views, params, writes, self.model or '', decoding)}"
 
 
 _REGISTRY: Final[dict[str, Measure]] = {}
@@ -186,8 +182,7 @@ def measure(
 
     def register(function: MeasureFunction) -> MeasureFunction:
         defaults = {
-            parameter.name: parameter.default
-            for parameter in list(inspect.signature(function).parameters.values())[1:]
+            parameter.name: parameter.default for parameter in list(inspect.signature(function).parameters.values())[1:]
         }
         _REGISTRY[name] = Measure(name, version, views, dict(writes), function, defaults, model)
         return function
@@ -201,11 +196,7 @@ def registered(name: str) -> Measure:
         import difflib
 
         near = difflib.get_close_matches(name, _REGISTRY, n=3, cutoff=0.5)
-        hint = (
-            f" (did you mean {' or '.join(near)}?)"
-            if near
-            else f" (there are: {', '.join(sorted(_REGISTRY))})"
-        )
+        hint = f" (did you mean {' or '.join(near)}?)" if near else f" (there are: {', '.join(sorted(_REGISTRY))})"
         raise RecipeError(f"unknown measure {name!r}{hint}")
     return _REGISTRY[name]
 

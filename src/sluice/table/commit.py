@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -25,7 +25,7 @@ _NO_WRITE: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def commit(path: Path) -> Iterator[Path]:
+def commit(path: Path) -> Generator[Path]:
     """Yield a temporary path; on success it is flushed to disk and becomes `path`, else it is removed."""
     partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
     try:
@@ -74,9 +74,7 @@ def explain(error: OSError, path: Path) -> Exception:
     if error.errno in _NO_ROOM:
         return RunError(f"no room left on the disk of {path.parent}: free some space and run again to go on")
     if error.errno in _NO_WRITE:
-        return RunError(
-            f"cannot write to {path.parent}: it is read-only or not yours; choose another `run:` folder"
-        )
+        return RunError(f"cannot write to {path.parent}: it is read-only or not yours; choose another `run:` folder")
     return error
 
 
