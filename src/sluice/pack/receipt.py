@@ -1,0 +1,151 @@
+"""What is common to all formats while a shard is written: reading a sample whole, hashing the file, keeping rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+import pyarrow as pa
+
+from sluice.errors import SampleFailure
+from sluice.pack.base import PackSample, Read, ShardReceipt
+from sluice.table.schema import MANIFEST
+
+_BUFFER: Final = 2**20  # bytes: one system call and one hash update for many small members
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The bytes of one image, with their SHA-256."""
+
+    data: bytes
+    sha256: str
+
+
+def load(sample: PackSample, read: Read) -> list[Loaded]:
+    """All images of `sample`, or SampleFailure: bytes that are not those measured are no longer this sample."""
+    loaded: list[Loaded] = []
+    for image in sample.images:
+        data = read(image.ref)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if image.sha256 is not None and sha256 != image.sha256:
+            raise SampleFailure("io", f"item {image.item} has changed since it was measured ({image.ref.uri})")
+        loaded.append(Loaded(data, sha256))
+    return loaded
+
+
+class HashedFile:
+    """A file written from front to back whose SHA-256 is known when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("wb")
+        self._hash = hashlib.sha256()
+        self._parts: list[Any] = []  # bytes-like; Arrow hands over its own buffers
+        self._held = 0
+        self.position = 0
+
+    def __enter__(self) -> HashedFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        else:
+            self._file.close()
+
+    def write(self, data: bytes) -> int:
+        """Append `data`; it is held until there is enough of it."""
+        size = len(data)
+        self._parts.append(data)
+        self._held += size
+        self.position += size
+        if self._held >= _BUFFER:
+            self.flush()
+        return size
+
+    def flush(self) -> None:
+        """Hash and hand what is held to the system."""
+        block = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._hash.update(block)
+        self._file.write(block)
+        self._parts.clear()
+        self._held = 0
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self.position
+
+    @property
+    def closed(self) -> bool:
+        """Whether the file is closed."""
+        return self._file.closed
+
+    def close(self) -> None:
+        """Write what is held and close."""
+        if not self._file.closed:
+            if self._parts:
+                self.flush()
+            self._file.close()
+
+    @property
+    def sha256(self) -> str:
+        """Of everything handed to the system so far."""
+        return self._hash.hexdigest()
+
+
+class Rows:
+    """The manifest rows and the failures of one shard, as they come."""
+
+    def __init__(self, format: str, name: str) -> None:
+        self._format = format
+        self._name = name
+        self._rows: list[tuple[Any, ...]] = []
+        self._failures: list[tuple[str, str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, sample: PackSample, loaded: Sequence[Loaded], offset: int, size: int, image: int | None) -> None:
+        """Record a sample as packed; `image` is the first byte of its first image, where the format has one."""
+        first = sample.images[0] if sample.images else None
+        self._rows.append(
+            (
+                sample.id,
+                sample.key,
+                sample.source,
+                self._format,
+                sample.split,
+                self._name,
+                len(self._rows),
+                offset,
+                size,
+                image,
+                len(loaded[0].data) if loaded else None,
+                first.width if first else None,
+                first.height if first else None,
+                len(sample.captions),
+                None,  # tokens: null until a tokenizer is given
+                None,
+                sample.weight,
+                loaded[0].sha256 if loaded else None,
+                sample.cluster,
+            )
+        )
+
+    def fail(self, sample: PackSample, failure: SampleFailure) -> None:
+        """Record a sample as left out."""
+        self._failures.append((sample.id, failure.failure_class, failure.message))
+
+    def receipt(self, file: HashedFile) -> ShardReceipt:
+        """The receipt of the shard written to `file`, now closed."""
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(MANIFEST)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, MANIFEST, strict=True)]
+        return ShardReceipt(
+            pa.Table.from_arrays(arrays, schema=MANIFEST), tuple(self._failures), file.position, file.sha256
+        )

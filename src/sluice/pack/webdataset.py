@@ -1,0 +1,127 @@
+"""WebDataset shards: a tar whose members share a sample's id up to the first dot.
+
+| member | holds |
+| --- | --- |
+| `ID.jpg` (or its format), `ID.0.jpg`, `ID.1.png` ... where a sample has several | the image, bit for bit |
+| `ID.txt` | the best caption; absent where there is none |
+| `ID.json` | everything: captions, other texts, images, rights, measured values, split, cluster |
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from sluice.errors import SampleFailure
+from sluice.pack.base import PackImage, PackSample, PackText, Read, Scalar, ShardReceipt
+from sluice.pack.receipt import HashedFile, Loaded, Rows, load
+from sluice.pack.tar import write_end, write_member
+from sluice.table.commit import commit
+
+_GOOD_ID: Final = re.compile(r"(?!__)[A-Za-z0-9_-]+")  # a dot or slash would split the sample, `__` hide it
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+class WebDatasetPacker:
+    """Writes WebDataset tars."""
+
+    format: str = "webdataset"
+    suffix: str = ".tar"
+
+    def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
+        """Commit one tar; one sample is held in memory at a time."""
+        rows = Rows(self.format, name)
+        with commit(path) as partial, HashedFile(partial) as file:
+            for sample in samples:
+                try:
+                    loaded = load(sample, read)
+                    members = sample_members(sample, loaded)
+                except SampleFailure as failure:
+                    rows.fail(sample, failure)
+                    continue
+                start = file.position
+                sizes = [write_member(file, *member) for member in members]
+                image = start + sizes[0][0] if loaded else None
+                rows.add(sample, loaded, start, file.position - start, image)
+            write_end(file, file.position)
+            file.close()
+            return rows.receipt(file)
+
+
+def sample_members(sample: PackSample, loaded: Sequence[Loaded]) -> list[tuple[str, bytes]]:
+    """The members of one sample, names and data, in the order they are written: images, caption, JSON."""
+    if not _GOOD_ID.fullmatch(sample.id):
+        raise ValueError(f"the id {sample.id!r} cannot name a WebDataset member")
+    names = image_names(sample)
+    members = [(name, image.data) for name, image in zip(names, loaded, strict=True)]
+    captions = sample.captions
+    try:
+        if captions:
+            members.append((f"{sample.id}.txt", captions[0].text.encode()))
+        members.append((f"{sample.id}.json", sample_json(sample, loaded, names)))
+    except UnicodeEncodeError as error:
+        raise SampleFailure("decode", f"a text is no valid Unicode: {error}") from error
+    return members
+
+
+def image_names(sample: PackSample) -> list[str]:
+    """The member names of a sample's images."""
+    if len(sample.images) == 1:
+        return [f"{sample.id}.{sample.images[0].extension}"]
+    return [f"{sample.id}.{place}.{image.extension}" for place, image in enumerate(sample.images)]
+
+
+def sample_json(sample: PackSample, loaded: Sequence[Loaded], names: Sequence[str]) -> bytes:
+    """The `.json` member: keys in this order, UTF-8, no spaces; what is no JSON number (NaN) becomes null."""
+    document: dict[str, Any] = {
+        "id": sample.id,
+        "key": sample.key,
+        "source": sample.source,
+        "split": sample.split,
+        "images": [_image(*entry) for entry in zip(sample.images, loaded, names, strict=True)],
+        "captions": [{"text": text.text, "language": text.language} for text in sample.captions],
+        "texts": [_text(text) for text in sample.turns],
+        "rights": dict(sample.rights),
+        "columns": dict(sample.columns),
+        "cluster": sample.cluster,
+        "weight": sample.weight,
+    }
+    try:
+        return _JSON.encode(document).encode()
+    except UnicodeEncodeError:
+        raise
+    except ValueError:  # NaN or infinity among the measured values: rare, so looked for only then
+        document["columns"] = _finite(sample.columns)
+        return _JSON.encode(document).encode()
+
+
+def _image(image: PackImage, loaded: Loaded, name: str) -> dict[str, Scalar]:
+    return {
+        "file": name,
+        "item": image.item,
+        "width": image.width,
+        "height": image.height,
+        "bytes": len(loaded.data),
+        "sha256": loaded.sha256,
+    }
+
+
+def _text(text: PackText) -> dict[str, Scalar]:
+    return {
+        "item": text.item,
+        "role": text.role,
+        "text": text.text,
+        "language": text.language,
+        "weight": text.weight,
+    }
+
+
+def _finite(columns: Mapping[str, Scalar]) -> dict[str, Scalar]:
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in columns.items()
+    }
