@@ -1,0 +1,135 @@
+"""Rows of a table, from CSV, TSV, JSONL or Parquet, streaming; a malformed row is a row that says so."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any, Final, TypeAlias
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import FailureClass, SourceError
+from sluice.sources.paths import filesystem
+from sluice.table.refs import local_path
+
+TABLE_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+_LINE_BYTES: Final = 16 * 2**20
+_BATCH_ROWS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that could not be read."""
+
+    failure: tuple[FailureClass, str]
+
+
+Row: TypeAlias = tuple[int, tuple[str, ...], tuple[Any, ...] | BadRow]  # number from 1, field names, values
+
+
+def rows(uri: str, columns: list[str] | None = None) -> Iterator[Row]:
+    """Every row of the table `uri`; of a Parquet table only `columns`, where they are given."""
+    suffix = uri.lower().rpartition(".")[2]
+    if suffix == "parquet":
+        return _parquet(uri, columns)
+    if suffix in ("csv", "tsv"):
+        return _csv(uri, "\t" if suffix == "tsv" else ",")
+    if suffix in ("jsonl", "ndjson"):
+        return _jsonl(uri)
+    raise SourceError(f"{uri}: expected a table that ends in {', '.join(TABLE_SUFFIXES)}")
+
+
+@contextmanager
+def opened(uri: str) -> Generator[IO[bytes]]:
+    """The file `uri`, local or remote; a `SourceError` when it cannot be opened."""
+    try:
+        if "://" in uri and not uri.startswith("file://"):
+            system, path = filesystem(uri)
+            file = system.open(path, "rb")
+        else:
+            file = open(local_path(uri) or uri, "rb")  # noqa: SIM115 - closed by the `with` below
+    except OSError as error:
+        raise SourceError(f"{uri}: cannot be opened: {error.strerror or error}") from error
+    with file:
+        yield file
+
+
+def _csv(uri: str, delimiter: str) -> Iterator[Row]:
+    import io
+
+    with opened(uri) as file:
+        # strict: a stray quote fails its row instead of swallowing the rows after it
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        reader = csv.reader(text, delimiter=delimiter, strict=True)
+        try:
+            names = tuple(next(reader, ()))
+        except csv.Error as error:
+            raise SourceError(f"{uri}:1: no readable header: {error}") from error
+        if not names:
+            raise SourceError(f"{uri}: empty; expected a header line that names the columns")
+        if "\0" in "".join(names) or len(set(names)) != len(names):
+            raise SourceError(f"{uri}:1: expected a header line with a different name for each column")
+        width = len(names)
+        number = 0
+        while True:
+            line = reader.line_num + 1
+            try:
+                for values in reader:
+                    if len(values) == width:
+                        number += 1
+                        yield number, names, tuple(values)
+                    elif values:  # a blank line is no row
+                        number += 1
+                        message = f"{uri}:{reader.line_num}: {len(values)} columns, the header names {width}"
+                        yield number, names, BadRow(("decode", message))
+                    line = reader.line_num + 1
+                return
+            except csv.Error as error:
+                number += 1
+                yield number, names, BadRow(("decode", f"{uri}:{line}-{reader.line_num}: {error}"))
+
+
+def _jsonl(uri: str) -> Iterator[Row]:
+    with opened(uri) as file:
+        number = 0
+        while line := file.readline(_LINE_BYTES):
+            number += 1
+            if len(line) == _LINE_BYTES and line[-1:] != b"\n":
+                while rest := file.readline(_LINE_BYTES):
+                    if rest[-1:] == b"\n":
+                        break
+                yield number, (), BadRow(("too_large", f"{uri}:{number}: a line of more than {_LINE_BYTES:,} bytes"))
+            elif not line.isspace():
+                yield _json_row(line, number, uri)
+
+
+def _json_row(line: bytes, number: int, uri: str) -> Row:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return number, (), BadRow(("decode", f"{uri}:{number}: malformed JSON: {error}"))
+    if not isinstance(value, dict):
+        found = type(value).__name__
+        return number, (), BadRow(("decode", f"{uri}:{number}: expected a JSON object, found {found}"))
+    return number, tuple(value), tuple(value.values())
+
+
+def _parquet(uri: str, columns: list[str] | None) -> Iterator[Row]:
+    with opened(uri) as file:
+        try:
+            table = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
+        names = tuple(table.schema_arrow.names) if columns is None else tuple(columns)
+        number = 0
+        try:
+            for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=list(names)):
+                for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                    number += 1
+                    yield number, names, values
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{uri}: damaged after row {number:,}: {error}") from error

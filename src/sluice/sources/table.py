@@ -1,0 +1,208 @@
+"""A table with a column that says where each image lies: CSV, TSV, JSONL or Parquet.
+
+Rows in succession that name the same image are one sample with several captions (the layout of Flickr30k); a row that
+names it again later is a sample of its own, `path#2`. There are two passes: the first keeps 8 bytes a row, by which
+repeated paths and images without a row are found, so that memory does not grow with the texts.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any, Final
+
+import numpy as np
+
+from sluice.errors import SourceError
+from sluice.sources.base import Item, RawSample, SourceFile
+from sluice.sources.config import TableConfig
+from sluice.sources.fields import PATH_NAMES, Fields
+from sluice.sources.folder import IMAGE_SUFFIXES
+from sluice.sources.paths import default_name, key_of, list_files, place, walk
+from sluice.sources.rows import TABLE_SUFFIXES, BadRow, rows
+from sluice.table.refs import Ref
+
+_PLANS: Final = 1024  # JSONL rows may each have other fields; the plans of so many shapes are kept
+
+
+def open_table(config: TableConfig, base: Path) -> TableSource:
+    """The table source that `config` describes."""
+    return TableSource(config.name or default_name(config.path, "table"), config, base)
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """The rows of one or more tables, then the images that no row names."""
+
+    name: str
+    config: TableConfig
+    base: Path
+
+    def files(self) -> list[SourceFile]:
+        """The tables, then the images below the image folder."""
+        root, tables = self._tables()
+        return [*tables, *_images(self._image_root(root))]
+
+    def samples(self) -> Iterator[RawSample]:
+        """A sample for every image that the tables name, in their order; then the images they do not name."""
+        root, tables = self._tables()
+        images = self._image_root(root)
+        named = self._survey(tables, images)
+        yield from _merged(self._named(tables, root, images, named), _repeated(named))
+        for image in _images(images) if self.config.unlisted == "sample" else ():
+            key = key_of(image.uri, images)
+            if not _holds(named, hash(key)):
+                yield RawSample(key, (Item("image", "image", None, Ref("file", image.uri, None, None, image.size)),))
+
+    def _tables(self) -> tuple[str, list[SourceFile]]:
+        return list_files(self.config.path, self.base, TABLE_SUFFIXES, "a table (.csv, .tsv, .jsonl or .parquet)")
+
+    def _image_root(self, root: str) -> str:
+        return root if self.config.images is None else place(self.config.images, self.base).root
+
+    def _survey(self, tables: list[SourceFile], images: str) -> array[int]:
+        """The hashes of all names in the tables, sorted; checks that the columns asked for are there."""
+        hashes = array("q")
+        shapes: dict[tuple[str, ...], str | None] = {}
+        for table in tables:
+            for _, names, values in rows(table.uri):
+                if isinstance(values, BadRow):
+                    continue
+                column = shapes.get(names, "")
+                if column == "":
+                    column = shapes[names] = self._path_column(names)
+                path = None if column is None else values[names.index(column)]
+                if path and isinstance(path, str):
+                    hashes.append(hash(_name(path, images)))
+        self._check(shapes, tables)
+        ordered = np.sort(np.frombuffer(hashes, np.int64)) if hashes else np.empty(0, np.int64)
+        return array("q", ordered.tobytes())
+
+    def _path_column(self, names: tuple[str, ...]) -> str | None:
+        if self.config.path_column is not None:
+            return self.config.path_column if self.config.path_column in names else None
+        plain = {name.strip().lower(): name for name in reversed(names)}
+        return next((plain[name] for name in PATH_NAMES if name in plain), None)
+
+    def _check(self, shapes: dict[tuple[str, ...], str | None], tables: list[SourceFile]) -> None:
+        columns = {name: None for names in shapes for name in names}
+        there = f"its columns are {', '.join(columns)}" if columns else "it has no readable row"
+        where = tables[0].uri if len(tables) == 1 else self.config.path
+        if not any(shapes.values()):
+            asked = self.config.path_column
+            wanted = f"called {asked!r}" if asked else f"with the path of the image ({', '.join(PATH_NAMES[:6])}, ...)"
+            raise SourceError(f"{where}: no column {wanted}; {there}. Name it with `path_column:`")
+        for name in self.config.caption_columns or ():
+            if name not in columns:
+                raise SourceError(f"{where}: no column called {name!r} (`caption_columns`); {there}")
+
+    def _named(self, tables: list[SourceFile], root: str, images: str, named: array[int]) -> Iterator[RawSample]:
+        """A sample a row, its key the name of its image; rows that name none have the table and row as key."""
+        plans: dict[tuple[str, ...], tuple[int, Fields] | None] = {}
+        local = "://" not in images
+        start = images if images.endswith("/") else f"{images}/"
+        for table in tables:
+            shown = key_of(table.uri, root)
+            for number, names, values in rows(table.uri):
+                if isinstance(values, BadRow):
+                    yield RawSample(f"{shown}:{number}", (), failure=values.failure)
+                    continue
+                plan = plans.get(names)
+                if plan is None:
+                    if len(plans) >= _PLANS:
+                        plans.clear()
+                    plan = plans[names] = self._plan(names)
+                path = None if plan is None else values[plan[0]]
+                if plan is None or not path or not isinstance(path, str):
+                    message = f"{table.uri}: row {number:,} names no image"
+                    yield RawSample(f"{shown}:{number}", (), failure=("io", message))
+                    continue
+                fields = plan[1]
+                name = _name(path, images)
+                uri = name if name[0] == "/" or "://" in name else start + name
+                size = _size(uri) if local and "://" not in uri else None
+                image = Item("image", "image", None, Ref("file", uri, None, None, size if size != -1 else None))
+                failure = None if size != -1 else ("io", f"{uri}: no such file, though {shown} row {number:,} names it")
+                items = (image, *fields.captions(values))
+                yield RawSample(name, items, fields.rights(values), fields.meta(values), failure)  # pyright: ignore[reportArgumentType]
+
+    def _plan(self, names: tuple[str, ...]) -> tuple[int, Fields] | None:
+        column = self._path_column(names)
+        return None if column is None else (names.index(column), Fields(names, self.config.caption_columns, {column}))
+
+
+def _merged(samples: Iterator[RawSample], repeated: array[int]) -> Iterator[RawSample]:
+    """Samples in succession with one key become one; a key that comes back later is numbered."""
+    times: dict[str, int] = {}  # of repeated keys only
+    last: RawSample | None = None
+    for sample in samples:
+        if last is not None:
+            if sample.key == last.key:
+                last = _joined(last, sample)
+                continue
+            yield _numbered(last, times)
+            last = None
+        if repeated and _holds(repeated, hash(sample.key)):
+            last = sample
+        else:
+            yield sample
+    if last is not None:
+        yield _numbered(last, times)
+
+
+def _joined(first: RawSample, second: RawSample) -> RawSample:
+    meta = dict(first.meta)
+    if second.meta and second.meta != first.meta:
+        others = meta.get("other_rows", [])
+        meta["other_rows"] = [*(others if isinstance(others, list) else ()), second.meta]
+    rights = first.rights if any(_values(first.rights)) else second.rights
+    return RawSample(first.key, first.items + second.items[1:], rights, meta, first.failure or second.failure)
+
+
+def _values(rights: Any) -> list[str | None]:
+    return [rights.licence, rights.author, rights.source_url, rights.fetched, rights.dataset]
+
+
+def _numbered(sample: RawSample, times: dict[str, int]) -> RawSample:
+    count = times[sample.key] = times.get(sample.key, 0) + 1
+    if count == 1:
+        return sample
+    return RawSample(f"{sample.key}#{count}", sample.items, sample.rights, sample.meta, sample.failure)
+
+
+def _name(path: str, images: str) -> str:
+    """The path of an image as seen from the image folder, in one spelling; an URL is left as it is."""
+    if "://" in path:
+        return path
+    if path[0] in "/." or "/." in path or "//" in path:
+        path = os.path.normpath(path)
+        return key_of(path, images)
+    return path
+
+
+def _size(path: str) -> int:
+    """Bytes of a local file; -1 when there is none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - once a row: a Path object costs more than the call
+    except (OSError, ValueError):
+        return -1
+    return status.st_size if S_ISREG(status.st_mode) else -1
+
+
+def _images(root: str) -> Iterator[SourceFile]:
+    return (file for file in walk(root) if file.uri.lower().endswith(IMAGE_SUFFIXES))
+
+
+def _repeated(ordered: array[int]) -> array[int]:
+    values = np.frombuffer(ordered, np.int64) if ordered else np.empty(0, np.int64)
+    return array("q", np.unique(values[1:][values[1:] == values[:-1]]).tobytes())
+
+
+def _holds(ordered: array[int], value: int) -> bool:
+    at = bisect_left(ordered, value)
+    return at < len(ordered) and ordered[at] == value
