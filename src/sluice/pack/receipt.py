@@ -28,6 +28,11 @@ class Loaded:
 
 def load(sample: PackSample, read: Read) -> list[Loaded]:
     """All images of `sample`, or SampleFailure: bytes that are not those measured are no longer this sample."""
+    for text in sample.texts:
+        try:
+            text.text.encode()
+        except UnicodeEncodeError as error:
+            raise SampleFailure("decode", f"text {text.item} is no valid Unicode: {error.reason}") from error
     loaded: list[Loaded] = []
     for image in sample.images:
         data = read(image.ref)

@@ -39,12 +39,11 @@ class WebDatasetPacker:
             for sample in samples:
                 try:
                     loaded = load(sample, read)
-                    members = sample_members(sample, loaded)
                 except SampleFailure as failure:
                     rows.fail(sample, failure)
                     continue
                 start = file.position
-                sizes = [write_member(file, *member) for member in members]
+                sizes = [write_member(file, *member) for member in sample_members(sample, loaded)]
                 image = start + sizes[0][0] if loaded else None
                 rows.add(sample, loaded, start, file.position - start, image)
             write_end(file, file.position)
@@ -59,12 +58,9 @@ def sample_members(sample: PackSample, loaded: Sequence[Loaded]) -> list[tuple[s
     names = image_names(sample)
     members = [(name, image.data) for name, image in zip(names, loaded, strict=True)]
     captions = sample.captions
-    try:
-        if captions:
-            members.append((f"{sample.id}.txt", captions[0].text.encode()))
-        members.append((f"{sample.id}.json", sample_json(sample, loaded, names)))
-    except UnicodeEncodeError as error:
-        raise SampleFailure("decode", f"a text is no valid Unicode: {error}") from error
+    if captions:
+        members.append((f"{sample.id}.txt", captions[0].text.encode()))
+    members.append((f"{sample.id}.json", sample_json(sample, loaded, names)))
     return members
 
 
@@ -92,8 +88,6 @@ def sample_json(sample: PackSample, loaded: Sequence[Loaded], names: Sequence[st
     }
     try:
         return _JSON.encode(document).encode()
-    except UnicodeEncodeError:
-        raise
     except ValueError:  # NaN or infinity among the measured values: rare, so looked for only then
         document["columns"] = _finite(sample.columns)
         return _JSON.encode(document).encode()

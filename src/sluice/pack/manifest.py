@@ -1,0 +1,72 @@
+"""The manifest of a pack and its checksums: what the loader plans from, and what proves a copy whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import RunError
+from sluice.pack.base import ShardReceipt
+from sluice.table.commit import ROW_GROUP, commit, table_writer, write_bytes
+from sluice.table.schema import MANIFEST
+
+MANIFEST_FILE: Final = "manifest.parquet"
+CHECKSUMS_FILE: Final = "SHA256SUMS"
+_HEX_DIGITS: Final = 64
+
+
+def write_manifest(folder: Path, receipts: Iterable[ShardReceipt]) -> int:
+    """Commit the rows of `receipts`, in order, as `manifest.parquet`; returns how many there are.
+
+    Row groups are cut anew, so the bytes depend on the rows alone and not on how the shards cut them.
+    """
+    written = 0
+    waiting: list[pa.Table] = []
+    held = 0
+    with commit(folder / MANIFEST_FILE) as partial, table_writer(partial, MANIFEST) as writer:
+        for receipt in receipts:
+            waiting.append(receipt.rows)
+            held += receipt.rows.num_rows
+            if held >= ROW_GROUP:
+                table = pa.concat_tables(waiting)
+                whole = held - held % ROW_GROUP
+                writer.write_table(table.slice(0, whole), row_group_size=ROW_GROUP)
+                written, held, waiting = written + whole, held - whole, [table.slice(whole)]
+        if held:
+            writer.write_table(pa.concat_tables(waiting), row_group_size=ROW_GROUP)
+    return written + held
+
+
+def read_manifest(folder: Path) -> pa.Table:
+    """The manifest of the pack in `folder`; RunError where there is none."""
+    path = folder / MANIFEST_FILE
+    try:
+        return pq.read_table(path, schema=MANIFEST)
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"{path} is no manifest ({error}): the pack is not finished or damaged") from error
+
+
+def write_checksums(folder: Path, checksums: Mapping[str, str]) -> None:
+    """Commit `SHA256SUMS`: SHA-256 by path below `folder`, sorted; `sha256sum -c SHA256SUMS` checks it."""
+    lines = [f"{checksums[path]}  {path}\n" for path in sorted(checksums)]
+    write_bytes(folder / CHECKSUMS_FILE, "".join(lines).encode())
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 by path below `folder`; RunError where the file is missing or is not what we write."""
+    path = folder / CHECKSUMS_FILE
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} cannot be read ({error}): the pack is not finished or damaged") from error
+    checksums: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        digest, separator, name = line.partition("  ")
+        if not (separator and name and len(digest) == _HEX_DIGITS):
+            raise RunError(f"{path}:{number}: not a line of sha256sum: {line[:80]!r}")
+        checksums[name] = digest
+    return checksums

@@ -1,0 +1,189 @@
+"""Parquet shards that `datasets` reads as images: bytes inside, one row a sample, row groups sized for streaming.
+
+| column | holds |
+| --- | --- |
+| `id`, `key`, `source`, `split`, `cluster`, `weight` | the sample |
+| `image` | struct `{bytes, path}`, the Hugging Face image feature; null where a sample has no image |
+| `sha256`, `width`, `height` | of the image |
+| `images` and the three above as lists | in place of them where any sample of the pack has several images |
+| `caption`, `captions`, `languages` | the best caption; all of them, best first; what the source declares of each |
+| `conversations` | `{from, value}` a turn, a question, an answer; only where any sample of the pack has such texts |
+| `conversation_weights` | the soft label of each; only where there are any |
+| `licence`, `spdx`, `author`, `source_url`, `fetched`, `dataset` | the rights |
+| anything else | the measured values that the pack carries; one of them never takes the place of a column above |
+
+Image bytes are stored as they are (they are compressed already), all else with zstd. Memory is a row group's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import SampleFailure
+from sluice.pack.base import Contents, PackSample, Read, ShardReceipt
+from sluice.pack.receipt import HashedFile, Loaded, Rows, load
+from sluice.pack.webdataset import image_names
+from sluice.table.commit import commit
+
+ROW_GROUP_BYTES: Final = 16 * 2**20  # of images: what a streaming reader holds
+ROW_GROUP_ROWS: Final = 8_192
+RIGHTS: Final = ("licence", "spdx", "author", "source_url", "fetched", "dataset")
+
+_IMAGE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+_TURN: Final = pa.struct([("from", pa.string()), ("value", pa.string())])
+_VALUE_NAMES: Final = {"float": "float32", "double": "float64", "halffloat": "float16"}
+
+
+class ParquetPacker:
+    """Writes Parquet shards of one schema, fixed by what the whole pack may hold."""
+
+    format: str = "parquet"
+    suffix: str = ".parquet"
+
+    def __init__(self, contents: Contents, row_group_bytes: int = ROW_GROUP_BYTES) -> None:
+        self._contents = contents
+        self._row_group_bytes = row_group_bytes
+        self.schema = shard_schema(contents)
+
+    def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
+        """Commit one Parquet file; one row group of samples is held in memory at a time."""
+        rows = Rows(self.format, name)
+        with commit(path) as partial, HashedFile(partial) as file:
+            with shard_writer(file, self.schema) as writer:
+                for group in self._groups(samples, read, rows):
+                    writer.write_table(self._table(group), row_group_size=len(group))
+            file.close()
+            return rows.receipt(file)
+
+    def _groups(
+        self, samples: Iterable[PackSample], read: Read, rows: Rows
+    ) -> Iterator[list[tuple[PackSample, list[Loaded]]]]:
+        group: list[tuple[PackSample, list[Loaded]]] = []
+        held = 0
+        for sample in samples:
+            try:
+                loaded = load(sample, read)
+            except SampleFailure as failure:
+                rows.fail(sample, failure)
+                continue
+            size = sum(len(image.data) for image in loaded)
+            if group and (held + size > self._row_group_bytes or len(group) == ROW_GROUP_ROWS):
+                yield group
+                group, held = [], 0
+            rows.add(sample, loaded, offset=len(rows), size=size, image=None)
+            group.append((sample, loaded))
+            held += size
+        if group:
+            yield group
+
+    def _table(self, group: Sequence[tuple[PackSample, list[Loaded]]]) -> pa.Table:
+        rows = [self._row(sample, loaded) for sample, loaded in group]
+        arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in self.schema]
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def _row(self, sample: PackSample, loaded: Sequence[Loaded]) -> dict[str, Any]:
+        captions = sample.captions
+        images = [{"bytes": image.data, "path": path} for image, path in zip(loaded, image_names(sample), strict=True)]
+        if self._contents.images > 1:
+            pictures: dict[str, Any] = {
+                "images": images,
+                "sha256": [image.sha256 for image in loaded],
+                "width": [image.width for image in sample.images],
+                "height": [image.height for image in sample.images],
+            }
+        elif len(images) > 1:
+            raise ValueError(f"sample {sample.id} has {len(images)} images in a pack of one a sample")
+        elif images:
+            first = sample.images[0]
+            pictures = {"image": images[0], "sha256": loaded[0].sha256, "width": first.width, "height": first.height}
+        else:
+            pictures = {"image": None, "sha256": None, "width": None, "height": None}
+        return {
+            **sample.columns,
+            **{name: sample.rights.get(name) for name in RIGHTS},
+            **pictures,
+            "id": sample.id,
+            "key": sample.key,
+            "source": sample.source,
+            "split": sample.split,
+            "cluster": sample.cluster,
+            "weight": sample.weight,
+            "caption": captions[0].text if captions else None,
+            "captions": [text.text for text in captions],
+            "languages": [text.language for text in captions],
+            "conversations": [{"from": text.role, "value": text.text} for text in sample.turns],
+            "conversation_weights": [text.weight for text in sample.turns],
+        }
+
+
+def shard_schema(contents: Contents) -> pa.Schema:
+    """The schema of every shard of a pack, with the feature types that `datasets` reads from it.
+
+    >>> shard_schema(Contents(columns={"sharpness": pa.float32()})).names[:5]
+    ['id', 'key', 'source', 'split', 'image']
+    """
+    several = contents.images > 1
+
+    def per_image(kind: pa.DataType) -> pa.DataType:
+        return pa.list_(kind) if several else kind
+
+    fields = [
+        ("id", pa.string()),
+        ("key", pa.string()),
+        ("source", pa.string()),
+        ("split", pa.string()),
+        ("images" if several else "image", per_image(_IMAGE)),
+        ("caption", pa.string()),
+        ("captions", pa.list_(pa.string())),
+        ("languages", pa.list_(pa.string())),
+    ]
+    if contents.turns:
+        fields.append(("conversations", pa.list_(_TURN)))
+        if contents.weights:
+            fields.append(("conversation_weights", pa.list_(pa.float32())))
+    fields += [(name, pa.string()) for name in RIGHTS]
+    fields += [("sha256", per_image(pa.string()))]
+    fields += [(name, per_image(pa.int32())) for name in ("width", "height")]
+    fields += [("cluster", pa.string()), ("weight", pa.float32())]
+    taken = {name for name, _ in fields}
+    fields += [(name, kind) for name, kind in contents.columns.items() if name not in taken]
+    features = {name: _feature(kind) for name, kind in fields}
+    return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
+
+
+def shard_writer(file: HashedFile, schema: pa.Schema) -> pq.ParquetWriter:
+    """A writer of shards to `file`: images as they are, without statistics or dictionary; all else with zstd."""
+    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
+    plain = [leaf for leaf in leaves if not leaf.endswith(".bytes")]
+    settings: dict[str, Any] = {  # pyarrow's own signature knows only the one-for-all forms of these
+        "compression": {leaf: "zstd" if leaf in plain else "none" for leaf in leaves},
+        "use_dictionary": plain,
+        "write_statistics": plain,
+    }
+    return pq.ParquetWriter(file, schema, version="2.6", **settings)
+
+
+def _leaves(path: str, kind: pa.DataType) -> list[str]:
+    if pa.types.is_struct(kind):
+        return [leaf for field in kind for leaf in _leaves(f"{path}.{field.name}", field.type)]
+    if pa.types.is_list(kind):
+        return _leaves(f"{path}.list.element", kind.value_type)
+    return [path]
+
+
+def _feature(kind: pa.DataType) -> Any:
+    """The Hugging Face feature of an Arrow type; a struct in a list stays a list of structs."""
+    if kind == _IMAGE:
+        return {"_type": "Image"}
+    if pa.types.is_struct(kind):
+        return {field.name: _feature(field.type) for field in kind}
+    if pa.types.is_list(kind):
+        inner = _feature(kind.value_type)
+        return {"feature": inner, "_type": "Sequence"} if "_type" in inner else [inner]
+    return {"dtype": _VALUE_NAMES.get(str(kind), str(kind)), "_type": "Value"}
