@@ -101,7 +101,7 @@ def _from_16_bits(image: Image.Image) -> Image.Image:
 
 def _stretched(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """32-bit integers and floats have no white of their own: their own range becomes black to white."""
-    known = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=np.finfo(np.float32).max, neginf=0.0)
+    known = np.nan_to_num(values.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(known.min()), float(known.max())
     if low >= 0 and high <= 255 and values.dtype != np.float32:
         return known.astype(np.uint8)

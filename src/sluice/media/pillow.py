@@ -72,7 +72,7 @@ def open_image(data: bytes, format_name: str) -> ImageFile:
             raise SampleFailure("decode", "HEIC needs an optional package: pip install 'sluice[heif]'") from error
         raise
     if format_name == "avif":
-        module.DEFAULT_MAX_THREADS = 1  # a worker is one thread; the engine makes as many as there are cores
+        vars(module)["DEFAULT_MAX_THREADS"] = 1  # a worker is one thread; the engine makes as many as there are cores
     return getattr(module, class_name)(io.BytesIO(data))
 
 

@@ -14,7 +14,7 @@ _SIZES: Final = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}  # field types that h
 class Pages(NamedTuple):
     """What the directories of a TIFF tell."""
 
-    count: int
+    number: int
     cut: str | None  # where the file ends though its first page goes on
 
 
@@ -22,7 +22,7 @@ class _Layout(NamedTuple):
     """Where the fields of a directory stand: classic TIFF or BigTIFF."""
 
     order: str
-    count: str  # of entries
+    entries: str  # how their number is stored
     entry: int  # bytes
     link: str  # an offset, and the number of values of an entry
 
@@ -36,13 +36,13 @@ def pages(data: bytes) -> Pages:
     seen: set[int] = set()
     cut: str | None = None
     while at and at not in seen and len(seen) < _MOST_PAGES:
-        entries = _read(data, layout, layout.count, at)
+        entries = _read(data, layout, layout.entries, at)
         if entries is None:
             break
         if not seen:
-            cut = _cut(data, layout, at + struct.calcsize(layout.count), entries)
+            cut = _cut(data, layout, at + struct.calcsize(layout.entries), entries)
         seen.add(at)
-        at = _read(data, layout, layout.link, at + struct.calcsize(layout.count) + entries * layout.entry)
+        at = _read(data, layout, layout.link, at + struct.calcsize(layout.entries) + entries * layout.entry)
     return Pages(max(1, len(seen)), cut)
 
 
