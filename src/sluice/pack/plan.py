@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.errors import RecipeError
 
@@ -54,14 +54,13 @@ def cut_shards(
     for code in sorted(range(len(names)), key=names.__getitem__):
         rows = np.flatnonzero(codes == code).astype(np.int64)
         cuts = _cuts(np.asarray(sizes, np.int64)[rows], max_bytes, max_samples)
-        parts = zip(cuts[:-1], cuts[1:], strict=True)
-        shards += [Shard(names[code], index, rows[start:end]) for index, (start, end) in enumerate(parts)]
+        shards += [Shard(names[code], index, rows[start:end]) for index, (start, end) in enumerate(pairwise(cuts))]
     return shards
 
 
 def _encode(splits: object) -> tuple[npt.NDArray[np.int32], list[str]]:
     array = splits if isinstance(splits, pa.Array | pa.ChunkedArray) else pa.array(splits, pa.string())
-    encoded = pc.dictionary_encode(array)
+    encoded = array.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
     if encoded.null_count:
