@@ -1,0 +1,333 @@
+"""From the text of a condition to SQL that may be run: parsed once, walked, and written anew from what is allowed.
+
+DuckDB parses the text into a tree (`json_serialize_sql`); `check` walks the tree and writes each node it knows as
+fully bracketed SQL. Nothing of the text itself reaches the database again, so there is nothing to smuggle: what
+is not in `rule_language` cannot be written.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from sluice.run import rule_language as language
+from sluice.run.like import like_sql
+from sluice.run.sandbox import sandbox
+
+if TYPE_CHECKING:
+    import duckdb
+
+Node: TypeAlias = Mapping[str, Any]  # of DuckDB's tree, as JSON
+
+_SYNTAX: Final = frozenset(
+    {"class", "type", "query_location", "query_location_length", "is_operator", "qualified_name"}
+)
+_EMPTY: Final[tuple[object, ...]] = (None, "", [], False, {"type": "ORDER_MODIFIER", "orders": []})
+_NUMBER: Final = re.compile(r"-?[0-9_]*\.?[0-9_]*([eE][+-]?[0-9_]+)?")
+
+
+class RefusedError(Exception):
+    """Why an expression is no rule, as the end of a sentence that begins with where it stands."""
+
+
+@dataclass
+class Checked:
+    """An expression as SQL of ours, and what it takes for granted (inner things first)."""
+
+    sql: str = ""
+    columns: list[str] = field(default_factory=list[str])  # that it reads, in order of appearance
+    conditions: list[str] = field(default_factory=list[str])  # must be BOOLEAN
+    comparisons: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])  # must be of one kind each
+
+
+def check(text: str, columns: Sequence[str]) -> Checked:
+    """The condition `text` over `columns` as safe SQL; `RefusedError` says why it is none.
+
+    >>> check("sharpness < 100 and not alpha", ["sharpness", "alpha"]).sql
+    '(("sharpness" < 100) AND (NOT "alpha"))'
+    """
+    writer = _Writer(text, columns)
+    writer.checked.sql = writer.write(_parse(text), 0)
+    writer.checked.conditions.append(writer.checked.sql)
+    return writer.checked
+
+
+def quoted(name: str) -> str:
+    """A name as SQL: in double quotes, those inside it doubled."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A hint in brackets with up to three names like `name`; `otherwise` where none is.
+
+    >>> did_you_mean("sharpnes", ["sharpness", "text"])
+    ' (did you mean "sharpness"?)'
+    """
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = [f'"{by_lower[match]}"' for match in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]
+    if not near:
+        return otherwise
+    return f" (did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?)"
+
+
+def _parse(text: str) -> Node:
+    _check_shape(text)
+    answer = _tree(f"SELECT ({text}\n)")
+    if answer["error"]:
+        message = str(answer.get("error_message", "it is no expression"))
+        if "Max expression depth" in message:
+            raise RefusedError(f"is nested more than {language.MAX_DEPTH} deep: split it into several rules")
+        at_end = text.strip() and message.endswith('")"') and not text.rstrip().endswith(")")
+        raise RefusedError(f"cannot be read as SQL: {'it ends too early' if at_end else message}")
+    # A whole query must be exactly `SELECT one expression`, as the empty one is: no FROM, WHERE, WITH, UNION ...
+    statements = answer["statements"]
+    expected = _tree("SELECT (NULL)")["statements"][0]
+    if len(statements) != 1 or _without_expression(statements[0]) != _without_expression(expected):
+        raise RefusedError("must be one condition over the columns of one row, not a query")
+    expressions = statements[0]["node"]["select_list"]
+    if len(expressions) != 1:
+        raise RefusedError("must be one condition, not several")
+    return expressions[0]
+
+
+def _check_shape(text: str) -> None:
+    """Refuse what would cost the parser too much, and what hides part of the text from a reader."""
+    if not text.strip():
+        raise RefusedError('is empty: write a condition, such as "sharpness < 100"')
+    if "\0" in text:
+        raise RefusedError("holds a NUL character")
+    if len(text) > language.MAX_CHARACTERS:
+        raise RefusedError(f"is {len(text):,} characters long: at most {language.MAX_CHARACTERS:,} are allowed")
+    depth = deepest = 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        deepest = max(deepest, depth)
+    if deepest > language.MAX_DEPTH:
+        raise RefusedError(f"is nested more than {language.MAX_DEPTH} deep: split it into several rules")
+    import duckdb
+
+    if any(kind == duckdb.token_type.comment for _, kind in duckdb.tokenize(text)):
+        raise RefusedError("holds an SQL comment: write comments in the recipe, after a #")
+
+
+def _tree(query: str) -> dict[str, Any]:
+    import duckdb
+
+    try:
+        row = _parser().cursor().execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchone()
+        return json.loads(row[0]) if row else {"error": True}
+    except (duckdb.Error, RecursionError, UnicodeError, ValueError) as error:
+        raise RefusedError(f"cannot be read as SQL: {first_line(error)}") from error
+
+
+@cache
+def _parser() -> duckdb.DuckDBPyConnection:
+    return sandbox(threads=1, memory="256MB")
+
+
+def first_line(error: Exception) -> str:
+    """What DuckDB says, without its class and the copy of our query."""
+    return str(error).partition("\n")[0].partition("Error: ")[2] or str(error).partition("\n")[0]
+
+
+def _without_expression(statement: Node) -> dict[str, Any]:
+    return {**statement, "node": {**statement["node"], "select_list": []}}
+
+
+class _Writer:
+    """Writes one tree as SQL, and notes down what it meets."""
+
+    def __init__(self, text: str, columns: Sequence[str]) -> None:
+        self.text = text
+        self.checked = Checked()
+        self.names: dict[str, list[str]] = {}
+        for column in columns:
+            self.names.setdefault(column.lower(), []).append(column)
+
+    def write(self, node: Node, depth: int) -> str:
+        if depth > language.MAX_DEPTH:
+            raise RefusedError(f"is nested more than {language.MAX_DEPTH} deep: split it into several rules")
+        kind = str(node.get("class"))
+        known = _NODES.get(kind)
+        if known is None:
+            raise RefusedError(_WHY_NOT.get(kind, f"uses {kind.lower()}, which a rule may not"))
+        reads, write = known
+        for key, value in node.items():
+            # What we do not write must not be there: DISTINCT, FILTER, ORDER BY, an alias, another schema, ...
+            if key not in reads and key not in _SYNTAX and value not in _EMPTY:
+                raise RefusedError(f"uses {key.replace('_', ' ')}, which a rule may not")
+        return write(self, node, depth + 1)
+
+    def _all(self, nodes: Iterable[Node], depth: int) -> list[str]:
+        return [self.write(node, depth) for node in nodes]
+
+    def _column(self, node: Node, _depth: int) -> str:
+        path: list[str] = node["column_names"]
+        if len(path) != 1:
+            raise RefusedError(f'uses "{".".join(path)}": a column is named alone, without a table or a field')
+        name = path[0]
+        found = self.names.get(name.lower(), [])
+        if len(found) > 1:
+            raise RefusedError(
+                f'uses column "{name}", but {" and ".join(found)} differ in letter case only: rename one'
+            )
+        if not found:
+            quotes = f" (a text is written in single quotes: '{name}')" if f'"{name}"' in self.text else ""
+            known = [column for same in self.names.values() for column in same]
+            raise RefusedError(f'uses unknown column "{name}"{did_you_mean(name, known, quotes)}')
+        if found[0] not in self.checked.columns:
+            self.checked.columns.append(found[0])
+        return quoted(found[0])
+
+    def _constant(self, node: Node, _depth: int) -> str:
+        kind, text = node["literal"]["kind"], str(node["literal"]["text"])
+        if kind == "STRING" and "\0" not in text:
+            return _text(text)
+        if kind in ("INTEGER", "NUMERIC") and _NUMBER.fullmatch(text):
+            return f"({text})" if text.startswith("-") else text
+        if kind == "BOOLEAN" and text.lower() in ("true", "false"):
+            return text.lower()
+        if kind == "NULL_LITERAL":
+            return "NULL"
+        raise RefusedError("holds a constant that is no number, text, true, false or NULL")
+
+    def _comparison(self, node: Node, depth: int) -> str:
+        sides = self.write(node["left"], depth), self.write(node["right"], depth)
+        self.checked.comparisons.append(sides)
+        return f"({sides[0]} {_named(language.COMPARISONS, node)} {sides[1]})"
+
+    def _between(self, node: Node, depth: int) -> str:
+        value, lower, upper = self._all((node["input"], node["lower"], node["upper"]), depth)
+        self.checked.comparisons.append((value, lower, upper))
+        return f"({value} BETWEEN {lower} AND {upper})"
+
+    def _conjunction(self, node: Node, depth: int) -> str:
+        parts = self._all(node["children"], depth)
+        self.checked.conditions.extend(parts)
+        return f"({f' {_named(language.CONJUNCTIONS, node)} '.join(parts)})"
+
+    def _case(self, node: Node, depth: int) -> str:
+        branches = [(self.write(b["when_expr"], depth), self.write(b["then_expr"], depth)) for b in node["case_checks"]]
+        self.checked.conditions.extend(when for when, _ in branches)
+        written = " ".join(f"WHEN {when} THEN {then}" for when, then in branches)
+        return f"(CASE {written} ELSE {self.write(node['else_expr'], depth)} END)"
+
+    def _cast(self, node: Node, depth: int) -> str:
+        kind = node["type_expr"]
+        name = str(kind.get("type_name", "")).upper()
+        name = language.CAST_ALIASES.get(name, name)
+        if name not in language.CAST_TYPES or kind.get("children") or kind.get("schema") or kind.get("catalog"):
+            raise RefusedError(f"casts to {name}, which is none of {', '.join(sorted(language.CAST_TYPES))}")
+        return f"TRY_CAST({self.write(node['child'], depth)} AS {name})"  # what cannot be cast is NULL
+
+    def _operator(self, node: Node, depth: int) -> str:
+        kind = node["type"]
+        if kind not in _OPERATORS:
+            raise RefusedError(f"uses {str(kind).removeprefix('OPERATOR_').lower()}, which a rule may not")
+        values = self._all(node["children"], depth)
+        if kind == "OPERATOR_NOT":
+            self.checked.conditions.extend(values)
+        if kind == "COMPARE_IN":
+            self.checked.comparisons.append(tuple(values))
+        return _OPERATORS[kind](values)
+
+    def _function(self, node: Node, depth: int) -> str:
+        name, arguments = str(node["function_name"]).lower(), node["arguments"]
+        if any(argument["name"] for argument in arguments):
+            raise RefusedError(f"calls {name}() with named arguments: give them in order")
+        operands = [argument["expression"] for argument in arguments]
+        if node["is_operator"] and name in language.LIKES:
+            return self._like(name, operands, depth)
+        if node["is_operator"]:
+            return self._arithmetic(name, operands, depth)
+        if name not in language.CALLS:
+            raise RefusedError(
+                f"calls {name}(), which a rule may not"
+                + did_you_mean(name, language.CALLS, "; docs/rules.md lists what it may")
+            )
+        for place in language.CONSTANT_ARGUMENTS.get(name, ()):
+            if place < len(operands) and operands[place]["class"] != "CONSTANT":
+                raise RefusedError(f"calls {name}() with a pattern that is no constant: write {language.CALLS[name]}")
+        values = self._all(operands, depth)
+        if name == "replace":
+            _check_replace(operands)
+        if name == "if":
+            self.checked.conditions.extend(values[:1])
+        call = f'"{name}"({", ".join(values)})'
+        return f"nullif({call}, 'nan'::DOUBLE)" if name in language.GIVES_NAN else call
+
+    def _arithmetic(self, name: str, operands: Sequence[Node], depth: int) -> str:
+        if len(operands) not in language.OPERATORS.get(name, ()):
+            raise RefusedError(f"uses the operator {name}, which a rule may not")
+        values = self._all(operands, depth)
+        written = f"({values[0]} {name} {values[1]})" if len(values) == 2 else f"({name} {values[0]})"
+        return f"nullif({written}, 'nan'::DOUBLE)" if name in language.GIVES_NAN else written
+
+    def _like(self, name: str, operands: Sequence[Node], depth: int) -> str:
+        literals = [node["literal"] if node["class"] == "CONSTANT" else {} for node in operands[1:]]
+        if any(literal.get("kind") != "STRING" for literal in literals):
+            raise RefusedError("uses LIKE with a pattern that is no constant text: use contains() or starts_with()")
+        negated, any_case = language.LIKES[name]
+        pattern, escape = literals[0]["text"], literals[1]["text"] if literals[1:] else ""
+        value = self.write(operands[0], depth)
+        self.checked.comparisons.append((value, "''"))
+        try:
+            written = like_sql(value, pattern, escape, any_case)
+        except ValueError as error:
+            raise RefusedError(f"uses LIKE with {error}") from error
+        return f"(NOT {written})" if negated else written
+
+
+_NODES: Final[dict[str, tuple[frozenset[str], Callable[[_Writer, Node, int], str]]]] = {
+    "COLUMN_REF": (frozenset({"column_names"}), _Writer._column),
+    "CONSTANT": (frozenset({"literal"}), _Writer._constant),
+    "COMPARISON": (frozenset({"left", "right"}), _Writer._comparison),
+    "BETWEEN": (frozenset({"input", "lower", "upper"}), _Writer._between),
+    "CONJUNCTION": (frozenset({"children"}), _Writer._conjunction),
+    "CASE": (frozenset({"case_checks", "else_expr"}), _Writer._case),
+    "CAST": (frozenset({"child", "type_expr", "try_cast"}), _Writer._cast),
+    "OPERATOR": (frozenset({"children"}), _Writer._operator),
+    "FUNCTION": (frozenset({"function_name", "arguments"}), _Writer._function),
+}
+
+_OPERATORS: Final[dict[str, Callable[[list[str]], str]]] = {
+    "OPERATOR_NOT": lambda values: f"(NOT {values[0]})",
+    "OPERATOR_IS_NULL": lambda values: f"({values[0]} IS NULL)",
+    "OPERATOR_IS_NOT_NULL": lambda values: f"({values[0]} IS NOT NULL)",
+    "OPERATOR_COALESCE": lambda values: f"coalesce({', '.join(values)})",
+    "COMPARE_IN": lambda values: f"({values[0]} IN ({', '.join(values[1:])}))",
+    "ARRAY_EXTRACT": lambda values: f"{values[0]}[{values[1]}]",
+    "ARRAY_CONSTRUCTOR": lambda values: f"[{', '.join(values)}]",
+}
+
+_WHY_NOT: Final[dict[str, str]] = {
+    "SUBQUERY": "holds a query: a rule sees one row and nothing else",
+    "WINDOW": "uses a window function: a rule sees one row and nothing else",
+    "STAR": "uses *: name the columns that it reads",
+    "PARAMETER": "holds a parameter: write the value itself",
+    "LAMBDA": "holds a lambda, which a rule may not",
+    "COLLATE": "uses COLLATE: compare lower(text) instead",
+}
+
+
+def _named(names: Mapping[str, str], node: Node) -> str:
+    kind = str(node["type"])
+    if kind not in names:
+        raise RefusedError(f"uses {kind.lower()}, which a rule may not")
+    return names[kind]
+
+
+def _text(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _check_replace(operands: Sequence[Node]) -> None:
+    """Nested replacements by something longer would grow a text without bound."""
+    sizes = [len(str(node["literal"]["text"]).encode("utf-8", "surrogatepass")) for node in operands[1:3]]
+    if len(sizes) == 2 and not sizes[0] >= max(sizes[1], 1):
+        raise RefusedError("calls replace() with something longer than what it replaces")
