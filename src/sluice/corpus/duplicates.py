@@ -1,0 +1,186 @@
+"""The duplicates of a corpus: near-duplicate images, equal bytes, repeated captions.
+
+What is near to what is *measured* once, over every sample that has a hash (`near_index`), whatever the rules. Which
+of them are removed is *decided* from it, for any set of survivors, as often as thresholds change (`near_clusters`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from sluice.corpus.clusters import components, stars
+from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
+from sluice.errors import RunError
+from sluice.table.commit import write_table
+
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Cluster = Literal["star", "components"]
+
+_SCHEMA = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("distance", pa.uint8())])
+_DISTANCE_KEY = b"sluice.distance"
+
+
+@dataclass(frozen=True)
+class NearIndex:
+    """The pairs of distinct hashes within `k` bits: positions in `unique`, which ascends.
+
+    An index that was loaded holds in `unique` the hashes that have a neighbour, and no others.
+    """
+
+    unique: Hashes
+    pairs: Pairs
+    k: int
+
+    def within(self, k: int) -> NearIndex:
+        """The same measurement at a smaller distance: nothing is compared again."""
+        if k > self.k:
+            raise ValueError(f"an index at distance {self.k} does not know the pairs at {k}")
+        near = self.pairs.distance <= k
+        return NearIndex(self.unique, _chosen(self.pairs, near), k)
+
+
+def near_index(hashes: Hashes, k: int) -> NearIndex:
+    """Measure which of `hashes` lie within `k` bits of each other.
+
+    >>> near_index(np.array([7, 7, 3, 0xFF00], np.uint64), 4).pairs
+    Pairs(a=array([0]), b=array([1]), distance=array([1], dtype=uint8))
+    """
+    unique, _ = collapse(hashes)
+    return NearIndex(unique, pairs_within(unique, k), k)
+
+
+def save_near_index(index: NearIndex, path: Path) -> None:
+    """Commit `index` as Parquet: a row a pair, its two hashes and their distance in bits."""
+    columns = [index.unique[index.pairs.a], index.unique[index.pairs.b], index.pairs.distance]
+    schema = _SCHEMA.with_metadata({_DISTANCE_KEY: str(index.k).encode()})
+    write_table(path, pa.table([pa.array(column) for column in columns], schema=schema))
+
+
+def load_near_index(path: Path) -> NearIndex:
+    """The index saved at `path`."""
+    table = pq.read_table(path)
+    metadata = table.schema.metadata or {}
+    if not table.schema.equals(_SCHEMA) or _DISTANCE_KEY not in metadata:
+        raise RunError(f"{path} is no index of near pairs: delete it and run again to have it measured anew")
+    a, b = (table.column(name).to_numpy() for name in ("a", "b"))
+    unique, place = collapse(np.concatenate([a, b]))
+    pairs = Pairs(place[: a.size], place[a.size :], table.column("distance").to_numpy())
+    return NearIndex(unique, pairs, int(metadata[_DISTANCE_KEY]))
+
+
+def near_clusters(
+    index: NearIndex, hashes: Hashes, valid: Mask, rank: Indices, cluster: Cluster = "star"
+) -> tuple[Indices, Distances]:
+    """For each row the row kept in its stead (itself where it is kept) and how many bits they are apart.
+
+    The rows are the survivors of the rules; `valid` says which have a hash, `rank` which is kept (all different, lower
+    is better). The outcome is the same as measuring the survivors alone: rows that did not survive bridge nothing.
+
+    >>> index = near_index(np.array([0, 1, 3], np.uint64), 1)
+    >>> near_clusters(index, np.array([3, 0], np.uint64), np.array([True, True]), np.array([0, 1]))
+    (array([0, 1]), array([0, 0], dtype=uint8))
+    """
+    keeper, distance = np.arange(hashes.size), np.zeros(hashes.size, np.uint8)
+    rows = np.flatnonzero(valid)
+    if not rows.size:
+        return keeper, distance
+    present, node = collapse(hashes[rows])
+    best = _best_row(node, present.size, rank[rows])  # equal hashes share all neighbours: their best row speaks for all
+    pairs = among(index, present)
+    priority = rank[rows][best]
+    if cluster == "star":
+        kept, _ = stars(priority, pairs, present.size)
+    else:
+        label = components(pairs, present.size)
+        kept = _best_row(label, present.size, priority)[label]
+    keeper[rows] = rows[best[kept[node]]]
+    distance[rows] = np.bitwise_count(present[node] ^ present[kept[node]])
+    return keeper, distance
+
+
+def among(index: NearIndex, present: Hashes) -> Pairs:
+    """The pairs of `index` whose hashes are both in `present` (distinct, ascending), as positions in it."""
+    place = np.searchsorted(present, index.unique)
+    inside = place < present.size
+    here = np.zeros(place.size, np.bool_)
+    here[inside] = present[place[inside]] == index.unique[inside]
+    pairs = _chosen(index.pairs, here[index.pairs.a] & here[index.pairs.b])
+    return Pairs(place[pairs.a], place[pairs.b], pairs.distance)
+
+
+def same_bytes(sha256: pa.Array | pa.ChunkedArray, valid: Mask, rank: Indices) -> Indices:
+    """For each row the best-ranked valid row of the same bytes: itself where there is no better one.
+
+    >>> same_bytes(pa.array(["aa", "bb", "aa", None]), np.ones(4, bool), np.array([1, 2, 0, 3])).tolist()
+    [2, 1, 2, 3]
+    """
+    codes = text_codes(sha256)
+    keeper = np.arange(codes.size)
+    rows = np.flatnonzero(valid & (codes >= 0))
+    keeper[rows] = rows[_best_row(codes[rows], int(codes.max(initial=-1)) + 1, rank[rows])[codes[rows]]]
+    return keeper
+
+
+def boilerplate(text_hash: pa.Array | pa.ChunkedArray, sample: Indices, max_images: int) -> Mask:
+    """Which texts stand on more than `max_images` different samples; a null hash never does.
+
+    >>> boilerplate(pa.array(["x", "x", "y", "x"]), np.array([0, 0, 0, 1]), 1).tolist()
+    [True, True, False, True]
+    """
+    codes = text_codes(text_hash)
+    rows = np.flatnonzero(codes >= 0)
+    first = rows[~_repeats(codes[rows], sample[rows])]
+    images = np.bincount(codes[first], minlength=1)
+    mask = np.zeros(codes.size, np.bool_)
+    mask[rows] = images[codes[rows]] > max_images
+    return mask
+
+
+def same_caption(text_hash: pa.Array | pa.ChunkedArray, sample: Indices) -> Mask:
+    """Which texts repeat an earlier one of the same sample; a null hash never does.
+
+    >>> same_caption(pa.array(["x", "y", "x", "x"]), np.array([0, 0, 0, 1])).tolist()
+    [False, False, True, False]
+    """
+    codes = text_codes(text_hash)
+    rows = np.flatnonzero(codes >= 0)
+    mask = np.zeros(codes.size, np.bool_)
+    mask[rows] = _repeats(codes[rows], sample[rows])
+    return mask
+
+
+def text_codes(values: pa.Array | pa.ChunkedArray) -> Indices:
+    """A number for each value, equal for equal values, counted from 0; -1 for null."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    encoded = values.dictionary_encode()
+    return pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+
+
+def _repeats(codes: Indices, sample: Indices) -> Mask:
+    """Which (code, sample) came up before."""
+    order = np.lexsort((sample, codes))  # stable: the earliest of equals stays first
+    again = (np.diff(codes[order]) == 0) & (np.diff(sample[order]) == 0)
+    mask = np.zeros(codes.size, np.bool_)
+    mask[order[1:]] = again
+    return mask
+
+
+def _best_row(group: Indices, groups: int, rank: Indices) -> Indices:
+    """For each group the row of lowest rank."""
+    descending = np.argsort(rank)[::-1]
+    best = np.zeros(groups, np.int64)
+    best[group[descending]] = descending  # the last assignment stays: the lowest rank
+    return best
+
+
+def _chosen(pairs: Pairs, which: Mask) -> Pairs:
+    return Pairs(pairs.a[which], pairs.b[which], pairs.distance[which])
