@@ -30,7 +30,7 @@ class SourceBase(BaseModel):
     )
 
 
-class CaptionColumns(SourceBase):
+class CaptionColumnsConfig(SourceBase):
     """Which fields of a row hold captions."""
 
     caption_columns: list[str] | None = Field(
@@ -46,7 +46,7 @@ class FolderConfig(SourceBase):
     type: Literal["folder"]
 
 
-class TableConfig(CaptionColumns):
+class TableConfig(CaptionColumnsConfig):
     """A CSV, TSV, JSONL or Parquet table with a column that says where each image lies."""
 
     type: Literal["table"]
@@ -64,13 +64,13 @@ class TableConfig(CaptionColumns):
     )
 
 
-class WebDatasetConfig(CaptionColumns):
+class WebDatasetConfig(CaptionColumnsConfig):
     """WebDataset tar shards: members that share a key are one sample. Only headers, texts and JSON are read."""
 
     type: Literal["webdataset"]
 
 
-class ImageColumn(CaptionColumns):
+class ImageColumnConfig(CaptionColumnsConfig):
     """A column that holds encoded images."""
 
     image_column: str | None = Field(
@@ -80,13 +80,13 @@ class ImageColumn(CaptionColumns):
     )
 
 
-class ParquetConfig(ImageColumn):
+class ParquetConfig(ImageColumnConfig):
     """Parquet files that hold the images themselves, one row a sample."""
 
     type: Literal["parquet"]
 
 
-class ArrowConfig(ImageColumn):
+class ArrowConfig(ImageColumnConfig):
     """Arrow IPC files or streams (what `datasets` saves to disk) that hold the images themselves, one row a sample."""
 
     type: Literal["arrow"]

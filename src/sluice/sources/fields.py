@@ -33,6 +33,7 @@ PATH_NAMES: Final = (
 _CAPTIONS: Final = re.compile(r"^(captions?|sentences?|comments?)([_ -]?\d+)?$")
 _TEXTS: Final = ("text", "txt", "alt", "alt_text", "title", "description")
 _LANGUAGES: Final = ("language", "lang", "language_code", "caption_language")
+_PLANS: Final = 1024  # shapes of rows remembered: past them nothing is lost but time
 _RIGHTS: Final = (
     ("licence", "license", "licence_name", "license_name", "licence_url", "license_url", "rights"),
     ("author", "creator", "photographer", "artist", "credit"),
@@ -98,6 +99,24 @@ class Fields:
         return {
             name: value if isinstance(value := values[at], str | int) else to_json(value) for name, at in self._meta
         }
+
+
+class Plans:
+    """The `Fields` of every shape of row met so far: JSON objects may each have other fields."""
+
+    def __init__(self, caption_columns: Sequence[str] | None = None, taken: Collection[str] = ()) -> None:
+        self._caption_columns = caption_columns
+        self._taken = taken
+        self._known: dict[tuple[str, ...], Fields] = {}
+
+    def of(self, names: tuple[str, ...]) -> Fields:
+        """How to read rows whose fields are called `names`."""
+        fields = self._known.get(names)
+        if fields is None:
+            if len(self._known) >= _PLANS:
+                self._known.clear()
+            fields = self._known[names] = Fields(names, self._caption_columns, self._taken)
+        return fields
 
 
 def text_of(value: Any) -> str | None:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from sluice.errors import FailureClass, SourceError
+from sluice.errors import SourceError
 from sluice.sources.base import JSON, NO_RIGHTS, Item, RawSample, Rights, SourceFile
 from sluice.sources.config import FolderConfig
-from sluice.sources.fields import Fields
-from sluice.sources.paths import default_name, key_of, list_files, place, read_small, stat_file, walk
+from sluice.sources.fields import Plans
+from sluice.sources.paths import default_name, key_of, list_files, place, stat_file, walk
+from sluice.sources.texts import Refused, parsed_object, read_text
+from sluice.table.refs import Ref
 
 IMAGE_SUFFIXES: Final = (
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif")
 )  # fmt: skip
 SIDECARS: Final = (".txt", ".json")
-SIDECAR_BYTES: Final = 2**20
 # Files that describe a whole folder: a sidecar without an image otherwise counts as a failed sample.
 _NOTES: Final = ("readme", "licence", "license", "notice", "copying", "dataset_info", "state")
-
-
-class Refused(Exception):  # noqa: N818 - a recorded fact about one sample
-    """Why one sample cannot be made whole."""
-
-    def __init__(self, failure_class: FailureClass, message: str) -> None:
-        super().__init__(message)
-        self.failure: tuple[FailureClass, str] = (failure_class, message)
 
 
 @dataclass(frozen=True)
@@ -47,6 +39,7 @@ class FolderSource:
     def samples(self) -> Iterator[RawSample]:
         """Every image as a sample; then, folder by folder, every sidecar that has no image."""
         root, files = self._listing()
+        plans = Plans()
         for _, group in groupby(files, key=lambda file: file.uri.rpartition("/")[0]):
             members = list(group)
             sidecars = {file.uri: file for file in members if _is_sidecar(file.uri)}
@@ -55,7 +48,7 @@ class FolderSource:
             for image in (file for file in members if _is_image(file.uri)):
                 beside = [lower[name] for name in _sidecar_names(image.uri) if name in lower]
                 used.update(beside)
-                yield _sample(image, [sidecars[uri] for uri in beside], root)
+                yield _sample(image, [sidecars[uri] for uri in beside], root, plans)
             for uri in sidecars:
                 if uri not in used and not _is_note(uri):
                     key = key_of(uri, root)
@@ -92,11 +85,11 @@ def _at_least_one_image(root: str, path: str) -> Iterator[SourceFile]:
         )
 
 
-def _sample(image: SourceFile, sidecars: list[SourceFile], root: str) -> RawSample:
+def _sample(image: SourceFile, sidecars: list[SourceFile], root: str, plans: Plans) -> RawSample:
     key = key_of(image.uri, root)
     item = image_item(image.uri, image.size)
     try:
-        captions, rights, meta = _described(sidecars)
+        captions, rights, meta = _described(sidecars, plans)
     except Refused as refused:
         return RawSample(key, (item,), failure=refused.failure)
     return RawSample(key, (item, *captions), rights, meta)
@@ -104,12 +97,10 @@ def _sample(image: SourceFile, sidecars: list[SourceFile], root: str) -> RawSamp
 
 def image_item(uri: str, size: int | None) -> Item:
     """An image that is a file of its own."""
-    from sluice.table.refs import Ref
-
     return Item("image", "image", None, Ref("file", uri, None, None, size))
 
 
-def _described(sidecars: list[SourceFile]) -> tuple[list[Item], Rights, dict[str, JSON]]:
+def _described(sidecars: list[SourceFile], plans: Plans) -> tuple[list[Item], Rights, dict[str, JSON]]:
     captions: list[Item] = []
     rights = NO_RIGHTS
     meta: dict[str, JSON] = {}
@@ -118,39 +109,14 @@ def _described(sidecars: list[SourceFile]) -> tuple[list[Item], Rights, dict[str
         if file.uri.lower().endswith(".txt"):
             captions += [Item("text", "caption", text.strip())] if text.strip() else []
             continue
-        row = parse_object(text, file.uri)
-        fields = Fields(list(row))
+        row = parsed_object(text, file.uri)
+        fields = plans.of(tuple(row))
         values = list(row.values())
         texts = {item.text for item in captions}
         captions += [item for item in fields.captions(values) if item.text not in texts]  # both may say the same
         rights = fields.rights(values)
         meta |= fields.meta(values)
     return captions, rights, meta
-
-
-def read_text(uri: str) -> str:
-    """A sidecar as text (UTF-8, with or without a byte-order mark); `Refused` when it cannot be read."""
-    try:
-        data = read_small(uri, SIDECAR_BYTES + 1)
-    except OSError as error:
-        raise Refused("io", f"{uri}: {error.strerror or error}") from error
-    if len(data) > SIDECAR_BYTES:
-        raise Refused("too_large", f"{uri}: a caption file of more than {SIDECAR_BYTES:,} bytes")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Refused("decode", f"{uri}: not UTF-8 at byte {error.start:,}; convert the file to UTF-8") from error
-
-
-def parse_object(text: str | bytes, where: str) -> dict[str, Any]:
-    """A JSON object; `Refused` when it is none."""
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise Refused("decode", f"{where}: malformed JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise Refused("decode", f"{where}: expected a JSON object, found {type(value).__name__}")
-    return value
 
 
 def _is_image(uri: str) -> bool:

@@ -7,14 +7,27 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from sluice.sources.arrow import open_arrow
 from sluice.sources.base import Item, RawSample, Rights, Source, SourceFile
-from sluice.sources.config import FolderConfig, SourceConfig, TableConfig
+from sluice.sources.config import (
+    ArrowConfig,
+    FolderConfig,
+    ParquetConfig,
+    SourceConfig,
+    TableConfig,
+    WebDatasetConfig,
+)
 from sluice.sources.folder import open_folder
+from sluice.sources.parquet import open_parquet
 from sluice.sources.table import open_table
+from sluice.sources.webdataset import open_webdataset
 
 _OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
     FolderConfig: open_folder,
     TableConfig: open_table,
+    WebDatasetConfig: open_webdataset,
+    ParquetConfig: open_parquet,
+    ArrowConfig: open_arrow,
 }
 _MOST_ITEMS: Final = 32_767  # the place of an item in its sample is an int16
 

@@ -32,7 +32,7 @@ class ColumnReader:
         self._ahead: Iterator[tuple[int, pa.Array]] = iter(())  # windows after the one held
         self._limit = 0  # rows from here on are not in `_ahead`
         try:
-            opened = _open(path, uri)
+            opened = open_binary(path, uri)
             self._file: _Parquet | _Ipc = _Parquet(opened, member) if container == "parquet" else _Ipc(opened, member)
         except Exception as error:  # a file of unknown making: Arrow and remote clients raise what they like
             raise SampleFailure("io", f"{uri}: cannot be opened as {container}: {_first_line(error)}") from error
@@ -178,7 +178,8 @@ def _column_of(member: str, names: list[str]) -> str:
     return column
 
 
-def _open(path: str | bytes, uri: str) -> Any:  # a pyarrow file
+def open_binary(path: str | bytes, uri: str) -> Any:  # a pyarrow file
+    """The file open for Arrow: mapped where it is local, so that passing over data reads nothing."""
     if "://" not in uri or uri.startswith("file://"):
         return pa.memory_map(path.decode() if isinstance(path, bytes) else path)
     import fsspec
