@@ -101,6 +101,11 @@ CALLS: Final[dict[str, str]] = {
 }
 """Name of a function -> how it is called."""
 
+WRITTEN_AS: Final = {"position": "strpos"}  # the same function; `position` has a syntax of its own
+
+# Functions whose arguments, from this one on, must be of one kind: texts, numbers, ...
+OF_ONE_KIND: Final = {"nullif": 0, "greatest": 0, "least": 0, "list_value": 0, "if": 1}
+
 # A backtracking or per-row pattern could take for ever: these arguments (counted from 0) are constants.
 CONSTANT_ARGUMENTS: Final[dict[str, tuple[int, ...]]] = {
     "regexp_matches": (1, 2),
@@ -143,25 +148,18 @@ COMPARISONS: Final[dict[str, str]] = {
 
 CONJUNCTIONS: Final[dict[str, str]] = {"CONJUNCTION_AND": "AND", "CONJUNCTION_OR": "OR"}
 
-CAST_TYPES: Final = frozenset(
-    [
-        "BOOLEAN",
-        "TINYINT",
-        "SMALLINT",
-        "INTEGER",
-        "BIGINT",
-        "HUGEINT",
-        "UTINYINT",
-        "USMALLINT",
-        "UINTEGER",
-        "UBIGINT",
-        "FLOAT",
-        "DOUBLE",
-        "VARCHAR",
-        "DATE",
-        "TIMESTAMP",
-    ]
+_INTEGERS: Final = (
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "HUGEINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
 )
+CAST_TYPES: Final = (*_INTEGERS, "FLOAT", "DOUBLE", "VARCHAR", "BOOLEAN", "DATE", "TIMESTAMP")
 
 CAST_ALIASES: Final[dict[str, str]] = {
     "INT": "INTEGER",

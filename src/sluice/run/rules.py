@@ -18,7 +18,8 @@ import pyarrow as pa
 from sluice.errors import RecipeError, RunError
 from sluice.run.row_columns import Rows, as_json, stream, take
 from sluice.run.sandbox import sandbox
-from sluice.run.sql_check import RefusedError, check, quoted
+from sluice.run.sql_check import check, quoted
+from sluice.run.sql_parse import RefusedError
 from sluice.run.sql_types import check_types
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -32,3 +33,9 @@ def sandbox(threads: int | None = None, memory: str = "2GB") -> duckdb.DuckDBPyC
     if threads is not None:
         config["threads"] = threads
     return duckdb.connect(":memory:", config=config)
+
+
+@cache
+def compiler() -> duckdb.DuckDBPyConnection:
+    """The sandbox of this process in which rules are read and checked; it never sees a row. Use its `cursor()`."""
+    return sandbox(threads=1, memory="256MB")

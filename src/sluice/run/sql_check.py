@@ -8,21 +8,14 @@ is not in `rule_language` cannot be written.
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Final
 
 from sluice.run import rule_language as language
 from sluice.run.like import like_sql
-from sluice.run.sandbox import sandbox
-
-if TYPE_CHECKING:
-    import duckdb
-
-Node: TypeAlias = Mapping[str, Any]  # of DuckDB's tree, as JSON
+from sluice.run.sql_parse import Node, RefusedError, parse
 
 _SYNTAX: Final = frozenset(
     {"class", "type", "query_location", "query_location_length", "is_operator", "qualified_name"}
@@ -31,15 +24,12 @@ _EMPTY: Final[tuple[object, ...]] = (None, "", [], False, {"type": "ORDER_MODIFI
 _NUMBER: Final = re.compile(r"-?[0-9_]*\.?[0-9_]*([eE][+-]?[0-9_]+)?")
 
 
-class RefusedError(Exception):
-    """Why an expression is no rule, as the end of a sentence that begins with where it stands."""
-
-
 @dataclass
 class Checked:
     """An expression as SQL of ours, and what it takes for granted (inner things first)."""
 
     sql: str = ""
+    constants: list[str] = field(default_factory=list[str])  # casts of constants: must not fail
     columns: list[str] = field(default_factory=list[str])  # that it reads, in order of appearance
     conditions: list[str] = field(default_factory=list[str])  # must be BOOLEAN
     comparisons: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])  # must be of one kind each
@@ -52,7 +42,7 @@ def check(text: str, columns: Sequence[str]) -> Checked:
     '(("sharpness" < 100) AND (NOT "alpha"))'
     """
     writer = _Writer(text, columns)
-    writer.checked.sql = writer.write(_parse(text), 0)
+    writer.checked.sql = writer.write(parse(text), 0)
     writer.checked.conditions.append(writer.checked.sql)
     return writer.checked
 
@@ -73,70 +63,6 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
     if not near:
         return otherwise
     return f" (did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?)"
-
-
-def _parse(text: str) -> Node:
-    _check_shape(text)
-    answer = _tree(f"SELECT ({text}\n)")
-    if answer["error"]:
-        message = str(answer.get("error_message", "it is no expression"))
-        if "Max expression depth" in message:
-            raise RefusedError(f"is nested more than {language.MAX_DEPTH} deep: split it into several rules")
-        at_end = text.strip() and message.endswith('")"') and not text.rstrip().endswith(")")
-        raise RefusedError(f"cannot be read as SQL: {'it ends too early' if at_end else message}")
-    # A whole query must be exactly `SELECT one expression`, as the empty one is: no FROM, WHERE, WITH, UNION ...
-    statements = answer["statements"]
-    expected = _tree("SELECT (NULL)")["statements"][0]
-    if len(statements) != 1 or _without_expression(statements[0]) != _without_expression(expected):
-        raise RefusedError("must be one condition over the columns of one row, not a query")
-    expressions = statements[0]["node"]["select_list"]
-    if len(expressions) != 1:
-        raise RefusedError("must be one condition, not several")
-    return expressions[0]
-
-
-def _check_shape(text: str) -> None:
-    """Refuse what would cost the parser too much, and what hides part of the text from a reader."""
-    if not text.strip():
-        raise RefusedError('is empty: write a condition, such as "sharpness < 100"')
-    if "\0" in text:
-        raise RefusedError("holds a NUL character")
-    if len(text) > language.MAX_CHARACTERS:
-        raise RefusedError(f"is {len(text):,} characters long: at most {language.MAX_CHARACTERS:,} are allowed")
-    depth = deepest = 0
-    for character in text:
-        depth += (character in "([{") - (character in ")]}")
-        deepest = max(deepest, depth)
-    if deepest > language.MAX_DEPTH:
-        raise RefusedError(f"is nested more than {language.MAX_DEPTH} deep: split it into several rules")
-    import duckdb
-
-    if any(kind == duckdb.token_type.comment for _, kind in duckdb.tokenize(text)):
-        raise RefusedError("holds an SQL comment: write comments in the recipe, after a #")
-
-
-def _tree(query: str) -> dict[str, Any]:
-    import duckdb
-
-    try:
-        row = _parser().cursor().execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchone()
-        return json.loads(row[0]) if row else {"error": True}
-    except (duckdb.Error, RecursionError, UnicodeError, ValueError) as error:
-        raise RefusedError(f"cannot be read as SQL: {first_line(error)}") from error
-
-
-@cache
-def _parser() -> duckdb.DuckDBPyConnection:
-    return sandbox(threads=1, memory="256MB")
-
-
-def first_line(error: Exception) -> str:
-    """What DuckDB says, without its class and the copy of our query."""
-    return str(error).partition("\n")[0].partition("Error: ")[2] or str(error).partition("\n")[0]
-
-
-def _without_expression(statement: Node) -> dict[str, Any]:
-    return {**statement, "node": {**statement["node"], "select_list": []}}
 
 
 class _Writer:
@@ -177,9 +103,10 @@ class _Writer:
                 f'uses column "{name}", but {" and ".join(found)} differ in letter case only: rename one'
             )
         if not found:
-            quotes = f" (a text is written in single quotes: '{name}')" if f'"{name}"' in self.text else ""
+            compared = re.search(rf'[=>(,]\s*"?{re.escape(name)}\b', self.text)
+            otherwise = f"a text is written in single quotes: '{name}'" if compared else "docs/rules.md lists them"
             known = [column for same in self.names.values() for column in same]
-            raise RefusedError(f'uses unknown column "{name}"{did_you_mean(name, known, quotes)}')
+            raise RefusedError(f'uses unknown column "{name}"{did_you_mean(name, known, f" ({otherwise})")}')
         if found[0] not in self.checked.columns:
             self.checked.columns.append(found[0])
         return quoted(found[0])
@@ -215,15 +142,24 @@ class _Writer:
         branches = [(self.write(b["when_expr"], depth), self.write(b["then_expr"], depth)) for b in node["case_checks"]]
         self.checked.conditions.extend(when for when, _ in branches)
         written = " ".join(f"WHEN {when} THEN {then}" for when, then in branches)
-        return f"(CASE {written} ELSE {self.write(node['else_expr'], depth)} END)"
+        otherwise = self.write(node["else_expr"], depth)
+        self.checked.comparisons.append((*(then for _, then in branches), otherwise))
+        return f"(CASE {written} ELSE {otherwise} END)"
 
     def _cast(self, node: Node, depth: int) -> str:
         kind = node["type_expr"]
         name = str(kind.get("type_name", "")).upper()
         name = language.CAST_ALIASES.get(name, name)
         if name not in language.CAST_TYPES or kind.get("children") or kind.get("schema") or kind.get("catalog"):
-            raise RefusedError(f"casts to {name}, which is none of {', '.join(sorted(language.CAST_TYPES))}")
-        return f"TRY_CAST({self.write(node['child'], depth)} AS {name})"  # what cannot be cast is NULL
+            raise RefusedError(f"casts to {name}: a rule may cast to {', '.join(language.CAST_TYPES)}")
+        value = self.write(node["child"], depth)
+        if name == "BOOLEAN" and not kind.get("query_location_length"):  # the parser's own, for IS [NOT] TRUE
+            self.checked.conditions.append(value)
+            return value
+        written = f"TRY_CAST({value} AS {name})"  # what cannot be cast is NULL, row by row
+        if node["child"]["class"] == "CONSTANT" and value != "NULL":
+            self.checked.constants.append(written)
+        return written
 
     def _operator(self, node: Node, depth: int) -> str:
         kind = node["type"]
@@ -232,7 +168,7 @@ class _Writer:
         values = self._all(node["children"], depth)
         if kind == "OPERATOR_NOT":
             self.checked.conditions.extend(values)
-        if kind == "COMPARE_IN":
+        if kind in ("COMPARE_IN", "OPERATOR_COALESCE", "ARRAY_CONSTRUCTOR"):
             self.checked.comparisons.append(tuple(values))
         return _OPERATORS[kind](values)
 
@@ -245,6 +181,8 @@ class _Writer:
             return self._like(name, operands, depth)
         if node["is_operator"]:
             return self._arithmetic(name, operands, depth)
+        if name == "row":
+            raise RefusedError("holds several expressions: join conditions with AND or OR")
         if name not in language.CALLS:
             raise RefusedError(
                 f"calls {name}(), which a rule may not"
@@ -258,7 +196,9 @@ class _Writer:
             _check_replace(operands)
         if name == "if":
             self.checked.conditions.extend(values[:1])
-        call = f'"{name}"({", ".join(values)})'
+        if name in language.OF_ONE_KIND:
+            self.checked.comparisons.append(tuple(values[language.OF_ONE_KIND[name] :]))
+        call = f"{language.WRITTEN_AS.get(name, name)}({', '.join(values)})"
         return f"nullif({call}, 'nan'::DOUBLE)" if name in language.GIVES_NAN else call
 
     def _arithmetic(self, name: str, operands: Sequence[Node], depth: int) -> str:

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
 from sluice.run import rule_language as language
-from sluice.run.sandbox import sandbox
-from sluice.run.sql_check import Checked, RefusedError, first_line
+from sluice.run.sandbox import compiler
+from sluice.run.sql_check import Checked
+from sluice.run.sql_parse import RefusedError, first_line
 
 if TYPE_CHECKING:
     import duckdb
 
+_NULL: Final = "NULL"
 _KINDS: Final[dict[str, str]] = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE"), "a number"),
     **dict.fromkeys(("UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "UHUGEINT", "BIGNUM", "DECIMAL"), "a number"),
-    **dict.fromkeys(("INTEGER_LITERAL",), "a number"),
+    "INTEGER_LITERAL": "a number",
     **dict.fromkeys(("VARCHAR", "STRING_LITERAL"), "a text"),
     "BOOLEAN": "true or false",
+    "NULL": _NULL,
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "a date"),
 }
-_NULL: Final = "NULL"
 _NO_FUNCTION: Final = re.compile(r"argument types '(.+?)\((.*)\)'")
 _NO_CAST: Final = re.compile(r"Could not convert string (.+) to (\w+)")
 
@@ -32,7 +34,7 @@ def check_types(checked: Checked, schema: pa.Schema) -> None:
     """Refuse what is no condition over columns of these types, in plain words."""
     import duckdb
 
-    with _typing().cursor() as database:
+    with compiler().cursor() as database:
         try:
             database.register("rows", schema.empty_table())
             database.sql("SELECT * FROM rows").fetchall()
@@ -42,6 +44,9 @@ def check_types(checked: Checked, schema: pa.Schema) -> None:
             _check_kinds(database, checked)
             # A constant part is worked out here, before anything runs: a bad pattern, a bad number.
             database.sql(f"SELECT {checked.sql} FROM rows").fetchall()
+            for constant in checked.constants:
+                if database.sql(f"SELECT {constant}").fetchall() == [(None,)]:
+                    raise RefusedError(f"casts a constant that cannot be cast: {constant.removeprefix('TRY_')}")
         except duckdb.Error as error:
             raise RefusedError(_plain(first_line(error))) from error
 
@@ -49,12 +54,11 @@ def check_types(checked: Checked, schema: pa.Schema) -> None:
 def _check_kinds(database: duckdb.DuckDBPyConnection, checked: Checked) -> None:
     """Every comparison compares like with like, every condition is true or false; innermost first."""
     for sides in checked.comparisons:
-        kinds = [_kind(database, side) for side in sides]
+        kinds = _kinds(database, sides)
         for side, kind in zip(sides[1:], kinds[1:], strict=True):
-            if not _alike(kinds[0], kind) and not _dates(sides[0], kinds[0], side, kind):
+            if not _alike(kinds[0], kind) and not _is_date(database, sides[0], kinds[0], side, kind):
                 raise RefusedError(f"compares {sides[0]} ({kinds[0]}) with {side} ({kind}): compare like with like")
-    for condition in checked.conditions:
-        kind = _kind(database, condition)
+    for condition, kind in zip(checked.conditions, _kinds(database, checked.conditions), strict=True):
         if not _alike(kind, "true or false"):
             subject = "is" if condition == checked.sql else f"takes {condition} for a condition, but it is"
             raise RefusedError(f'{subject} {kind}, not true or false: compare it, as in "sharpness < 100"')
@@ -64,34 +68,32 @@ def _alike(one: str, other: str) -> bool:
     return one == other or _NULL in (one, other)
 
 
-def _dates(one: str, one_kind: str, other: str, other_kind: str) -> bool:
-    """A date may be compared with a constant text, which is read as a date."""
+def _is_date(database: duckdb.DuckDBPyConnection, one: str, one_kind: str, other: str, other_kind: str) -> bool:
+    """Whether this is a date beside a constant text that can be read as one."""
     texts = [side for side, kind in ((one, one_kind), (other, other_kind)) if kind == "a text"]
-    return "a date" in (one_kind, other_kind) and len(texts) == 1 and texts[0].startswith("'")
+    if "a date" not in (one_kind, other_kind) or len(texts) != 1 or not texts[0].startswith("'"):
+        return False
+    return database.sql(f"SELECT TRY_CAST({texts[0]} AS TIMESTAMP) IS NOT NULL").fetchall() == [(True,)]
 
 
-def _kind(database: duckdb.DuckDBPyConnection, sql: str) -> str:
-    name = str(database.sql(f"SELECT {sql} FROM rows").types[0])
-    if name.strip('"') == _NULL:
-        return _NULL
-    return "a list" if name.endswith("]") else _KINDS.get(name.partition("(")[0], name)
+def _kinds(database: duckdb.DuckDBPyConnection, expressions: Sequence[str]) -> list[str]:
+    types = [str(kind) for kind in database.sql(f"SELECT {', '.join(expressions)} FROM rows").types]
+    return ["a list" if name.endswith("]") else _KINDS.get(_bare(name), name) for name in types]
+
+
+def _bare(name: str) -> str:
+    """A type's name without quotes and parameters: `DECIMAL(18,3)` is DECIMAL."""
+    return name.strip().partition("(")[0].strip('"')
 
 
 def _plain(message: str) -> str:
     """DuckDB's complaint in the words of the recipe's author, where we know how."""
     if found := _NO_FUNCTION.search(message):
         name = found[1].strip('"')
-        kinds = ", ".join(
-            _KINDS.get(kind.strip().partition("(")[0].strip('"'), kind.strip()) for kind in found[2].split(", ")
-        )
+        kinds = ", ".join(_KINDS.get(_bare(kind), kind.strip()) for kind in found[2].split(", "))
         how = f": write {language.CALLS[name]}" if name in language.CALLS else ""
         return f"cannot work out {name} of ({kinds}){how}"
     if found := _NO_CAST.search(message):
         kind = _KINDS.get(found[2], "a number" if "INT" in found[2] else found[2])
         return f"takes the text {found[1]} for {kind}"
     return f"cannot be worked out: {message}"
-
-
-@cache
-def _typing() -> duckdb.DuckDBPyConnection:
-    return sandbox(threads=1, memory="256MB")
