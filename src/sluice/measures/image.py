@@ -1,0 +1,204 @@
+"""What an image is and how good it looks: its header, its quality, its bytes' hash. The hashes of its looks: image_hash.
+
+Every number of `image.quality` is taken from the image at most 256 px wide and high, colour at 64 px, so that a
+threshold means the same for a thumbnail's worth of a photo from any camera. Smaller images are not enlarged.
+"""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+from sluice.measures.base import Batch, Columns, Pixels, data, gray, header, measure, rgb
+
+# Levels of 255 that count as clipped: JPEG and area averaging move a clipped pixel by one or two.
+_DARK: Final = 2
+_BRIGHT: Final = 253
+# Levels of 255 by which a line may leave its border's colour and still belong to it: what JPEG does to a flat bar.
+_UNIFORM: Final = 8
+_EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
+    **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp"), ("jpeg",)),
+    **dict.fromkeys(("png", "apng"), ("png",)),
+    "webp": ("webp",),
+    "gif": ("gif",),
+    **dict.fromkeys(("bmp", "dib"), ("bmp",)),
+    **dict.fromkeys(("tif", "tiff"), ("tiff",)),
+    **dict.fromkeys(("avif", "avifs"), ("avif",)),
+    **dict.fromkeys(("heic", "heics"), ("heic",)),
+    **dict.fromkeys(("heif", "heifs", "hif"), ("heic", "avif")),  # the container's own names fit either codec
+}
+
+
+@measure(
+    "image.header",
+    version=1,
+    reads=header(),
+    writes={
+        "format": pa.string(),
+        "width": pa.int32(),
+        "height": pa.int32(),
+        "pixels": pa.int64(),
+        "min_side": pa.int32(),
+        "aspect": pa.float32(),
+        "bytes": pa.int64(),
+        "frames": pa.int32(),
+        "mode": pa.string(),
+        "orientation": pa.int8(),
+        "bits_per_pixel": pa.float32(),
+        "jpeg_quality": pa.int16(),
+        "alpha": pa.bool_(),
+        "icc": pa.bool_(),
+        "extension_ok": pa.bool_(),
+    },
+)
+def image_header(batch: Batch) -> Columns:
+    """Format, size and what else the header tells; sides in px as shown, aspect = longer / shorter side."""
+    heads = batch.header
+    return {
+        "format": [head.format for head in heads],
+        "width": [head.width for head in heads],
+        "height": [head.height for head in heads],
+        "pixels": [head.width * head.height for head in heads],
+        "min_side": [min(head.width, head.height) for head in heads],
+        "aspect": [max(head.width, head.height) / min(head.width, head.height) for head in heads],
+        "bytes": [head.bytes for head in heads],
+        "frames": [head.frames for head in heads],
+        "mode": [head.mode for head in heads],
+        "orientation": [head.orientation for head in heads],
+        "bits_per_pixel": [head.bits_per_pixel for head in heads],
+        "jpeg_quality": [head.jpeg_quality for head in heads],
+        "alpha": [head.alpha for head in heads],
+        "icc": [head.icc for head in heads],
+        "extension_ok": [
+            head.format in _EXTENSIONS.get(extension, ()) if extension else None
+            for head, extension in zip(heads, batch.extension, strict=True)
+        ],
+    }
+
+
+@measure(
+    "image.quality",
+    version=1,
+    reads=(gray(max_side=256), rgb(max_side=64)),
+    writes={
+        "sharpness": pa.float32(),
+        "brightness": pa.float32(),
+        "contrast": pa.float32(),
+        "entropy": pa.float32(),
+        "colourfulness": pa.float32(),
+        "clipped_dark": pa.float32(),
+        "clipped_bright": pa.float32(),
+        "border": pa.float32(),
+    },
+)
+def image_quality(batch: Batch) -> Columns:
+    """How an image looks, in eight numbers.
+
+    - `sharpness`: variance of the Laplacian (4 neighbours, edge pixels left out) at 256 px; null below 3 px
+    - `brightness`, `contrast`: mean (0 to 255) and standard deviation (0 to 128) of gray
+    - `entropy`: of the gray histogram, 0 to 8 bits
+    - `colourfulness`: Hasler and Susstrunk (2003), 0 for gray, about 15 slight, 45 average, 80 strong; at 64 px
+    - `clipped_dark`, `clipped_bright`: share of the pixels at the end of the range
+    - `border`: share of the area in uniform rows and columns at the edges (bars, frames); 1 for a flat image
+    """
+    counts = np.array([Image.fromarray(pixels).histogram() for pixels in batch.gray], dtype=np.int64).reshape(-1, 256)
+    return {
+        "sharpness": [sharpness(pixels) for pixels in batch.gray],
+        **_tones(counts),
+        "colourfulness": [colourfulness(pixels) for pixels in batch.rgb],
+        "border": [border(pixels) for pixels in batch.gray],
+    }
+
+
+@measure("image.content_hash", version=1, reads=data(), writes={"sha256": pa.string()})
+def image_content_hash(batch: Batch) -> Columns:
+    """SHA-256 of the encoded bytes, in hexadecimal: equal only for the same file, bit for bit."""
+    return {"sha256": [sha256(encoded).hexdigest() for encoded in batch.bytes]}
+
+
+def sharpness(pixels: Pixels) -> float | None:
+    """Variance of the Laplacian of a gray image; null where it is less than 3 px wide or high.
+
+    Integers throughout (a Laplacian fits 16 bits, its square 32): the same value on every machine. The image is
+    taken as one long line, which spares a loop per row; what wraps around falls on the edge columns, left out.
+    """
+    height, width = pixels.shape
+    if min(height, width) < 3:
+        return None
+    line = pixels.ravel().astype(np.int16)
+    inner = line[width:-width] << 2
+    inner -= line[: -2 * width]
+    inner -= line[2 * width :]
+    inner -= line[width - 1 : -width - 1]
+    inner -= line[width + 1 : line.size - width + 1]
+    laplacian = inner.reshape(-1, width)[:, 1:-1].astype(np.int32)
+    number = laplacian.size
+    total = int(laplacian.sum(dtype=np.int64))
+    laplacian *= laplacian
+    squares = int(laplacian.sum(axis=0, dtype=np.int64).sum())
+    return (squares * number - total * total) / (number * number)
+
+
+def colourfulness(pixels: Pixels) -> float:
+    """Colourfulness of an RGB image after Hasler and Susstrunk, "Measuring colourfulness in natural images" (2003).
+
+    >>> colourfulness(np.full((4, 4, 3), 90, np.uint8))
+    0.0
+    """
+    channels = pixels.reshape(-1, 3).astype(np.int32)
+    red, green, blue = channels[:, 0], channels[:, 1], channels[:, 2]
+    spread, mean = 0.0, 0.0
+    for opponent, scale in ((red - green, 1), (red + green - 2 * blue, 2)):
+        number, total = opponent.size, int(opponent.sum(dtype=np.int64))
+        squares = int((opponent * opponent).sum(dtype=np.int64))
+        spread += (squares * number - total * total) / (number * number * scale * scale)
+        mean += (total / (number * scale)) ** 2
+    return float(spread**0.5 + 0.3 * mean**0.5)
+
+
+def border(pixels: Pixels) -> float:
+    """Share of a gray image's area in uniform rows and columns at its edges, each side in its own colour.
+
+    >>> letterbox = np.zeros((8, 8), np.uint8)
+    >>> letterbox[2:6] = np.arange(8) * 30
+    >>> border(letterbox)
+    0.5
+    """
+    height, width = pixels.shape
+    top, bottom = _uniform_lines(pixels), _uniform_lines(pixels[::-1])
+    if top + bottom >= height:
+        return 1.0
+    within = pixels[top : height - bottom].T
+    left, right = _uniform_lines(within), _uniform_lines(within[::-1])
+    return 1.0 - (height - top - bottom) * max(0, width - left - right) / (height * width)
+
+
+def _uniform_lines(lines: Pixels) -> int:
+    """How many lines from the first on are of one colour: the first line's."""
+    low, high = int(lines[0].min()), int(lines[0].max())
+    if high - low > 2 * _UNIFORM:
+        return 0  # the common case: no border, and no other line is looked at
+    middle = (low + high) // 2
+    uniform = (lines.min(axis=1) + _UNIFORM >= middle) & (lines.max(axis=1) <= middle + _UNIFORM)
+    return len(lines) if uniform.all() else int(np.argmin(uniform))
+
+
+def _tones(counts: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:
+    """What the gray histograms (a row an image) tell."""
+    levels = np.arange(256, dtype=np.int64)
+    total = counts.sum(axis=1)
+    sums, squares = counts @ levels, counts @ (levels * levels)
+    shares = counts / total[:, None]
+    logs = np.log2(shares, out=np.zeros_like(shares), where=counts > 0)
+    return {
+        "brightness": sums / total,
+        "contrast": np.sqrt((squares * total - sums * sums) / (total * total)),
+        "entropy": np.abs((shares * logs).sum(axis=1)),
+        "clipped_dark": counts[:, : _DARK + 1].sum(axis=1) / total,
+        "clipped_bright": counts[:, _BRIGHT:].sum(axis=1) / total,
+    }

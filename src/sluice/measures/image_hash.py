@@ -1,0 +1,72 @@
+"""Perceptual hashes of 64 bits: near-duplicates differ in few of them.
+
+Bit order, of both: row by row, the first bit the most significant, so that a hash printed with 16 hexadecimal
+digits is what `str(imagehash.phash(image))` prints. They agree with the `imagehash` library to within 2 bits,
+save for bits that even there are noise: where a 32 x 32 thumbnail holds nothing but the rounding of its pixels
+(smooth gradients, patterns finer than the thumbnail), the sign that a bit records is that of a rounding error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+from sluice.measures.base import Batch, Columns, Pixels, gray, measure
+
+_SIDE: Final = 32  # px of the thumbnail whose low frequencies pHash takes
+_LOW: Final = 8
+# The first 8 rows of the 32-point DCT-II, in whole numbers of 2**-15. Products with pixels stay below 2**48, so
+# double precision adds them without rounding in any order: the same hash on every machine and BLAS, and exact zeros
+# (not 1e-13) for a flat image.
+_COSINES: Final = np.round(
+    np.cos(np.pi * np.arange(_LOW)[:, None] * (2 * np.arange(_SIDE)[None] + 1) / (2 * _SIDE)) * 2**15
+)
+
+
+@measure("image.phash", version=1, reads=gray(max_side=256), writes={"phash": pa.uint64()})
+def image_phash(batch: Batch) -> Columns:
+    """64-bit DCT hash: which of the 8 x 8 lowest frequencies of a 32 x 32 thumbnail lie above their median."""
+    return {"phash": phash(batch.gray)}
+
+
+@measure("image.dhash", version=1, reads=gray(max_side=256), writes={"dhash": pa.uint64()})
+def image_dhash(batch: Batch) -> Columns:
+    """64-bit difference hash: where a 9 x 8 thumbnail gets brighter from left to right."""
+    return {"dhash": dhash(batch.gray)}
+
+
+def phash(images: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
+    """The DCT hash of each gray image.
+
+    >>> hex(phash([np.full((40, 60), 200, np.uint8)])[0])
+    '0x8000000000000000'
+    """
+    # A gap of 2: averaged to between 64 and 96 px first, then filtered; a fifth of the time, at most a bit or two.
+    thumbnails = _thumbnails(images, _SIDE, _SIDE, gap=2.0)
+    low = (_COSINES @ thumbnails.astype(np.float64) @ _COSINES.T).reshape(-1, _LOW * _LOW)
+    return _packed(low > np.median(low, axis=1, keepdims=True))
+
+
+def dhash(images: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
+    """The difference hash of each gray image.
+
+    >>> hex(dhash([np.tile(np.arange(90, dtype=np.uint8), (80, 1))])[0])
+    '0xffffffffffffffff'
+    """
+    thumbnails = _thumbnails(images, 9, 8, gap=4.0)
+    return _packed((thumbnails[:, :, 1:] > thumbnails[:, :, :-1]).reshape(-1, 64))
+
+
+def _thumbnails(images: Sequence[Pixels], width: int, height: int, *, gap: float) -> Pixels:
+    size, lanczos = (width, height), Image.Resampling.LANCZOS
+    small = [Image.fromarray(pixels).resize(size, lanczos, reducing_gap=gap) for pixels in images]
+    return np.array([np.asarray(image) for image in small], dtype=np.uint8).reshape(-1, height, width)
+
+
+def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    return np.packbits(bits, axis=1).view(">u8").ravel().astype(np.uint64)
