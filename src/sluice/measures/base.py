@@ -147,13 +147,19 @@ class Measure:
             self.model,
         )
 
-    def identity(self, decode_side: int | None) -> str:
-        """`name@fingerprint`: equal for equal values. `decode_side` is the side the whole pass decodes at."""
-        decoding = f"{DECODE_VERSION}@{decode_side}" if self.max_side is not None else ""
+    def identity(self, decoding: str, limits: str) -> str:
+        """`name@fingerprint`: equal for equal values.
+
+        `decoding` says how the whole pass decodes (`rgb@256`), `limits` what it refuses to: the first counts for
+        measures that look at pixels, the second for all that look at images.
+        """
         views = ",".join(f"{view.kind}:{view.max_side}" for view in self.reads)
         params = json.dumps(self.params, sort_keys=True, default=str)
         writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
-        return f"{self.name}@{fingerprint(str(self.version), views, params, writes, self.model or '', decoding)}"
+        parts = [str(self.version), views, params, writes, self.model or ""]
+        if self.grain == "image":
+            parts += [limits, f"{DECODE_VERSION} {decoding}" if self.max_side is not None else ""]
+        return f"{self.name}@{fingerprint(*parts)}"
 
 
 _REGISTRY: Final[dict[str, Measure]] = {}

@@ -11,7 +11,7 @@ import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -56,7 +56,7 @@ def write_table(path: Path, table: pa.Table) -> None:
         writer.write_table(table, row_group_size=ROW_GROUP)
 
 
-def table_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def table_writer(path: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
     """A Parquet writer with the settings of every table of a run."""
     return pq.ParquetWriter(path, schema, version="2.6", compression="zstd", write_page_index=False)
 

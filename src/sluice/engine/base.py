@@ -1,0 +1,48 @@
+"""What an engine is: run this function over these tasks, yield outcomes as they end, retry what died."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sluice.engine.journal import Journal
+from sluice.errors import FailureClass
+
+
+@dataclass(frozen=True)
+class Task:
+    """One unit's worth of work: `number` names it, `payload` is handed to the function (picklable, small)."""
+
+    number: int
+    payload: Any = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task came to: the function's result and the deaths it took to get there."""
+
+    number: int
+    result: Any
+    deaths: int = 0
+
+
+@dataclass(frozen=True)
+class WorkerContext:
+    """What a function gets beside its payload: where to journal, and what earlier deaths taught."""
+
+    journal: Journal
+    poison: Mapping[int, tuple[FailureClass, str]] = field(default_factory=dict[int, "tuple[FailureClass, str]"])
+    suspects: tuple[tuple[int, int], ...] = ()  # half-open ranges to take one position at a time
+
+    def is_suspect(self, position: int) -> bool:
+        """Whether `position` must be worked on alone, so that a further death names it."""
+        return any(low <= position < high for low, high in self.suspects)
+
+
+class Engine(Protocol):
+    """Runs `function` ('module:name', called as `function(shared, payload, context)`) over tasks in workers."""
+
+    def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Yield an outcome for each task as it ends, in any order."""
+        ...

@@ -1,0 +1,50 @@
+"""Where a worker notes which positions it has in hand, readable after its death: 24 bytes of shared memory."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+_ENTRY: Final = struct.Struct("qqd")
+_IDLE: Final = (-1, -1, 0.0)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Positions `low` to `high` (half-open) in hand since `since` (monotonic seconds); low < 0: none."""
+
+    low: int
+    high: int
+    since: float
+
+
+class Journal:
+    """A file mapped by the worker and its supervisor; the worker writes, the supervisor reads."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        if not path.exists():
+            path.write_bytes(_ENTRY.pack(*_IDLE))
+        with path.open("r+b") as file:
+            self._map = mmap.mmap(file.fileno(), _ENTRY.size)
+
+    def mark(self, low: int, high: int | None = None) -> None:
+        """Note that position `low` (or `low` to `high`, half-open) is in hand from now on."""
+        _ENTRY.pack_into(self._map, 0, low, low + 1 if high is None else high, time.monotonic())
+
+    def clear(self) -> None:
+        """Note that nothing is in hand."""
+        _ENTRY.pack_into(self._map, 0, *_IDLE)
+
+    def read(self) -> Entry:
+        """What is in hand, as last noted."""
+        return Entry(*_ENTRY.unpack_from(self._map, 0))
+
+    def close(self) -> None:
+        """Unmap and remove the file."""
+        self._map.close()
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,189 @@
+"""The local engine: worker processes on this machine, each with one unit in hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, Final
+
+from sluice.engine.base import Outcome, Task
+from sluice.engine.journal import Journal
+from sluice.engine.worker import Job, Reply, Setup
+from sluice.errors import FailureClass, RunError
+
+_TICK: Final = 0.2  # seconds between two looks at the journals
+_STRIKES: Final = 2  # deaths at one position before it is taken for poison
+_STRIKES_KILLED: Final = 3  # ... when it may have been somebody else's SIGKILL
+_BLIND_DEATHS: Final = 5  # deaths of one task with nothing in hand before the run gives up
+_RANGE_PATIENCE: Final = 4  # a measure over a whole batch may take so many times one sample's limit
+_ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+class LocalEngine:
+    """A pool of `workers` processes that outlives the death of any of them.
+
+    `seconds` is the time one position may take, `memory` the bytes of data one worker may hold.
+    """
+
+    def __init__(self, workers: int | None = None, *, seconds: float = 30.0, memory: int | None = None) -> None:
+        self.workers = workers or available_cores()
+        self.seconds = seconds
+        self.memory = memory
+
+    def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Yield an outcome for each task as it ends. Closing the iterator kills the workers."""
+        queue = deque(_Trial(task) for task in tasks)
+        setup = Setup(function, shared, self.memory)
+        pool: list[_Worker] = []
+        with tempfile.TemporaryDirectory(prefix="sluice-journal-") as journals:
+            try:
+                for number in range(min(self.workers, len(queue))):
+                    pool.append(_Worker(setup, Path(journals, str(number))))
+                    pool[-1].give(queue.popleft())
+                yield from self._supervise(pool, queue)
+            finally:
+                for worker in pool:
+                    worker.kill()
+
+    def _supervise(self, pool: list[_Worker], queue: deque[_Trial]) -> Iterator[Outcome]:
+        while busy := [worker for worker in pool if worker.trial]:
+            ready = set(wait([worker.connection for worker in busy], timeout=_TICK))
+            for worker in busy:
+                if worker.connection in ready:
+                    outcome = worker.take()
+                elif worker.overdue(self.seconds):
+                    worker.kill()
+                    outcome = worker.bury("timeout", f"took longer than {self.seconds:g} s")
+                else:
+                    continue
+                if outcome:
+                    yield outcome
+                else:
+                    queue.appendleft(worker.give_back())
+                if queue:
+                    worker.give(queue.popleft())
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@dataclass
+class _Trial:
+    """A task and what its deaths have taught so far."""
+
+    task: Task
+    deaths: int = 0
+    blind_deaths: int = 0
+    poison: dict[int, tuple[FailureClass, str]] = field(default_factory=dict[int, "tuple[FailureClass, str]"])
+    suspects: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
+    strikes: dict[int, int] = field(default_factory=dict[int, int])
+
+
+class _Worker:
+    """One slot of the pool: its process is started anew after each death."""
+
+    def __init__(self, setup: Setup, journal: Path) -> None:
+        self._setup = setup
+        self._journal_path = journal
+        self.trial: _Trial | None = None
+        self._start()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        self.journal = Journal(self._journal_path)
+        self.journal.clear()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sluice.engine.worker", str(theirs.fileno()), str(self._journal_path)],
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+            env={**_ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        )
+        theirs.close()
+        self.connection = Connection(ours.detach())
+        self.connection.send(self._setup)
+
+    def give(self, trial: _Trial) -> None:
+        """Hand a task to the process, starting one if the last died."""
+        self.trial = trial
+        if self.process.poll() is not None:
+            self._start()
+        with contextlib.suppress(ConnectionError):  # it died meanwhile: `take` finds out
+            self.connection.send(Job(trial.task.payload, trial.poison, tuple(trial.suspects)))
+
+    def give_back(self) -> _Trial:
+        """The task in hand, for another try."""
+        trial, self.trial = self.trial, None
+        assert trial is not None
+        return trial
+
+    def take(self) -> Outcome | None:
+        """The outcome that is ready; None when instead the process died and the task needs another try."""
+        trial = self.trial
+        assert trial is not None
+        try:
+            reply: Reply = self.connection.recv()
+        except (EOFError, ConnectionError):
+            self.kill()
+            return self.bury("crash", f"the worker died with {_cause(self.process.returncode)}")
+        if reply.error is not None:
+            raise reply.error
+        if reply.trace is not None:
+            raise RuntimeError(f"task {trial.task.number} failed in its worker:\n{reply.trace}")
+        self.trial = None
+        return Outcome(trial.task.number, reply.result, trial.deaths)
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether what is in hand has taken longer than it may."""
+        entry = self.journal.read()
+        patience = seconds if entry.high - entry.low <= 1 else seconds * _RANGE_PATIENCE
+        return entry.low >= 0 and time.monotonic() - entry.since > patience
+
+    def bury(self, failure_class: FailureClass, message: str) -> None:
+        """Learn from the death of the process what the next try must do differently."""
+        trial = self.trial
+        assert trial is not None
+        trial.deaths += 1
+        entry = self.journal.read()
+        if entry.low < 0:
+            trial.blind_deaths += 1
+            if trial.blind_deaths >= _BLIND_DEATHS:
+                raise RunError(
+                    f"unit {trial.task.number} killed {_BLIND_DEATHS} workers with no sample in hand ({message}): "
+                    "is the machine out of memory? Run again to go on, with fewer `engine.workers`"
+                )
+        elif entry.high - entry.low > 1:
+            trial.suspects.append((entry.low, entry.high))
+        else:
+            strikes = trial.strikes[entry.low] = trial.strikes.get(entry.low, 0) + 1
+            killed = failure_class == "crash" and self.process.returncode == -signal.SIGKILL
+            if strikes >= (_STRIKES_KILLED if killed else _STRIKES):
+                trial.poison[entry.low] = (failure_class, message)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+def _cause(returncode: int) -> str:
+    if returncode >= 0:
+        return f"exit code {returncode}"
+    try:
+        return signal.Signals(-returncode).name
+    except ValueError:
+        return f"signal {-returncode}"

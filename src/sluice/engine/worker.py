@@ -1,0 +1,106 @@
+"""The worker process: `python -m sluice.engine.worker SOCKET JOURNAL`; lives as long as its supervisor."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import pickle
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any, Final
+
+from sluice.engine.base import WorkerContext
+from sluice.engine.journal import Journal
+from sluice.errors import FailureClass, SluiceError
+
+_PR_SET_PDEATHSIG: Final = 1
+
+
+@dataclass(frozen=True)
+class Setup:
+    """First message to a worker: what it will run on every job."""
+
+    function: str
+    shared: Any
+    memory: int | None  # bytes of data the process may hold
+
+
+@dataclass(frozen=True)
+class Job:
+    """One task, with what earlier deaths taught about it."""
+
+    payload: Any
+    poison: dict[int, tuple[FailureClass, str]]
+    suspects: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a job came to: a result, or the error that the supervisor raises."""
+
+    result: Any = None
+    error: SluiceError | None = None
+    trace: str | None = None
+
+
+def main() -> None:
+    """Serve jobs until the supervisor closes the socket."""
+    _die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
+    connection = Connection(int(sys.argv[1]))
+    journal = Journal(Path(sys.argv[2]))
+    try:
+        setup: Setup = connection.recv()
+        function = resolve(setup.function)
+        if setup.memory is not None:
+            resource.setrlimit(resource.RLIMIT_DATA, (setup.memory, setup.memory))
+        while True:
+            job: Job = connection.recv()
+            reply = _serve(function, setup.shared, job, journal)
+            journal.clear()
+            connection.send(reply)
+    except (EOFError, ConnectionError):
+        return
+
+
+def resolve(function: str) -> Callable[[Any, Any, WorkerContext], Any]:
+    """The function that 'module:name' means."""
+    module, _, name = function.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _serve(function: Callable[[Any, Any, WorkerContext], Any], shared: Any, job: Job, journal: Journal) -> Reply:
+    try:
+        return Reply(function(shared, job.payload, WorkerContext(journal, job.poison, job.suspects)))
+    except SluiceError as error:
+        return Reply(error=_portable(error))
+    except Exception:  # a bug in a step: the supervisor raises it with this trace, nothing is swallowed
+        return Reply(trace=traceback.format_exc())
+
+
+def _portable(error: SluiceError) -> SluiceError:
+    try:
+        pickle.loads(pickle.dumps(error))
+    except (TypeError, pickle.PickleError):
+        return SluiceError(str(error))
+    return error
+
+
+def _die_with_parent() -> None:
+    if sys.platform != "linux":
+        return  # elsewhere the closed socket ends the worker after the job in hand
+    parent = os.getppid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""The rows that measures look at: each view of a row is computed at most once, and its failure is kept.
+
+Pixels are decoded once, at the largest side that any measure of the pass asked for; each measure's own view
+is shrunk from that. What a row's bytes cannot give raises the same `SampleFailure` for every view that needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.errors import FailureClass, SampleFailure, SluiceError
+from sluice.measures.base import Columns, Measure, Pixels, View
+from sluice.media.decode import decode, shrink, to_gray
+from sluice.media.header import Header, read_header
+from sluice.media.limits import Limits
+
+
+@dataclass(frozen=True)
+class DecodePlan:
+    """How a pass decodes: once, at this side, in colour if any measure wants colour."""
+
+    max_side: int | None
+    mode: Literal["gray", "rgb"]
+
+    @staticmethod
+    def of(measures: Iterable[Measure]) -> DecodePlan:
+        """The plan that serves all `measures`."""
+        pixels = [view for measure in measures for view in measure.reads if view.pixels]
+        side = max((view.max_side or 0 for view in pixels), default=None)
+        return DecodePlan(side, "rgb" if any(view.kind == "rgb" for view in pixels) else "gray")
+
+    @property
+    def name(self) -> str:
+        """The plan as part of a measure's identity.
+
+        >>> DecodePlan(256, "rgb").name
+        'rgb@256'
+        """
+        return f"{self.mode}@{self.max_side}"
+
+
+class Row(Protocol):
+    """Something with views: an image item, a text item, a sample."""
+
+    def view(self, view: View) -> Any:
+        """The view; raises SampleFailure where this row cannot give it."""
+        ...
+
+    def fact(self, name: str) -> str | None:
+        """What the tables say of it without looking at media: extension, language, licence, ..."""
+        ...
+
+
+class ImageRow:
+    """An image item."""
+
+    def __init__(
+        self, extension: str, read: Callable[[], bytes], plan: DecodePlan, limits: Limits, poison: SampleFailure | None
+    ) -> None:
+        self._extension = extension
+        self._read = read
+        self._plan = plan
+        self._limits = limits
+        self._known: dict[tuple[str, int | None], Any] = {}
+        self._poison = poison
+
+    def view(self, view: View) -> Any:
+        return self._get(view.kind, view.max_side)
+
+    def fact(self, name: str) -> str | None:
+        return self._extension if name == "extension" else None
+
+    def _get(self, kind: str, side: int | None = None) -> Any:
+        key = (kind, side)
+        if key not in self._known:
+            try:
+                self._known[key] = self._compute(kind, side)
+            except SampleFailure as failure:
+                self._known[key] = failure
+        value = self._known[key]
+        if isinstance(value, SampleFailure):
+            raise value
+        return value
+
+    def _compute(self, kind: str, side: int | None) -> Any:
+        if self._poison:
+            raise self._poison
+        match kind:
+            case "bytes":
+                return self._read()
+            case "header":
+                return read_header(self._get("bytes"), self._limits)
+            case "decoded":
+                return self._decode()
+            case "rgb":
+                return self._shrunk(self._get("decoded"), side)
+            case _ if self._plan.mode == "gray":
+                return self._shrunk(self._get("decoded"), side)
+            case _:
+                return to_gray(self._get("rgb", side))
+
+    def _decode(self) -> Pixels:
+        head: Header = self._get("header")
+        return decode(self._get("bytes"), head, self._plan.max_side, self._plan.mode, self._limits)
+
+    @staticmethod
+    def _shrunk(pixels: Pixels, side: int | None) -> Pixels:
+        return pixels if side is None else shrink(pixels, side)
+
+
+@dataclass(frozen=True)
+class TextRow:
+    """A text item."""
+
+    text: str
+    language: str | None
+    poison: SampleFailure | None
+
+    def view(self, view: View) -> Any:
+        if self.poison:
+            raise self.poison
+        return self.text
+
+    def fact(self, name: str) -> str | None:
+        return self.language if name == "language" else None
+
+
+@dataclass(frozen=True)
+class SampleRow:
+    """A sample's own fields."""
+
+    fields: Mapping[str, str | None]
+    poison: SampleFailure | None
+
+    def view(self, view: View) -> Any:
+        if self.poison:
+            raise self.poison
+        return self.fields
+
+    def fact(self, name: str) -> str | None:
+        return self.fields.get(name)
+
+
+class _Batch:
+    """The rows that a measure sees: those which could give every view it reads."""
+
+    def __init__(self, measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]]) -> None:
+        self._measure = measure
+        self._rows = rows
+        self._views = views
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _column(self, kind: str) -> list[Any]:
+        for place, view in enumerate(self._measure.reads):
+            if view.kind == kind:
+                return [values[place] for values in self._views]
+        asked = ", ".join(view.kind for view in self._measure.reads)
+        raise SluiceError(f"measure {self._measure.name} looked at `{kind}` but declares only: {asked}")
+
+    @property
+    def header(self) -> Sequence[Header]:
+        return self._column("header")
+
+    @property
+    def bytes(self) -> Sequence[bytes]:
+        return self._column("bytes")
+
+    @property
+    def gray(self) -> Sequence[Pixels]:
+        return self._column("gray")
+
+    @property
+    def rgb(self) -> Sequence[Pixels]:
+        return self._column("rgb")
+
+    @property
+    def text(self) -> Sequence[str]:
+        return self._column("text")
+
+    @property
+    def extension(self) -> Sequence[str]:
+        return [row.fact("extension") or "" for row in self._rows]
+
+    @property
+    def language(self) -> Sequence[str | None]:
+        return self.field("language")
+
+    def field(self, name: str) -> Sequence[str | None]:
+        return [row.fact(name) for row in self._rows]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measure's values for some rows: equally long lists, `errors` holding 'class: message' or None."""
+
+    columns: dict[str, list[Any]]
+    errors: list[str | None]
+
+
+def apply(measure: Measure, rows: Sequence[Row]) -> Measured:
+    """Run `measure` over `rows`. A row that has no view, or on which the measure raises, gets its error."""
+    errors: list[str | None] = [None] * len(rows)
+    seen: list[int] = []
+    views: list[tuple[Any, ...]] = []
+    for position, row in enumerate(rows):
+        try:
+            views.append(tuple(row.view(view) for view in measure.reads))
+            seen.append(position)
+        except SampleFailure as failure:
+            errors[position] = str(failure)
+    columns: dict[str, list[Any]] = {name: [None] * len(rows) for name in measure.writes}
+    if seen:
+        try:
+            _scatter(_call(measure, [rows[i] for i in seen], views), seen, columns)
+        except SluiceError:
+            raise
+        except Exception:  # third-party code: find the rows that it raises on, keep the others
+            for position, row_views in zip(seen, views, strict=True):
+                try:
+                    _scatter(_call(measure, [rows[position]], [row_views]), [position], columns)
+                except SampleFailure as failure:
+                    errors[position] = str(failure)
+                except SluiceError:
+                    raise
+                except Exception as error:
+                    errors[position] = failed("crash", f"{measure.name} raised {type(error).__name__}: {error}")
+    return Measured(columns, errors)
+
+
+def failed(failure_class: FailureClass, message: str) -> str:
+    """An error as the tables hold it.
+
+    >>> failed("io", "gone")
+    'io: gone'
+    """
+    return str(SampleFailure(failure_class, message))
+
+
+def _call(measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]]) -> Columns:
+    columns = measure.function(_Batch(measure, rows, views), **measure.params)
+    if set(columns) != set(measure.writes):
+        raise SluiceError(
+            f"measure {measure.name} returned columns {sorted(columns)} but declares {sorted(measure.writes)}"
+        )
+    for name, values in columns.items():
+        if len(values) != len(rows):
+            raise SluiceError(f"measure {measure.name} returned {len(values)} values of {name!r} for {len(rows)} rows")
+    return columns
+
+
+def _scatter(values: Columns, positions: Sequence[int], columns: dict[str, list[Any]]) -> None:
+    for name, column in values.items():
+        target = columns[name]
+        listed: list[Any] = column.tolist() if isinstance(column, np.ndarray | pa.Array) else list(column)
+        for position, value in zip(positions, listed, strict=True):
+            target[position] = value

@@ -1,0 +1,139 @@
+"""The conductor: a recipe carried out, stage by stage, resumable at any instant.
+
+Everything that a run needs is checked before the first byte is read: the recipe, its plugins, its rules.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from sluice.engine import Engine, LocalEngine
+from sluice.errors import RecipeError, RunError
+from sluice.measures.base import Measure
+from sluice.run.events import Events, Listener
+from sluice.run.filtering import compile_filter, decide_stage, measure_units
+from sluice.run.final import final_stage
+from sluice.run.ingest import ingest, unit_count
+from sluice.run.lock import write_lock
+from sluice.run.measuring import MeasurePlan, measure_plan
+from sluice.run.order import compile_order
+from sluice.run.recipe import RecipeFile
+from sluice.run.references import load_references
+from sluice.run.rows import rows_schema
+from sluice.run.rules import CompiledRule
+from sluice.run.stage import stage_record
+from sluice.table.commit import explain, sweep
+from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A recipe that has passed every check that needs no data."""
+
+    file: RecipeFile
+    plan: MeasurePlan
+    measures: dict[str, Measure]  # by identity
+    schema: pa.Schema  # the columns that rules may read
+    rules: Sequence[CompiledRule]
+    order: str  # ORDER BY of the keeper of a cluster
+
+
+def prepare(file: RecipeFile) -> Prepared:
+    """Check the recipe against the measures it names; RecipeError says what to mend."""
+    recipe = file.recipe
+    plan = measure_plan(recipe.measures, recipe.plugins, recipe.limits.limits(), file.base)
+    measures = plan.load().identities()
+    schema = rows_schema(measures.values())
+    near = recipe.filter.duplicates.near
+    if near is not None and near.hash not in schema.names:
+        where = file.where("filter", "duplicates", "near", "hash")
+        raise RecipeError(f"{where}: no measure writes the column {near.hash!r}; add `image.{near.hash}` to `measures`")
+    keep = near.keep if near else "id"
+    order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
+    _check_carried(file, schema)
+    return Prepared(file, plan, measures, schema, compile_filter(file, schema), order)
+
+
+def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None = None) -> Path:
+    """Carry out the recipe, or go on with it; the run folder. `only` stops after that stage."""
+    prepared = prepare(file)
+    if only is not None and only not in STAGES:
+        raise RecipeError(f"there is no stage {only!r} (there are: {', '.join(STAGES)})")
+    layout = Layout(file.run_folder)
+    with working_in(layout), Events(layout, listener) as events:
+        sweep(layout.root)
+        write_lock(layout, prepared.file, prepared.plan)
+        events.tell("run_started", recipe=str(file.path), run=str(layout.root))
+        _stages(prepared, layout, events, only)
+        events.tell("run_done", **{stage: _counts(layout, stage) for stage in STAGES})
+    return layout.root
+
+
+def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None) -> None:
+    file = prepared.file
+    with events.stage(RAW):
+        ingest(file, layout)
+    events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
+    if only == RAW:
+        return
+    engine = make_engine(file)
+    units = unit_count(layout)
+    with events.stage(FILTERED):
+        spent = measure_units(layout, prepared.plan, tuple(prepared.measures), units, engine, events)
+        references = load_references(file, layout, engine, events)
+        decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, units)
+    events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
+    if only == FILTERED:
+        return
+    with events.stage(FINAL):
+        columns = {field.name: field.type for field in prepared.schema}
+        final_stage(file, layout, engine, events, columns)
+    events.tell("stage_counts", stage=FINAL, **_counts(layout, FINAL))
+
+
+def make_engine(file: RecipeFile) -> Engine:
+    """The engine that the recipe names."""
+    limits = file.recipe.limits
+    return LocalEngine(file.recipe.engine.workers, seconds=limits.seconds, memory=limits.memory)
+
+
+@contextmanager
+def working_in(layout: Layout) -> Generator[None]:
+    """Hold the run folder for this process: one run at a time works in it."""
+    try:
+        layout.state.mkdir(parents=True, exist_ok=True)
+        handle = os.open(layout.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise explain(error, layout.state) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "another process"
+            raise RunError(f"{layout.root}: process {holder} is working in this run; wait for it or end it") from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _check_carried(file: RecipeFile, schema: pa.Schema) -> None:
+    for place, pack in enumerate(file.recipe.pack):
+        for name in pack.columns or ():
+            if name not in schema.names:
+                where = file.where("pack", place, "columns")
+                raise RecipeError(f"{where}: no measure writes the column {name!r}")
+
+
+def _counts(layout: Layout, stage: str) -> dict[str, Any]:
+    record = stage_record(layout, stage)
+    return {name: record[name] for name in ("in", "kept", "rejected", "held", "failed") if name in record}

@@ -1,0 +1,274 @@
+"""The corpus steps of 01_filtered: what must see all samples at once, over ids and small columns only.
+
+Each is first a *measurement* over all samples, stored under `corpus/` and independent of the rules; deciding then
+restricts it to the samples that the rules left. So a changed threshold joins no hashes again.
+
+Duplicates are sought among pairs: samples of one image whose texts are captions. Two conversations about the same
+image are two samples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.corpus.duplicates import (
+    NearIndex,
+    load_near_index,
+    near_clusters,
+    near_index,
+    same_bytes,
+    save_near_index,
+)
+from sluice.corpus.hamming import matches_against
+from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
+from sluice.run.recipe import DuplicatesConfig
+from sluice.run.sandbox import sandbox
+from sluice.table.commit import write_table
+from sluice.table.duck import connect
+from sluice.table.ids import fingerprint
+from sluice.table.layout import Layout
+
+NEAR: Final = "near_duplicate"
+SAME_BYTES: Final = "duplicate_bytes"
+SAME_CAPTION: Final = "duplicate_caption"
+BOILERPLATE: Final = "boilerplate_caption"
+CONTAMINATED: Final = "contaminated"
+_FINGERPRINT: Final = b"sluice.fingerprint"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The hashes of a reference set, with what to call each."""
+
+    name: str
+    hashes: Any  # NDArray[uint64]
+    keys: list[str]
+    distance: int
+
+
+@dataclass(frozen=True)
+class CorpusFacts:
+    """What the corpus steps measured, as loaded from `corpus/`."""
+
+    near: NearIndex | None
+    near_members: pa.Table | None  # ordinal, hash, rank: only those with an equal or near hash
+    bytes_members: pa.Table | None  # ordinal, sha256, rank: only those with an equal
+    captions: pa.Table | None  # row, images (on how many the caption stands), repeat: only those with either
+    contaminated: pa.Table  # ordinal, reference, key, distance
+
+
+def measure_corpus(
+    layout: Layout, config: DuplicatesConfig, order: str, references: list[Reference], rows_name: str
+) -> CorpusFacts:
+    """Bring the tables under `corpus/` up to date with rows.parquet; each is made again only if its inputs changed."""
+    columns = set(pq.read_schema(layout.rows).names)
+    near = config.near
+    if near is not None:
+        name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order)
+        if not _has(layout.corpus("near_members"), name):
+            _measure_near(layout, near.hash, near.distance, order, name)
+    if config.bytes and "sha256" in columns:
+        name = fingerprint("bytes/1", rows_name, order)
+        if not _has(layout.corpus("same_bytes"), name):
+            _write(layout.corpus("same_bytes"), _members(layout, "sha256", order, "HAVING count(*) > 1"), name)
+    if "text_hash" in columns and (config.captions or config.boilerplate):
+        name = fingerprint("captions/1", rows_name)
+        if not _has(layout.corpus("captions"), name):
+            _write(layout.corpus("captions"), _repeated_captions(layout), name)
+    if references:
+        digests = [fingerprint(ref.name, str(ref.distance), ref.hashes.tobytes().hex()) for ref in references]
+        name = fingerprint("against/1", rows_name, *digests)
+        if not _has(layout.corpus("contaminated"), name):
+            hash_column = near.hash if near else "phash"
+            _write(layout.corpus("contaminated"), _contaminated(layout, references, hash_column), name)
+    return load_corpus(layout, config)
+
+
+def load_corpus(layout: Layout, config: DuplicatesConfig) -> CorpusFacts:
+    """What `measure_corpus` stored, as far as `config` asks for it."""
+
+    def read(name: str, wanted: bool) -> pa.Table | None:
+        path = layout.corpus(name)
+        return pq.read_table(path) if wanted and path.is_file() else None
+
+    near = config.near is not None and layout.corpus("near_members").is_file()
+    contaminated = read("contaminated", bool(config.against))
+    return CorpusFacts(
+        load_near_index(layout.corpus("near_pairs")) if near else None,
+        read("near_members", near),
+        read("same_bytes", config.bytes),
+        read("captions", config.captions or config.boilerplate is not None),
+        contaminated if contaminated is not None else _CONTAMINATED.empty_table(),
+    )
+
+
+def caption_speakers(facts: CorpusFacts, config: DuplicatesConfig, rows: int) -> list[Speaker]:
+    """What the corpus says of captions: repeated within their sample, or standing on too many images."""
+    if facts.captions is None:
+        return []
+    row = facts.captions.column("row").to_numpy()
+    speakers: list[Speaker] = []
+    if config.captions:
+        repeat = facts.captions.column("repeat").to_numpy(zero_copy_only=False)
+        speakers.append(_caption_speaker(SAME_CAPTION, row[repeat], rows))
+    if config.boilerplate is not None:
+        images = facts.captions.column("images").to_numpy()
+        speakers.append(_caption_speaker(BOILERPLATE, row[images > config.boilerplate], rows))
+    return speakers
+
+
+def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | None:
+    """What the reference sets say: samples that match one of their images."""
+    if not facts.contaminated.num_rows:
+        return None
+    severity = np.zeros(len(row_facts.sample), np.int8)
+    hit = np.isin(row_facts.sample, facts.contaminated.column("ordinal").to_numpy())
+    severity[hit] = REJECTED
+    return Speaker(CONTAMINATED, severity, about_text=False)
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """Which survivors the corpus steps reject, and in whose favour."""
+
+    keeper: Indices  # by sample: ordinal of the keeper of its cluster; itself where it has none
+    distance: Indices  # bits to the keeper; 0 where it is itself or equal in bytes
+    by_bytes: Flags
+    by_hash: Flags
+    clustered: Flags  # in a cluster of more than one, keepers included
+
+
+def find_duplicates(facts: CorpusFacts, config: DuplicatesConfig, decision: Decision) -> Duplicates:
+    """Clusters among the samples that `decision` keeps: equal bytes first, then near hashes."""
+    samples = len(decision.severity)
+    keeper = np.arange(samples)
+    distance = np.zeros(samples, np.int64)
+    by_bytes, by_hash, clustered = (np.zeros(samples, np.bool_) for _ in range(3))
+    alive = decision.severity == KEPT
+    if facts.bytes_members is not None and facts.bytes_members.num_rows:
+        ordinal, rank = _numbers(facts.bytes_members)
+        chosen = same_bytes(facts.bytes_members.column("value"), alive[ordinal], rank)
+        _record(ordinal, chosen, keeper, by_bytes, clustered)
+        alive &= ~by_bytes
+    if facts.near is not None and facts.near_members is not None and config.near and facts.near_members.num_rows:
+        ordinal, rank = _numbers(facts.near_members)
+        hashes = facts.near_members.column("value").to_numpy()
+        chosen, bits = near_clusters(facts.near, hashes, alive[ordinal], rank, config.near.cluster)
+        _record(ordinal, chosen, keeper, by_hash, clustered)
+        distance[ordinal] = bits
+    keeper = keeper[keeper]  # equal bytes of a near-duplicate belong to the near-duplicate's keeper
+    return Duplicates(keeper, distance, by_bytes, by_hash, clustered)
+
+
+def _record(ordinal: Indices, chosen: Indices, keeper: Indices, rejected: Flags, clustered: Flags) -> None:
+    loses = chosen != np.arange(len(chosen))
+    keeper[ordinal[loses]] = ordinal[chosen[loses]]
+    rejected[ordinal[loses]] = True
+    clustered[ordinal[loses]] = True
+    clustered[ordinal[chosen[loses]]] = True
+
+
+def _numbers(members: pa.Table) -> tuple[Indices, Indices]:
+    return members.column("ordinal").to_numpy(), members.column("rank").to_numpy()
+
+
+def _caption_speaker(name: str, rows: Any, total: int) -> Speaker:
+    severity = np.zeros(total, np.int8)
+    severity[rows] = REJECTED
+    return Speaker(name, severity, about_text=True)
+
+
+_CONTAMINATED: Final = pa.schema(
+    [("ordinal", pa.int64()), ("reference", pa.string()), ("key", pa.string()), ("distance", pa.uint8())]
+)
+_PAIRS_ONLY: Final = "images = 1 AND texts = captions"  # see the module's docstring
+
+
+def _measure_near(layout: Layout, hash_column: str, distance: int, order: str, name: str) -> None:
+    layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
+    hashes = _first_rows(layout, f'"{hash_column}" AS value', f'"{hash_column}" IS NOT NULL').column("value")
+    index = near_index(hashes.to_numpy(), distance)
+    save_near_index(index, layout.corpus("near_pairs"))
+    near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
+    members = _members(layout, hash_column, order, "", near)
+    _write(layout.corpus("near_members"), members, name)
+
+
+def _members(layout: Layout, column: str, order: str, having: str, also: Any = None) -> pa.Table:
+    """ordinal, value, rank of the samples whose value of `column` another shares (or is among `also`), by ordinal.
+
+    `rank` is their order of preference by the recipe's `keep`; ties fall to the earlier sample.
+    """
+    with sandbox() as duck:  # `order` is the recipe's own SQL
+        duck.register("rows", _table_of(layout))
+        duck.register("also", pa.table({"value": also if also is not None else pa.array([], pa.string())}))
+        return duck.execute(
+            f"""
+            WITH firsts AS (SELECT * FROM rows WHERE {_PAIRS_ONLY} AND "{column}" IS NOT NULL
+                            QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY text_item) = 1),
+            shared AS (SELECT "{column}" AS value FROM firsts GROUP BY 1 HAVING count(*) > 1
+                       UNION SELECT value FROM also),
+            members AS (SELECT firsts.*, "{column}" AS value FROM firsts
+                        WHERE "{column}" IN (SELECT value FROM shared))
+            SELECT ordinal, value, row_number() OVER (ORDER BY {order}, ordinal) AS rank
+            FROM members ORDER BY ordinal
+            """
+        ).to_arrow_table()
+
+
+def _table_of(layout: Layout) -> Any:
+    import pyarrow.dataset as ds
+
+    return ds.dataset(layout.rows)
+
+
+def _first_rows(layout: Layout, select: str, where: str) -> pa.Table:
+    with connect() as duck:
+        duck.register("rows", _table_of(layout))
+        return duck.execute(
+            f"SELECT ordinal, {select} FROM rows WHERE {_PAIRS_ONLY} AND {where} "
+            "QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY text_item) = 1 ORDER BY ordinal"
+        ).to_arrow_table()
+
+
+def _repeated_captions(layout: Layout) -> pa.Table:
+    with connect() as duck:
+        duck.register("rows", _table_of(layout))
+        return duck.execute(
+            """
+            WITH numbered AS (SELECT row_number() OVER () - 1 AS row, ordinal, text_item, text_hash, alternative
+                              FROM rows),
+            captions AS (SELECT *, row_number() OVER (PARTITION BY ordinal, text_hash ORDER BY text_item, row) > 1
+                                   AS repeat
+                         FROM numbered WHERE alternative AND text_hash IS NOT NULL),
+            counted AS (SELECT text_hash, count(DISTINCT ordinal) AS images FROM captions GROUP BY 1)
+            SELECT row, images, repeat FROM captions JOIN counted USING (text_hash)
+            WHERE images > 1 OR repeat ORDER BY row
+            """
+        ).to_arrow_table()
+
+
+def _contaminated(layout: Layout, references: list[Reference], column: str) -> pa.Table:
+    table = _first_rows(layout, f'"{column}" AS value', f'"{column}" IS NOT NULL')
+    hashes, ordinal = table.column("value").to_numpy(), table.column("ordinal").to_numpy()
+    found: list[pa.Table] = []
+    for reference in references:
+        index, match, bits = matches_against(hashes, reference.hashes, reference.distance)
+        keys = pa.array(reference.keys, pa.string()).take(pa.array(match))
+        names = pa.array([reference.name] * len(index), pa.string())
+        found.append(pa.table([pa.array(ordinal[index]), names, keys, pa.array(bits)], schema=_CONTAMINATED))
+    return pa.concat_tables(found).sort_by([("ordinal", "ascending"), ("reference", "ascending")])
+
+
+def _has(path: Path, name: str) -> bool:
+    return path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode()
+
+
+def _write(path: Path, table: pa.Table, name: str) -> None:
+    write_table(path, table.replace_schema_metadata({_FINGERPRINT: name.encode()}))

@@ -1,0 +1,242 @@
+"""04_final, conducted: splits by cluster, shards cut once, written in parallel, listed in the manifest.
+
+Shards are cut from all samples that the filter kept, so a sample taken down or failed while packing changes only
+the shard that held it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.corpus.split import Links, assign, equal_links, group_ids, near_links, split_groups
+from sluice.engine import Engine, Task
+from sluice.errors import RunError
+from sluice.pack.base import Contents, packer
+from sluice.pack.manifest import write_checksums, write_manifest
+from sluice.pack.plan import Shard, cut_shards
+from sluice.run.corpus_steps import CorpusFacts, load_corpus
+from sluice.run.events import Events
+from sluice.run.facts import write_card
+from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt, receipt_path
+from sluice.run.recipe import PackConfig, Recipe, RecipeFile
+from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record
+from sluice.run.takedown import TAKEDOWN, taken_down
+from sluice.table.commit import write_table
+from sluice.table.compute import pc
+from sluice.table.ids import fingerprint
+from sluice.table.layout import FILTERED, FINAL, Layout
+from sluice.table.schema import VERDICTS
+
+CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
+_TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take in a shard, about
+_TRIES: Final = 3  # a source that keeps changing under our hands is no source
+
+
+def final_stage(
+    file: RecipeFile, layout: Layout, engine: Engine, events: Events, columns: Mapping[str, pa.DataType]
+) -> bool:
+    """Bring the shards up to date with the verdicts; whether there was anything to do."""
+    started = time.perf_counter()
+    recipe = file.recipe
+    gone = taken_down(layout)
+    filtered = stage_record(layout, FILTERED)["fingerprint"]
+    packs = [pack.model_dump_json() for pack in recipe.pack]
+    name = fingerprint("final/1", filtered, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
+    if done(layout, FINAL, name):
+        return False
+    reopen(layout, FINAL)
+    kept = _Kept.load(layout, recipe)
+    failed: dict[str, tuple[str, str]] = {}
+    for _ in range(_TRIES):
+        jobs = _jobs(kept, recipe.pack, {*gone, *failed}, filtered)
+        _write_shards(layout, recipe, kept, jobs, engine, events, columns)
+        receipts = {job.name: read_receipt(layout, job.name) for job in jobs}
+        news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found[0].failures}
+        if not news.keys() - failed.keys():
+            break
+        failed |= news  # left out of every format: all formats hold the same samples
+    else:
+        raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
+    _remove_others(layout, jobs)
+    shards = [(job.name, receipts[job.name]) for job in jobs]
+    write_manifest(layout.final, [found[0] for _, found in shards if found])
+    write_checksums(layout.final, {job: found[0].sha256 for job, found in shards if found})
+    verdicts = _verdicts(kept, gone, failed)
+    write_table(layout.verdicts(FINAL), verdicts)
+    counts = law_of_counts(verdicts, len(kept.ids), FINAL)
+    splits = kept.splits[pc.is_in(kept.ids, pa.array(sorted({*gone, *failed}), pa.string())).to_numpy(False) == 0]
+    facts: dict[str, Any] = {
+        **counts,
+        "splits": {split: int((splits == split).sum()) for split in recipe.split},
+        "shards": {pack.format: sum(job.format == pack.format for job in jobs) for pack in recipe.pack},
+        "bytes": {
+            pack.format: sum(found[0].bytes for job, found in shards if found and job.startswith(f"{pack.format}/"))
+            for pack in recipe.pack
+        },
+    }
+    write_card(file, layout, facts)
+    finish(layout, FINAL, name, facts, {"pack": time.perf_counter() - started})
+    return True
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The samples that the filter kept, in order."""
+
+    ids: pa.Array
+    unit: npt.NDArray[np.int64]
+    place: npt.NDArray[np.int64]  # among the unit's entered samples
+    sizes: npt.NDArray[np.int64]  # bytes in a shard, about
+    splits: npt.NDArray[np.str_]
+    contents: Contents
+
+    @staticmethod
+    def load(layout: Layout, recipe: Recipe) -> _Kept:
+        """Read the verdicts and assign splits; the split groups are written down for the packers."""
+        verdicts = pq.read_table(layout.verdicts(FILTERED), columns=["id", "unit", "verdict"])
+        ids = verdicts.column("id").combine_chunks()
+        unit = verdicts.column("unit").to_numpy().astype(np.int64)
+        starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
+        kept = pc.equal(verdicts.column("verdict"), "kept").to_numpy()
+        groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
+        write_table(
+            layout.state / "groups.parquet", pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups})
+        )
+        splits = assign(groups, recipe.split, recipe.seed)
+        sizes, contents = _sizes(layout, unit, ids)
+        place = np.arange(len(unit)) - starts[unit] if len(unit) else unit
+        return _Kept(
+            ids.filter(pa.array(kept)), unit[kept], place[kept], sizes[kept], np.asarray(splits)[kept], contents
+        )
+
+
+def name_groups(corpus: CorpusFacts, ids: pa.Array) -> pa.Array:
+    """The group of each sample: the smallest id among all it is linked to by equal bytes or near hashes.
+
+    Chains count here, rejected samples too: what is near, or near to what is near, must not lie in two splits.
+    """
+    links: list[Links] = []
+    if corpus.near is not None and corpus.near_members is not None:
+        ordinal = corpus.near_members.column("ordinal").to_numpy()
+        hashes = corpus.near_members.column("value").to_numpy()
+        a, b = near_links(corpus.near, hashes, np.ones(len(hashes), np.bool_))
+        links.append((ordinal[a], ordinal[b]))
+    if corpus.bytes_members is not None:
+        ordinal = corpus.bytes_members.column("ordinal").to_numpy()
+        a, b = equal_links(corpus.bytes_members.column("value"))
+        links.append((ordinal[a], ordinal[b]))
+    return group_ids(split_groups(len(ids), *links), ids)
+
+
+def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
+    """Bytes of each sample in a shard, about, and what the samples of the pack may hold."""
+    sizes: list[Any] = []
+    most_images, turns, weights = 1, False, False
+    for number in range(int(unit[-1]) + 1 if len(unit) else 0):
+        items = pq.read_table(layout.items(number), columns=["id", "kind", "role", "size", "weight"])
+        owner = pc.index_in(
+            items.column("id"), ids.slice(int(np.searchsorted(unit, number)), int((unit == number).sum()))
+        )
+        where = owner.to_numpy().astype(np.int64)
+        held = np.bincount(where, pc.fill_null(items.column("size"), 0).to_numpy(), int((unit == number).sum()))
+        sizes.append(held.astype(np.int64) + _TEXT_ROOM)
+        images = pc.equal(items.column("kind"), "image").to_numpy()
+        most_images = max(most_images, int(np.bincount(where[images], minlength=1).max(initial=1)))
+        turns |= bool((~images & ~pc.equal(items.column("role"), "caption").to_numpy()).any())
+        weights |= items.column("weight").null_count < items.num_rows
+    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), Contents(most_images, turns, weights)
+
+
+def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], filtered: str) -> list[ShardJob]:
+    absent = pc.is_in(kept.ids, pa.array(sorted(without), pa.string())).to_numpy(zero_copy_only=False)
+    return [
+        _job(pack, shard, kept, absent, filtered)
+        for pack in packs
+        for shard in cut_shards(kept.sizes, kept.splits, pack.shard_bytes, pack.shard_samples)
+    ]
+
+
+def _job(pack: PackConfig, shard: Shard, kept: _Kept, absent: Any, filtered: str) -> ShardJob:
+    rows = shard.rows[~absent[shard.rows]]
+    units = kept.unit[rows]
+    samples = tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))
+    name = shard.path(pack.format, packer(pack.format).suffix)
+    return ShardJob(
+        pack.format, shard.split, name, samples, fingerprint(filtered, pack.model_dump_json(), name, str(samples))
+    )
+
+
+def _write_shards(
+    layout: Layout,
+    recipe: Recipe,
+    kept: _Kept,
+    jobs: Sequence[ShardJob],
+    engine: Engine,
+    events: Events,
+    columns: Mapping[str, pa.DataType],
+) -> None:
+    carried = {name: columns[name] for pack in recipe.pack for name in pack.columns or CARRIED if name in columns}
+    contents = Contents(kept.contents.images, kept.contents.turns, kept.contents.weights, carried)
+    shared = PackShared(layout, recipe.limits.limits(), contents, str(layout.state / "groups.parquet"))
+    tasks: list[Task] = []
+    for number, job in enumerate(jobs):
+        written = read_receipt(layout, job.name)
+        if written is None or written[1] != job.fingerprint:
+            receipt_path(layout, job.name).unlink(missing_ok=True)
+            tasks.append(Task(number, job))
+    events.tell("packing", shards=len(jobs), missing=len(tasks))
+    for outcome in engine.run(f"{pack_shard.__module__}:{pack_shard.__name__}", shared, tasks):
+        name, samples, size = outcome.result
+        events.tell("shard_written", shard=name, samples=samples, bytes=size)
+
+
+def _remove_others(layout: Layout, jobs: Sequence[ShardJob]) -> None:
+    """Remove shards and receipts that are not of this pack."""
+    names = {job.name for job in jobs}
+    for folder, suffix in ((layout.final, ""), (layout.state / "receipts", ".parquet")):
+        for path in sorted(folder.glob("*/*/shard-*")):
+            if path.relative_to(folder).as_posix().removesuffix(suffix) not in names:
+                path.unlink()
+
+
+def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]]) -> pa.Table:
+    import json
+
+    ids: list[str] = kept.ids.to_pylist()
+    verdicts: list[str] = []
+    reasons: list[list[dict[str, Any]]] = []
+    for identity in ids:
+        if identity in gone:
+            verdicts.append("rejected")
+            values = json.dumps({"request": gone[identity]}, ensure_ascii=False)
+            reasons.append([{"rule": TAKEDOWN, "effect": "rejected", "item": None, "values": values}])
+        elif identity in failed:
+            name, message = failed[identity]
+            verdicts.append("failed")
+            values = json.dumps({"class": name, "message": message}, ensure_ascii=False)
+            reasons.append([{"rule": name, "effect": "failed", "item": None, "values": values}])
+        else:
+            verdicts.append("kept")
+            reasons.append([])
+    nothing: list[None] = [None] * len(ids)
+    return pa.table(
+        {
+            "id": kept.ids,
+            "unit": pa.array(kept.unit, pa.int32()),
+            "verdict": verdicts,
+            "rules": [[reason["rule"] for reason in found] for found in reasons],
+            "reasons": reasons,
+            "cluster": nothing,
+            "distance": nothing,
+            "captions_left_out": [[] for _ in ids],
+        },
+        schema=VERDICTS,
+    )

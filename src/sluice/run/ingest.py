@@ -1,0 +1,244 @@
+"""00_raw: what the sources hold, cut into units. No media byte is read or copied.
+
+Ingest is cheap and deterministic, so a killed one starts over. A source that changed is ingested again; units
+whose rows or files changed lose their measurements, all others keep them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.run.recipe import Recipe, RecipeFile
+from sluice.run.stage import done, finish, law_of_counts, reopen
+from sluice.run.takedown import blank_unit, taken_down
+from sluice.sources.base import Item, RawSample, Source, SourceFile
+from sluice.sources.open import open_source
+from sluice.table.commit import table_writer, write_bytes, write_table
+from sluice.table.duck import connect
+from sluice.table.ids import fingerprint, sample_id
+from sluice.table.layout import RAW, Layout
+from sluice.table.schema import ITEMS, SAMPLES, VERDICTS
+
+_STAMPS = pa.schema([("uri", pa.string()), ("size", pa.int64()), ("stamp", pa.string())])
+
+
+def ingest(file: RecipeFile, layout: Layout) -> bool:
+    """Bring 00_raw up to date with the sources; whether there was anything to do."""
+    started = time.perf_counter()
+    sources = [open_source(config, file.base) for config in file.recipe.sources]
+    stamps = _stamps(sources)
+    name = _fingerprint(file.recipe, sources, stamps)
+    if done(layout, RAW, name) and _same_stamps(layout, stamps):
+        return False
+    reopen(layout, RAW)
+    _forget_changed(layout, stamps)
+    _write_stamps(layout, stamps)
+    counts = _write_units(sources, file.recipe.unit, layout)
+    finish(layout, RAW, name, counts, {"ingest": time.perf_counter() - started})
+    return True
+
+
+def unit_count(layout: Layout) -> int:
+    """How many units 00_raw has."""
+    return len(list((layout.root / RAW / "samples").glob("unit-*.parquet")))
+
+
+def _fingerprint(recipe: Recipe, sources: Sequence[Source], stamps: pa.Table) -> str:
+    configs = [config.model_dump_json() for config in recipe.sources]
+    listing = fingerprint(
+        *(f"{uri} {size}" for uri, size in zip(*(stamps.column(i).to_pylist() for i in (0, 1)), strict=True))
+    )
+    return fingerprint("ingest/1", str(recipe.unit), *(source.name for source in sources), *configs, listing)
+
+
+def _stamps(sources: Iterable[Source]) -> pa.Table:
+    files: list[SourceFile] = [file for source in sources for file in source.files()]
+    return pa.table(
+        [[file.uri for file in files], [file.size for file in files], [file.stamp for file in files]], schema=_STAMPS
+    )
+
+
+def _stamp_file(layout: Layout) -> Path:
+    return layout.state / "stamps.parquet"
+
+
+def _same_stamps(layout: Layout, stamps: pa.Table) -> bool:
+    path = _stamp_file(layout)
+    return path.is_file() and pq.read_table(path).equals(stamps)
+
+
+def _write_stamps(layout: Layout, stamps: pa.Table) -> None:
+    write_table(_stamp_file(layout), stamps)
+
+
+def _forget_changed(layout: Layout, stamps: pa.Table) -> None:
+    """Remove the measurements of units that hold a file which is not what it was."""
+    old_file = _stamp_file(layout)
+    if not old_file.is_file() or not unit_count(layout):
+        return
+    with connect() as duck:
+        duck.register("new", stamps)
+        duck.register("old", pq.read_table(old_file))
+        changed = duck.execute(
+            "SELECT old.uri FROM old JOIN new USING (uri) "
+            "WHERE (old.size, old.stamp) IS DISTINCT FROM (new.size, new.stamp)"
+        ).to_arrow_table()
+        if not changed.num_rows:
+            return
+        duck.register("changed", changed)
+        for unit in range(unit_count(layout)):
+            items = pq.read_table(layout.items(unit), columns=["uri"])
+            duck.register("items", items)
+            if duck.execute("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchone():
+                forget_unit(layout, unit)
+
+
+def forget_unit(layout: Layout, unit: int) -> None:
+    """Remove every measurement of a unit."""
+    for measure in layout.measures().glob("*"):
+        layout.measured(measure.name, unit).unlink(missing_ok=True)
+
+
+def _write_units(sources: Iterable[Source], size: int, layout: Layout) -> dict[str, Any]:
+    verdicts: list[pa.Table] = []
+    totals: Counter[str] = Counter()
+    by_source: Counter[str] = Counter()
+    gone = set(taken_down(layout))
+    number = 0
+    for number, block in enumerate(_blocks(_unique(sources), size)):
+        unit = _UnitTables(block, number)
+        _write_unit(layout, number, *blank_unit(unit.samples, unit.items, gone))
+        verdicts.append(unit.verdicts)
+        totals += unit.totals
+        by_source += Counter(source for source, _, _ in block)
+    units = number + 1 if verdicts else 0
+    for extra in range(units, unit_count(layout)):
+        forget_unit(layout, extra)
+        layout.samples(extra).unlink()
+        layout.items(extra).unlink()
+    table = pa.concat_tables(verdicts) if verdicts else VERDICTS.empty_table()
+    write_table(layout.verdicts(RAW), table)
+    return {
+        **law_of_counts(table, sum(by_source.values()), RAW),
+        "units": units,
+        **{name: totals[name] for name in ("images", "texts", "bytes")},
+        "sources": dict(by_source),
+        "failures": {name.removeprefix("failure:"): n for name, n in sorted(totals.items()) if ":" in name},
+    }
+
+
+def _unique(sources: Iterable[Source]) -> Iterator[tuple[str, str, RawSample]]:
+    """(source, key, sample); a key that its source repeats gets `~2`, `~3`, ... so that no sample hides another."""
+    seen: set[bytes] = set()
+    for source in sources:
+        for sample in source.samples():
+            key, repeat = sample.key, 1
+            while (digest := bytes.fromhex(sample_id(source.name, key))) in seen:
+                repeat += 1
+                key = f"{sample.key}~{repeat}"
+            seen.add(digest)
+            yield source.name, key, sample
+
+
+def _blocks(samples: Iterator[tuple[str, str, RawSample]], size: int) -> Iterator[list[tuple[str, str, RawSample]]]:
+    block: list[tuple[str, str, RawSample]] = []
+    for sample in samples:
+        block.append(sample)
+        if len(block) == size:
+            yield block
+            block = []
+    if block:
+        yield block
+
+
+class _UnitTables:
+    """The tables of one unit."""
+
+    def __init__(self, block: Sequence[tuple[str, str, RawSample]], unit: int) -> None:
+        self.totals: Counter[str] = Counter()
+        samples: dict[str, list[Any]] = {name: [] for name in SAMPLES.names}
+        items: dict[str, list[Any]] = {name: [] for name in ITEMS.names}
+        verdicts: dict[str, list[Any]] = {name: [] for name in VERDICTS.names}
+        for source, key, sample in block:
+            identity = sample_id(source, key)
+            _append(samples, _sample_values(identity, source, key, sample))
+            _append(verdicts, _raw_verdict(identity, unit, sample))
+            if sample.failure:
+                self.totals[f"failure:{sample.failure[0]}"] += 1
+                continue  # a sample that is not whole has no items to measure
+            for place, item in enumerate(sample.items):
+                _append(items, _item_values(identity, place, item))
+                self.totals["images" if item.kind == "image" else "texts"] += 1
+                if item.ref is not None and item.ref.size:
+                    self.totals["bytes"] += item.ref.size
+        self.samples = pa.table(samples, schema=SAMPLES)
+        self.items = pa.table(items, schema=ITEMS)
+        self.verdicts = pa.table(verdicts, schema=VERDICTS)
+
+
+def _append(columns: dict[str, list[Any]], values: Sequence[Any]) -> None:
+    for column, value in zip(columns.values(), values, strict=True):
+        column.append(value)
+
+
+def _sample_values(identity: str, source: str, key: str, sample: RawSample) -> tuple[Any, ...]:
+    rights = sample.rights
+    failure_class, message = sample.failure or (None, None)
+    return (
+        identity,
+        key,
+        source,
+        rights.licence,
+        rights.author,
+        rights.source_url,
+        rights.fetched,
+        rights.dataset,
+        _json(sample.meta),
+        failure_class,
+        message,
+    )
+
+
+def _item_values(identity: str, place: int, item: Item) -> tuple[Any, ...]:
+    ref = item.ref
+    where = (ref.container, ref.uri, ref.member, ref.offset, ref.size) if ref else (None, None, None, None, None)
+    return (identity, place, item.kind, item.role, item.text, *where, item.language, item.weight, _json(item.meta))
+
+
+def _raw_verdict(identity: str, unit: int, sample: RawSample) -> tuple[Any, ...]:
+    if sample.failure is None:
+        return (identity, unit, "kept", [], [], None, None, [])
+    failure_class, message = sample.failure
+    values = json.dumps({"class": failure_class, "message": message}, ensure_ascii=False)
+    reason = {"rule": failure_class, "effect": "failed", "item": None, "values": values}
+    return (identity, unit, "failed", [failure_class], [reason], None, None, [])
+
+
+def _json(value: dict[str, Any] | None) -> str | None:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str) if value else None
+
+
+def _write_unit(layout: Layout, unit: int, samples: pa.Table, items: pa.Table) -> None:
+    """Commit a unit; if it is not what it was, its measurements go first."""
+    new = {layout.samples(unit): _parquet(samples), layout.items(unit): _parquet(items)}
+    if all(path.is_file() and path.read_bytes() == data for path, data in new.items()):
+        return
+    forget_unit(layout, unit)
+    for path, data in new.items():
+        write_bytes(path, data)
+
+
+def _parquet(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    with table_writer(buffer, table.schema) as writer:
+        writer.write_table(table)
+    return buffer.getvalue()

@@ -1,0 +1,123 @@
+"""`Run`: a run folder opened to be asked. Reads what stages wrote; measures and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from sluice.errors import RunError
+from sluice.run.recipe import Recipe, RecipeFile
+from sluice.table.duck import connect
+from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sluice.run.curve import Curve
+    from sluice.run.status import Status
+    from sluice.run.what_if import WhatIf
+    from sluice.run.why import Story
+
+
+class Run:
+    """A run, opened by its folder.
+
+    run = Run.open("runs/photos")
+    run.samples("kept")            # an Arrow table
+    print(run.why("beach.jpg"))    # the whole story of a sample
+    print(run.what_if(["blurry: sharpness < 150"]))
+    """
+
+    def __init__(self, layout: Layout, file: RecipeFile) -> None:
+        self.layout = layout
+        self.file = file
+
+    @classmethod
+    def open(cls, folder: str | Path) -> Run:
+        """The run in `folder`; RunError if there is none."""
+        layout = Layout(Path(folder)).check()
+        try:
+            lock = yaml.load(layout.recipe_lock.read_bytes(), Loader=_SafeLoader)
+            recipe = Recipe.model_validate(lock["recipe"])
+            path = Path(lock["recipe_file"])
+        except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{layout.recipe_lock}: damaged ({error}); `sluice run` writes it anew") from error
+        return cls(layout, RecipeFile(recipe, path, {}, ""))
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as it ran."""
+        return self.file.recipe
+
+    def require(self, stage: str) -> None:
+        """RunError unless `stage` is done."""
+        if not self.layout.stage_file(stage).is_file():
+            raise RunError(
+                f"{self.layout.root}: {stage} is not finished; `sluice run {self.file.path}` goes on with it"
+            )
+
+    def samples(self, verdict: str | None = None) -> pa.Table:
+        """Every raw sample with its latest verdict, the stage that gave it and the rules that decided it.
+
+        `verdict` keeps only those `kept`, `rejected`, `held` or `failed`.
+        """
+        self.require(RAW)
+        done = [stage for stage in STAGES if self.layout.stage_file(stage).is_file()]
+        latest = " UNION ALL ".join(
+            f"SELECT id, '{stage}' AS stage, {place} AS place, verdict, rules, cluster FROM read_parquet(?)"
+            for place, stage in enumerate(done)
+        )
+        paths: list[Any] = [str(self.layout.verdicts(stage)) for stage in done]
+        where = "WHERE verdict = ?" if verdict else ""
+        with connect() as duck:
+            return duck.execute(
+                f"""
+                WITH verdicts AS ({latest}),
+                last AS (SELECT id, max_by(struct_pack(stage := stage, verdict := verdict, rules := rules,
+                                                       cluster := cluster), place) AS v
+                         FROM verdicts GROUP BY id),
+                raw AS (SELECT *, filename AS unit_file, file_row_number AS row
+                        FROM read_parquet(?, filename = true, file_row_number = true))
+                SELECT raw.* EXCLUDE (failure_class, failure, filename, file_row_number, unit_file, row),
+                       v.stage AS stage, v.verdict AS verdict, v.rules AS rules, v.cluster AS cluster
+                FROM raw JOIN last USING (id) {where.replace("verdict", "v.verdict")} ORDER BY unit_file, row
+                """,
+                [*paths, str(self.layout.root / RAW / "samples" / "unit-*.parquet"), *([verdict] if verdict else [])],
+            ).to_arrow_table()
+
+    def why(self, query: str) -> Story:
+        """The story of the one sample that `query` names: an id or its beginning, a key, a file or shard member."""
+        from sluice.run.why import tell
+
+        return tell(self, query)
+
+    def what_if(self, settings: Sequence[str]) -> WhatIf:
+        """What the filter would keep with other rules: `'blurry: sharpness < 150'`, `'blurry: off'`."""
+        from sluice.run.what_if import what_if
+
+        self.require(FILTERED)
+        return what_if(self, settings)
+
+    def curve(self, column: str) -> Curve:
+        """The yield at every threshold of `column`."""
+        from sluice.run.curve import curve
+
+        self.require(FILTERED)
+        return curve(self, column)
+
+    def status(self) -> Status:
+        """How far the run is: stages, counts, reasons, seconds, bytes."""
+        from sluice.run.status import status
+
+        return status(self.layout)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last stage is done."""
+        return self.layout.stage_file(FINAL).is_file()
+
+
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,0 +1,39 @@
+"""`recipe.lock.yaml`: the recipe as it ran, defaults filled in, with versions."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Final
+
+import yaml
+
+from sluice.run.measuring import MeasurePlan
+from sluice.run.recipe import RecipeFile
+from sluice.table.commit import write_bytes
+from sluice.table.layout import Layout
+
+_VERSIONED: Final = ("sluice", "numpy", "pyarrow", "duckdb", "pillow", "simplejpeg")
+
+
+def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan) -> None:
+    """Write the lock file; unchanged where it says the same already."""
+    identities = plan.load().identities()
+    document = {
+        "versions": {name: version(name) for name in _VERSIONED},
+        "measures": {
+            identity: {
+                "version": measure.version,
+                "params": dict(measure.params),
+                "model": measure.model,
+                "columns": {name: str(kind) for name, kind in measure.writes.items()},
+            }
+            for identity, measure in identities.items()
+        },
+        "decoding": plan.load().decoding.name,
+        "recipe_file": str(file.path),
+        "recipe": file.recipe.model_dump(mode="json"),
+    }
+    text = "# The recipe as it ran, defaults filled in. Written by `sluice run`.\n"
+    data = (text + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=100)).encode()
+    if not layout.recipe_lock.is_file() or layout.recipe_lock.read_bytes() != data:
+        write_bytes(layout.recipe_lock, data)

@@ -1,0 +1,172 @@
+"""04_final: the kept samples copied into shards, each shard a task, then the manifest that lists them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.engine import WorkerContext
+from sluice.media.limits import Limits
+from sluice.pack.base import Contents, PackImage, PackSample, PackText, ShardReceipt, packer
+from sluice.run.measuring import extension_of
+from sluice.table.commit import commit, table_writer
+from sluice.table.compute import pc
+from sluice.table.layout import FILTERED, Layout
+from sluice.table.refs import Ref, RefReader
+
+_EXTENSIONS: Final = {"jpeg": "jpg", "tiff": "tif"}
+_RECEIPT: Final = b"sluice.receipt"
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """One shard to write: which samples, by unit and ordinal, and where it goes."""
+
+    format: str
+    split: str
+    name: str  # below 04_final/, e.g. webdataset/train/shard-000000.tar
+    samples: tuple[tuple[int, tuple[int, ...]], ...]  # (unit, places among the unit's entered samples)
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class PackShared:
+    """What all shards of a run have in common."""
+
+    layout: Layout
+    limits: Limits
+    contents: Contents
+    groups: str  # file with the split group of each sample
+
+
+def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tuple[str, int, int]:
+    """Write one shard and its receipt; (name, samples, bytes). Runs in a worker."""
+    layout = shared.layout
+    made = packer(job.format, shared.contents)
+    with RefReader(shared.limits.bytes) as reader:
+        receipt = made.write_shard(layout.final / job.name, job.name, _samples(shared, job), reader.read)
+    _keep_receipt(layout, job, receipt)
+    return job.name, receipt.rows.num_rows, receipt.bytes
+
+
+def receipt_path(layout: Layout, name: str) -> Path:
+    """Where the receipt of the shard `name` is kept."""
+    return layout.state / "receipts" / f"{name}.parquet"
+
+
+def read_receipt(layout: Layout, name: str) -> tuple[ShardReceipt, str] | None:
+    """The receipt of the shard `name` and the fingerprint of what it was to hold; None if the shard is not whole."""
+    path, shard = receipt_path(layout, name), layout.final / name
+    if not path.is_file() or not shard.is_file():
+        return None
+    rows = pq.read_table(path)
+    facts = json.loads((rows.schema.metadata or {})[_RECEIPT])
+    if shard.stat().st_size != facts["bytes"]:
+        return None
+    failures = tuple((row[0], row[1], row[2]) for row in facts["failures"])
+    return ShardReceipt(rows.replace_schema_metadata(None), failures, facts["bytes"], facts["sha256"]), facts["job"]
+
+
+def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
+    facts = {
+        "job": job.fingerprint,
+        "bytes": receipt.bytes,
+        "sha256": receipt.sha256,
+        "failures": receipt.failures,
+    }
+    rows = receipt.rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
+    with commit(receipt_path(layout, job.name)) as partial, table_writer(partial, rows.schema) as writer:
+        writer.write_table(rows)
+
+
+def _samples(shared: PackShared, job: ShardJob) -> Iterator[PackSample]:
+    for unit, places in job.samples:
+        yield from _unit_samples(shared, job, unit, np.array(places))
+
+
+def _unit_samples(shared: PackShared, job: ShardJob, unit: int, places: Any) -> Iterator[PackSample]:
+    layout = shared.layout
+    samples = pq.read_table(layout.samples(unit), use_threads=False)
+    samples = samples.filter(pc.is_null(samples.column("failure_class"))).take(pa.array(places))
+    items = pq.read_table(layout.items(unit), use_threads=False)
+    items = items.filter(pc.is_in(items.column("id"), samples.column("id").combine_chunks()))
+    carried = _measured(shared, unit)
+    left_out = _left_out(layout, unit)
+    groups = _groups(shared, unit)
+    by_sample: dict[str, list[dict[str, Any]]] = {}
+    for item in items.to_pylist():
+        by_sample.setdefault(item["id"], []).append(item)
+    for record in samples.to_pylist():
+        rows = carried[record["id"]]
+        yield _pack_sample(record, by_sample.get(record["id"], []), rows, job, shared, left_out, groups)
+
+
+def _pack_sample(
+    record: Mapping[str, Any],
+    items: Sequence[Mapping[str, Any]],
+    rows: Mapping[int, Mapping[str, Any]],
+    job: ShardJob,
+    shared: PackShared,
+    left_out: Mapping[str, list[int]],
+    groups: Mapping[str, str],
+) -> PackSample:
+    first = next(iter(rows.values()))
+    skipped = left_out.get(record["id"], ())
+    images: list[PackImage] = []
+    texts: list[PackText] = []
+    for item in items:
+        if item["kind"] == "image":
+            ref = Ref(item["container"], item["uri"], item["member"], item["offset"], item["size"])
+            row = rows.get(item["item"], {})
+            kind = row.get("format")
+            extension: str = _EXTENSIONS.get(kind, kind) if kind else extension_of(ref) or "bin"
+            images.append(
+                PackImage(item["item"], ref, extension, row.get("width"), row.get("height"), row.get("sha256"))
+            )
+        elif item["item"] not in skipped:
+            texts.append(PackText(item["item"], item["role"], item["text"], item["language"], item["weight"]))
+    rights = {name: record[name] for name in ("licence", "author", "source_url", "fetched", "dataset")}
+    return PackSample(
+        id=record["id"],
+        key=record["key"],
+        source=record["source"],
+        split=job.split,
+        images=tuple(images),
+        texts=tuple(texts),
+        rights={**rights, "spdx": first.get("spdx")},
+        columns={name: first.get(name) for name in shared.contents.columns},
+        cluster=groups.get(record["id"]),
+    )
+
+
+def _measured(shared: PackShared, unit: int) -> dict[str, dict[int, dict[str, Any]]]:
+    """By sample and image item (-1: it has no image), the columns that packing needs."""
+    schema = pq.read_schema(shared.layout.rows)
+    wanted = {"id", "image_item", "format", "width", "height", "sha256", "spdx", *shared.contents.columns}
+    columns = [name for name in schema.names if name in wanted]
+    rows = pq.read_table(shared.layout.rows, columns=columns, filters=[("unit", "=", unit)], use_threads=False)
+    by_sample: dict[str, dict[int, dict[str, Any]]] = {}
+    for row in rows.to_pylist():
+        item = row["image_item"]
+        by_sample.setdefault(row["id"], {}).setdefault(-1 if item is None else item, row)
+    return by_sample
+
+
+def _left_out(layout: Layout, unit: int) -> dict[str, list[int]]:
+    table = pq.read_table(
+        layout.verdicts(FILTERED), columns=["id", "captions_left_out"], filters=[("unit", "=", unit)], use_threads=False
+    )
+    lists = zip(table.column("id").to_pylist(), table.column("captions_left_out").to_pylist(), strict=True)
+    return {identity: items for identity, items in lists if items}
+
+
+def _groups(shared: PackShared, unit: int) -> dict[str, str]:
+    table = pq.read_table(shared.groups, filters=[("unit", "=", unit)], use_threads=False)
+    return dict(zip(table.column("id").to_pylist(), table.column("group").to_pylist(), strict=True))

@@ -1,0 +1,82 @@
+"""Takedown: a sample leaves the shards and its content leaves the run; that it was there, and why it left, stays.
+
+What was like it stays out too: its duplicates were rejected in its favour and are not brought back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.table.commit import commit, table_writer, write_table
+from sluice.table.compute import pc
+from sluice.table.layout import RAW, Layout
+
+TAKEDOWN: Final = "takedown"
+_SCHEMA: Final = pa.schema([("id", pa.string()), ("request", pa.string())])
+_BLANK_SAMPLE: Final = ("author", "source_url", "meta")
+_BLANK_ROWS: Final = ("text", "author", "source_url")
+_BLANK_ITEM: Final = ("text", "meta")
+
+
+def taken_down(layout: Layout) -> dict[str, str]:
+    """The ids taken down, each with the request that named it."""
+    if not layout.takedowns.is_file():
+        return {}
+    table = pq.read_table(layout.takedowns)
+    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def record(layout: Layout, ids: dict[str, str]) -> int:
+    """Add `ids` (with their request) to the takedowns and erase their content; return how many are new."""
+    known = taken_down(layout)
+    new = {identity: request for identity, request in ids.items() if identity not in known}
+    rows = sorted({**known, **new}.items())
+    write_table(layout.takedowns, pa.table([[row[i] for row in rows] for i in (0, 1)], schema=_SCHEMA))
+    erase(layout, set(known) | set(new))
+    return len(new)
+
+
+def erase(layout: Layout, ids: set[str]) -> None:
+    """Blank the content of `ids` wherever the run keeps a copy of it."""
+    for path in sorted((layout.root / RAW / "samples").glob("unit-*.parquet")):
+        _blank_file(path, ids, _BLANK_SAMPLE)
+    for path in sorted((layout.root / RAW / "items").glob("unit-*.parquet")):
+        _blank_file(path, ids, _BLANK_ITEM)
+    if layout.rows.is_file():
+        _blank_file(layout.rows, ids, _BLANK_ROWS)
+
+
+def blanked(table: pa.Table, ids: set[str], columns: tuple[str, ...]) -> pa.Table:
+    """`table` with `columns` null in the rows of `ids`."""
+    if not ids:
+        return table
+    hit = pc.is_in(table.column("id"), pa.array(sorted(ids), pa.string()))
+    for name in columns:
+        column = pc.if_else(hit, pa.scalar(None, table.schema.field(name).type), table.column(name))
+        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
+    return table
+
+
+def blank_unit(samples: pa.Table, items: pa.Table, ids: set[str]) -> tuple[pa.Table, pa.Table]:
+    """A unit's tables without the content of `ids`: what ingest writes when the source still holds them."""
+    return blanked(samples, ids, _BLANK_SAMPLE), blanked(items, ids, _BLANK_ITEM)
+
+
+def _blank_file(path: Path, ids: set[str], columns: tuple[str, ...]) -> None:
+    """Rewrite a table row group by row group; untouched where it holds none of `ids`."""
+    file = pq.ParquetFile(path)
+    wanted = pa.array(sorted(ids), pa.string())
+    if not any(
+        np.any(pc.is_in(file.read_row_group(i, columns=["id"]).column("id"), wanted).to_numpy(zero_copy_only=False))
+        for i in range(file.num_row_groups)
+    ):
+        return
+    with commit(path) as partial, table_writer(partial, file.schema_arrow) as writer:
+        for i in range(file.num_row_groups):
+            group = file.read_row_group(i)
+            writer.write_table(blanked(group, ids, columns), row_group_size=max(1, group.num_rows))

@@ -1,0 +1,150 @@
+"""What-if: other rules over the stored measurements. No media is touched; a real run would decide the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from sluice.errors import RecipeError
+from sluice.run.corpus_steps import load_corpus
+from sluice.run.decide import KEPT
+from sluice.run.filtering import Judgement, judge, rules_of, yields
+from sluice.run.rules import CompiledRule, Rule, compile_rule, parse_setting
+from sluice.run.stage import stage_record
+from sluice.table.compute import pc
+from sluice.table.layout import FILTERED
+
+if TYPE_CHECKING:
+    from sluice.run.ledger import Run
+
+_EXAMPLES = 5
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Yield before and after, by rule and overlap."""
+
+    entered: int
+    before: dict[str, int]  # by verdict
+    after: dict[str, int]
+    rules_before: dict[str, dict[str, int]]  # by rule: samples, alone
+    rules_after: dict[str, dict[str, int]]
+    conditions: dict[str, tuple[str | None, str | None]]  # of the changed rules: before, after
+    gained: int  # kept now, not before
+    lost: int
+    gained_ids: tuple[str, ...]  # a few
+    lost_ids: tuple[str, ...]
+    overlap: dict[str, int]  # "rule + rule": samples that both speak against, after
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {name: value for name, value in self.__dict__.items()}
+
+    def __str__(self) -> str:
+        return "\n".join(_text(self))
+
+
+def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
+    """Decide again with `settings` in place of the recipe's rules."""
+    config = run.recipe.filter
+    schema = pq.read_schema(run.layout.rows)
+    old = {rule.name: rule for rule in rules_of(config)}
+    new = dict(old)
+    for text in settings:
+        setting = parse_setting(text)
+        if setting.when is None:
+            if setting.name not in old:
+                raise RecipeError(f"--set {text!r}: the recipe has no rule {setting.name!r} (it has: {_names(old)})")
+            del new[setting.name]
+        else:
+            was = old.get(setting.name)
+            new[setting.name] = Rule(
+                setting.name, setting.when, was.effect if was else "rejected", was.null if was else "held"
+            )
+    rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
+    judgement = judge(run.layout, rules, config.duplicates, load_corpus(run.layout, config.duplicates))
+    verdicts = pq.read_table(run.layout.verdicts(FILTERED), columns=["verdict"]).column("verdict")
+    kept_before = pc.equal(verdicts, "kept").to_numpy()
+    record = stage_record(run.layout, FILTERED)
+    gained, lost = np.flatnonzero(judgement.kept & ~kept_before), np.flatnonzero(kept_before & ~judgement.kept)
+    return WhatIf(
+        entered=record["in"],
+        before={name: record[name] for name in ("kept", "rejected", "held", "failed")},
+        after=_counts(judgement),
+        rules_before=record["rules"],
+        rules_after=yields(judgement),
+        conditions={
+            name: (old[name].when if name in old else None, new[name].when if name in new else None)
+            for name in dict.fromkeys([*old, *new])
+            if old.get(name) != new.get(name)
+        },
+        gained=len(gained),
+        lost=len(lost),
+        gained_ids=_ids(run, gained),
+        lost_ids=_ids(run, lost),
+        overlap=_overlap(judgement, rules),
+    )
+
+
+def _counts(judgement: Judgement) -> dict[str, int]:
+    severity = judgement.decision.severity
+    duplicates = int((judgement.duplicates.by_bytes | judgement.duplicates.by_hash).sum())
+    by_severity = np.bincount(severity, minlength=4).tolist()
+    return {
+        "kept": by_severity[0] - duplicates,
+        "rejected": by_severity[2] + duplicates,
+        "held": by_severity[1],
+        "failed": by_severity[3],
+    }
+
+
+def _overlap(judgement: Judgement, rules: Sequence[CompiledRule]) -> dict[str, int]:
+    """The pairs of rules that speak against the same samples, most shared first."""
+    spoke = judgement.decision.spoke[judgement.decision.severity > KEPT].astype(np.float32)
+    shared = (spoke.T @ spoke).astype(np.int64)
+    names = [speaker.name for speaker in judgement.speakers]
+    pairs = {f"{names[i]} + {names[j]}": int(shared[i, j]) for i in range(len(names)) for j in range(i) if shared[i, j]}
+    return dict(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:20])
+
+
+def _ids(run: Run, ordinals: Any) -> tuple[str, ...]:
+    if not len(ordinals):
+        return ()
+    ids = pq.read_table(run.layout.verdicts(FILTERED), columns=["id"]).column("id")
+    return tuple(ids.take(ordinals[:_EXAMPLES]).to_pylist())
+
+
+def _names(rules: dict[str, Rule]) -> str:
+    return ", ".join(rules) or "none"
+
+
+def _text(result: WhatIf) -> list[str]:
+    lines: list[str] = []
+    for name, (before, after) in result.conditions.items():
+        lines.append(f"{name}: {before or '(not there)'}  ->  {after or '(off)'}")
+    lines += ["", f"{'':<26}{'before':>10}{'after':>10}{'change':>10}"]
+    for verdict in ("kept", "rejected", "held", "failed"):
+        lines.append(_line(verdict, result.before[verdict], result.after[verdict]))
+    kept = result.before["kept"], result.after["kept"]
+    shares = [100 * count / result.entered if result.entered else 0.0 for count in kept]
+    lines += [f"{'yield':<26}{shares[0]:>9.2f}%{shares[1]:>9.2f}%{shares[1] - shares[0]:>+9.2f}%", ""]
+    lines += [f"{'by rule':<26}{'before':>10}{'after':>10}{'change':>10}{'alone':>10}"]
+    for name in dict.fromkeys([*result.rules_before, *result.rules_after]):
+        before = result.rules_before.get(name, {"samples": 0})["samples"]
+        after = result.rules_after.get(name, {"samples": 0, "alone": 0})
+        lines.append(_line(name, before, after["samples"]) + f"{after['alone']:>10,}")
+    if result.overlap:
+        lines += ["", "spoken against together"]
+        lines += [f"  {pair:<44}{count:>10,}" for pair, count in list(result.overlap.items())[:5]]
+    for word, count, ids in (("gained", result.gained, result.gained_ids), ("lost", result.lost, result.lost_ids)):
+        if count:
+            lines += ["", f"{word} {count:,}, for instance {', '.join(identity[:12] for identity in ids)}"]
+    return lines
+
+
+def _line(name: str, before: int, after: int) -> str:
+    return f"{name:<26}{before:>10,}{after:>10,}{after - before:>+10,}"

@@ -1,0 +1,118 @@
+"""Where everything lies in a run folder: the one place that knows its file names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from sluice.errors import RunError
+
+RAW: Final = "00_raw"
+FILTERED: Final = "01_filtered"
+FINAL: Final = "04_final"
+STAGES: Final = (RAW, FILTERED, FINAL)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of the run folder `root`."""
+
+    root: Path
+
+    @property
+    def recipe_lock(self) -> Path:
+        """The recipe as it ran, defaults filled in."""
+        return self.root / "recipe.lock.yaml"
+
+    @property
+    def events(self) -> Path:
+        """What happened, a JSON object a line; appended to, never rewritten."""
+        return self.root / "events.jsonl"
+
+    @property
+    def report(self) -> Path:
+        """The report, one HTML file."""
+        return self.root / "report.html"
+
+    @property
+    def state(self) -> Path:
+        """What only resuming needs: the lock, the stamps of the source files. Not part of the output."""
+        return self.root / ".state"
+
+    @property
+    def takedowns(self) -> Path:
+        """Samples taken down: the fact, not the content."""
+        return self.root / "takedowns.parquet"
+
+    def stage(self, stage: str) -> Path:
+        """The folder of a stage."""
+        return self.root / stage
+
+    def stage_file(self, stage: str) -> Path:
+        """What says that a stage is done, and with which counts."""
+        return self.root / stage / "stage.json"
+
+    def seconds_file(self, stage: str) -> Path:
+        """How long a stage took; beside `stage.json`, so that equal runs have equal `stage.json`."""
+        return self.root / stage / "seconds.json"
+
+    def verdicts(self, stage: str) -> Path:
+        """What a stage decided on each sample that entered it."""
+        return self.root / stage / "verdicts.parquet"
+
+    def failures(self, stage: str) -> Path:
+        """Every failure of a stage, with its class."""
+        return self.root / stage / "failures.parquet"
+
+    def samples(self, unit: int) -> Path:
+        """The raw samples of a unit."""
+        return self.root / RAW / "samples" / unit_file(unit)
+
+    def items(self, unit: int) -> Path:
+        """The items of a unit's samples."""
+        return self.root / RAW / "items" / unit_file(unit)
+
+    def measures(self) -> Path:
+        """The folder that holds a folder a measure."""
+        return self.root / FILTERED / "measures"
+
+    def measured(self, identity: str, unit: int) -> Path:
+        """A unit's values of the measure `identity` (name@fingerprint)."""
+        return self.measures() / identity / unit_file(unit)
+
+    @property
+    def rows(self) -> Path:
+        """The wide table that rules read."""
+        return self.root / FILTERED / "rows.parquet"
+
+    def corpus(self, name: str) -> Path:
+        """A table of a corpus step."""
+        return self.root / FILTERED / "corpus" / f"{name}.parquet"
+
+    @property
+    def final(self) -> Path:
+        """The folder that goes to the trainer."""
+        return self.root / FINAL
+
+    @property
+    def manifest(self) -> Path:
+        """A row a packed sample."""
+        return self.final / "manifest.parquet"
+
+    def check(self) -> Layout:
+        """This layout, if `root` is a run folder."""
+        if not self.root.is_dir():
+            raise RunError(f"{self.root}: no such folder; give the run folder that `sluice run` named")
+        if not self.recipe_lock.is_file():
+            raise RunError(f"{self.root}: not a run folder (it has no {self.recipe_lock.name})")
+        return self
+
+
+def unit_file(unit: int) -> str:
+    """The file name of a unit's part of a table.
+
+    >>> unit_file(7)
+    'unit-00007.parquet'
+    """
+    return f"unit-{unit:05d}.parquet"
