@@ -1,0 +1,117 @@
+"""Soft fields and fine grain: the noise from which backgrounds are made, cheap enough for 2,000 pictures.
+
+Colours are planar, (3, height, width): NumPy then works on whole rows of floats, ten times faster than on triples.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from typing import Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFilter
+
+Plane: TypeAlias = npt.NDArray[np.float32]  # (height, width)
+Colour: TypeAlias = npt.NDArray[np.float32]  # (3, height, width), or (3, 1, 1) for a single colour; 0 to 255
+
+_ATLAS_SIDE: Final = 1024
+_ZERO: Final = np.float32(128)  # the atlas is 8-bit: this is 0,
+_UNIT: Final = np.float32(40)  # and this 1
+_SINGLE_THREAD: Final = 200_000  # multiplications; OpenBLAS uses one thread up to 262,144
+
+
+def field(rng: np.random.Generator, height: int, width: int, cells: float, stretch: float = 1.0) -> Plane:
+    """A smooth random field of unit spread, about `cells` bumps over the shorter side, `stretch` times wider than tall.
+
+    It carries the low frequencies in which unrelated pictures differ: perceptual hashes read nothing else.
+    """
+    short = min(height, width)
+    rows = max(2, round(cells * height / short) + 1)
+    columns = max(2, round(cells * width / short / stretch) + 1)
+    grid = rng.standard_normal((rows, columns), dtype=np.float32)
+    return stretched(grid, height, width)
+
+
+def clouds(rng: np.random.Generator, height: int, width: int, cells: float, stretch: float = 1.0) -> Plane:
+    """Fields at four scales, each finer one weaker: clouds, stone, trodden sand."""
+    total = field(rng, height, width, cells, stretch)
+    for octave, weight in ((2.1, 0.55), (4.3, 0.3), (9.1, 0.17)):
+        total = total + np.float32(weight) * field(rng, height, width, cells * octave, stretch)
+    return total * np.float32(0.85)
+
+
+def grain(
+    rng: np.random.Generator, height: int, width: int, blur: float = 0.0, stretch: tuple[float, float] = (1, 1)
+) -> Plane:
+    """Fine noise of unit spread, cut from a fixed atlas at a random place; `stretch` (down, across) is at least 1."""
+    rows, columns = min(_ATLAS_SIDE, int(height / stretch[0])), min(_ATLAS_SIDE, int(width / stretch[1]))
+    top = int(rng.integers(_ATLAS_SIDE - rows + 1))
+    left = int(rng.integers(_ATLAS_SIDE - columns + 1))
+    cut = _atlas(blur).crop((left, top, left + columns, top + rows))
+    if rng.random() < 0.5:
+        cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if cut.size != (width, height):
+        cut = cut.resize((width, height), Image.Resampling.BICUBIC)
+    return (np.asarray(cut, dtype=np.float32) - _ZERO) * (1 / _UNIT)
+
+
+def stretched(plane: Plane, height: int, width: int) -> Plane:
+    """A small `plane` enlarged to (height, width) by cubic interpolation.
+
+    >>> stretched(np.ones((3, 4), np.float32), 20, 30).round(4).min().item()
+    1.0
+    """
+    across = _weights(plane.shape[1], width).T
+    down = _weights(plane.shape[0], height) @ plane
+    # In blocks that BLAS does not share out among threads: sharing costs more than the product, and the bits
+    # of the result must not depend on how many cores there are.
+    block = max(1, _SINGLE_THREAD // (width * plane.shape[1]))
+    grown = np.empty((height, width), dtype=np.float32)
+    for row in range(0, height, block):
+        np.matmul(down[row : row + block], across, out=grown[row : row + block])
+    return grown
+
+
+@lru_cache(maxsize=512)
+def _weights(knots: int, points: int) -> Plane:
+    """(points, knots): how much of each knot each point takes; Catmull-Rom, the end knots repeated."""
+    place = np.linspace(0, knots - 1, points)
+    base = np.floor(place).astype(int)
+    t = place - base
+    taps = (
+        (-t + 2 * t**2 - t**3) / 2,
+        (2 - 5 * t**2 + 3 * t**3) / 2,
+        (t + 4 * t**2 - 3 * t**3) / 2,
+        (-(t**2) + t**3) / 2,
+    )
+    weights = np.zeros((points, knots), dtype=np.float32)
+    for offset, tap in enumerate(taps, -1):
+        np.add.at(weights, (np.arange(points), np.clip(base + offset, 0, knots - 1)), tap.astype(np.float32))
+    return weights
+
+
+def soften(mask: Image.Image, radius: float) -> Image.Image:
+    """`mask` blurred by a Gaussian of `radius` px."""
+    return mask.filter(ImageFilter.GaussianBlur(radius))
+
+
+def smoothstep(plane: Plane, low: float, high: float) -> Plane:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = np.clip((plane - np.float32(low)) / np.float32(high - low), 0, 1)
+    return t * t * (np.float32(3) - np.float32(2) * t)
+
+
+def mix(one: Colour | Plane, other: Colour | Plane, share: Plane) -> Colour:
+    """`one` where `share` is 0, `other` where it is 1; either may be a single colour."""
+    return one + (other - one) * share
+
+
+@cache
+def _atlas(blur: float) -> Image.Image:
+    noise = np.random.default_rng(20_240_607).standard_normal((_ATLAS_SIDE, _ATLAS_SIDE), dtype=np.float32)
+    if blur:
+        eight = Image.fromarray(np.clip(noise * _UNIT + _ZERO, 0, 255).astype(np.uint8))
+        noise = np.asarray(soften(eight, blur), dtype=np.float32)
+        noise = (noise - noise.mean()) / noise.std()
+    return Image.fromarray(np.clip(noise * _UNIT + _ZERO, 0, 255).astype(np.uint8))
