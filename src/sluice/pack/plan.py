@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import RecipeError
+
+Splits: TypeAlias = pa.Array | pa.ChunkedArray | npt.NDArray[np.str_] | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Shard:
 
 def cut_shards(
     sizes: npt.NDArray[np.int64],
-    splits: pa.Array | pa.ChunkedArray | npt.NDArray[np.str_] | Sequence[str],
+    splits: Splits,
     max_bytes: int,
     max_samples: int,
 ) -> list[Shard]:
@@ -58,8 +61,10 @@ def cut_shards(
     return shards
 
 
-def _encode(splits: object) -> tuple[npt.NDArray[np.int32], list[str]]:
-    array = splits if isinstance(splits, pa.Array | pa.ChunkedArray) else pa.array(splits, pa.string())
+def _encode(splits: Splits) -> tuple[npt.NDArray[np.int32], list[str]]:
+    array: pa.Array | pa.ChunkedArray = (
+        splits if isinstance(splits, pa.Array | pa.ChunkedArray) else pa.array(splits, pa.string())
+    )
     encoded = array.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()

@@ -1,0 +1,179 @@
+"""Proving a pack: every shard re-read, every member against the manifest, every format against the others."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import RunError
+from sluice.pack.base import FORMATS
+from sluice.pack.checks import Problem, ShardCheck, check_shard
+from sluice.pack.manifest import MANIFEST_FILE, read_checksums
+from sluice.table.duck import connect
+from sluice.table.schema import MANIFEST
+
+Progress: TypeAlias = Callable[[int, int], None]  # shards checked, shards in all
+
+MANY: Final = 1_000  # problems of one kind said one by one; past these only their number
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What re-reading a pack found."""
+
+    shards: int
+    samples: int  # rows of the manifest: a sample counts once a format
+    bytes: int  # of the shards
+    problems: tuple[Problem, ...]
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+
+def verify(folder: Path, progress: Progress | None = None) -> VerifyReport:
+    """Check the pack in `folder` (a run's `04_final/`), one shard after the other.
+
+    To check shards side by side, map `check_shard` over `shard_checks(folder)` and add what `check_pack(folder)`
+    finds. RunError where there is no readable manifest or no checksums: there is nothing to check against.
+    """
+    problems = check_pack(folder)
+    total = sum(map(is_shard, read_checksums(folder)))
+    shards = samples = size = 0
+    for check in shard_checks(folder):
+        problems += check_shard(check)
+        shards += 1
+        samples += check.rows.num_rows
+        path = folder / check.shard
+        size += path.stat().st_size if path.is_file() else 0
+        if progress:
+            progress(shards, max(shards, total))
+    return VerifyReport(shards, samples, size, tuple(problems))
+
+
+def is_shard(name: str) -> bool:
+    """Whether `name`, below `04_final/`, names a shard.
+
+    >>> is_shard("webdataset/train/shard-000000.tar"), is_shard("manifest.parquet")
+    (True, False)
+    """
+    return name.partition("/")[0] in FORMATS
+
+
+def shard_checks(folder: Path) -> Iterator[ShardCheck]:
+    """A check for every shard that the manifest or the checksums name; the manifest is streamed."""
+    checksums = read_checksums(folder)
+    seen: set[str] = set()
+    for shard, rows in _rows_by_shard(folder / MANIFEST_FILE):
+        seen.add(shard)
+        yield ShardCheck(folder, shard, rows, checksums.get(shard))
+    for shard in sorted(set(filter(is_shard, checksums)) - seen):  # a shard whose samples were all taken down
+        yield ShardCheck(folder, shard, MANIFEST.empty_table(), checksums[shard])
+
+
+def check_pack(folder: Path) -> list[Problem]:
+    """What no single shard can tell: strange files, ids missing or twice, formats that differ, splits that leak."""
+    checksums = read_checksums(folder)
+    problems = [
+        Problem(name, None, "its SHA-256 is not the one written down, or it is missing")
+        for name, digest in checksums.items()
+        if not is_shard(name) and _sha256(folder / name) != digest
+    ]
+    formats = [format for format in FORMATS if (folder / format).is_dir()]
+    present = {
+        path.relative_to(folder).as_posix()
+        for format in formats
+        for path in (folder / format).rglob("*")
+        if path.is_file()
+    }
+    problems += [Problem(name, None, "SHA256SUMS does not name it") for name in sorted(present - set(checksums))]
+    formats = sorted({name.partition("/")[0] for name in checksums if is_shard(name)})
+    return problems + _check_manifest(folder / MANIFEST_FILE, formats)
+
+
+def _rows_by_shard(path: Path) -> Iterator[tuple[str, pa.Table]]:
+    shard, waiting = "", [MANIFEST.empty_table()]
+    try:
+        batches = pq.ParquetFile(path).iter_batches(columns=MANIFEST.names)
+        for batch in batches:
+            table = pa.Table.from_batches([batch]).cast(MANIFEST)
+            start = 0
+            for name, run in groupby(table["shard"].to_pylist()):
+                if name != shard and shard:
+                    yield shard, pa.concat_tables(waiting)
+                    waiting = []
+                shard, rows = name, sum(1 for _ in run)
+                waiting.append(table.slice(start, rows))
+                start += rows
+    except (OSError, pa.ArrowException) as error:
+        raise _no_manifest(path, error) from error
+    if shard:
+        yield shard, pa.concat_tables(waiting)
+
+
+_QUERIES: Final = {
+    "is packed twice in a format": """
+        SELECT id, shard || ' and ' || other AS told FROM (
+            SELECT id, min(shard) AS shard, max(shard) AS other FROM manifest
+            GROUP BY format, id HAVING count(*) > 1)""",
+    "is missing from a format": """
+        SELECT id, 'it is only in ' || string_agg(DISTINCT format, ', ' ORDER BY format) AS told FROM manifest
+        GROUP BY id HAVING count(DISTINCT format) < ?""",
+    "is in more than one split": """
+        SELECT id, string_agg(DISTINCT split, ', ' ORDER BY split) AS told FROM manifest
+        GROUP BY id HAVING count(DISTINCT split) > 1""",
+    "has its cluster in more than one split": """
+        SELECT min(id) AS id, 'cluster ' || cluster || ' is in '
+            || string_agg(DISTINCT split, ', ' ORDER BY split) AS told FROM manifest
+        WHERE cluster IS NOT NULL GROUP BY cluster HAVING count(DISTINCT split) > 1""",
+    "is not at the same place in every format": """
+        SELECT any_value(id) AS id, split || ', place ' || place AS told FROM (
+            SELECT id, split,
+                row_number() OVER (PARTITION BY format, split ORDER BY shard, "index") - 1 AS place FROM manifest)
+        GROUP BY split, place HAVING count(DISTINCT id) > 1 ORDER BY split, place""",
+    "is out of order in the manifest": """
+        SELECT id, shard AS told FROM (
+            SELECT *, lag((format, split, shard, "index")) OVER (ORDER BY file_row_number) AS before FROM manifest)
+        WHERE before >= (format, split, shard, "index")""",
+}
+
+
+def _check_manifest(path: Path, formats: list[str]) -> list[Problem]:
+    problems: list[Problem] = []
+    try:
+        with connect() as connection:
+            source = connection.read_parquet(str(path), file_row_number=True)
+            source.create_view("manifest")
+            for what, query in _QUERIES.items():
+                if what.startswith("is not at the same place") and problems:
+                    continue  # one id missing moves all that follow: said already
+                parameters = [len(formats)] if "?" in query else []
+                found = connection.execute(f"SELECT *, count(*) OVER () FROM ({query}) LIMIT {MANY}", parameters)
+                rows = found.fetchall()
+                problems += [Problem(MANIFEST_FILE, id, f"{what}: {told}") for id, told, _ in rows]
+                if rows and rows[0][2] > MANY:
+                    problems.append(Problem(MANIFEST_FILE, None, f"{rows[0][2] - MANY:,} more: {what}"))
+    except duckdb.Error as error:
+        raise _no_manifest(path, error) from error
+    return problems
+
+
+def _no_manifest(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path} is no manifest ({error}): the pack is not finished or damaged; run it again")
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None

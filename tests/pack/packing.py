@@ -1,0 +1,54 @@
+"""A whole small pack: both formats, two splits, several shards."""
+
+import numpy as np
+import pyarrow as pa
+
+from pack.making import image, pair
+from sluice.pack.base import Contents, PackText, packer
+from sluice.pack.manifest import MANIFEST_FILE, write_checksums, write_manifest
+from sluice.pack.plan import cut_shards
+from sluice.pack.verify import VerifyReport, verify
+
+COLUMNS = {"sharpness": pa.float32(), "phash": pa.uint64()}
+
+
+def samples(folder, several=False):
+    made = [pair(folder, seed, split="val" if seed % 4 == 3 else "train", cluster=f"c{seed}") for seed in range(12)]
+    if several:
+        texts = (PackText(2, "question", "what?"), PackText(3, "answer", "a bus", weight=0.5))
+        made[1] = pair(folder, 1, cluster="c1", texts=texts, images=(image(folder, 1), image(folder, 50, 1, "png")))
+        made[2] = pair(folder, 2, images=())
+    return made
+
+
+def pack(final, made, read, formats=("parquet", "webdataset"), max_samples=4):
+    several = max(len(sample.images) for sample in made) > 1
+    contents = Contents(images=2 if several else 1, turns=several, weights=several, columns=COLUMNS)
+    splits = [sample.split for sample in made]
+    receipts, checksums = {}, {}
+    for name in formats:
+        writer = packer(name, contents)
+        for shard in cut_shards(np.ones(len(made), np.int64), splits, 2**30, max_samples):
+            path = shard.path(name, writer.suffix)
+            receipts[path] = writer.write_shard(final / path, path, [made[row] for row in shard.rows], read)
+            checksums[path] = receipts[path].sha256
+    finish(final, receipts)
+    return receipts
+
+
+def finish(final, receipts):
+    """Manifest and checksums of `receipts`, as the conductor writes them."""
+    write_manifest(final, receipts.values())
+    checksums = {path: receipt.sha256 for path, receipt in receipts.items()}
+    write_checksums(final, {**checksums, MANIFEST_FILE: digest(final / MANIFEST_FILE)})
+
+
+def digest(path):
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def problems(final) -> set[tuple[str, str | None, str]]:
+    report: VerifyReport = verify(final)
+    return {(problem.shard, problem.id, problem.what) for problem in report.problems}
