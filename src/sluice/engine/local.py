@@ -27,34 +27,50 @@ _STRIKES: Final = 2  # deaths at one position before it is taken for poison
 _STRIKES_KILLED: Final = 3  # ... when it may have been somebody else's SIGKILL
 _BLIND_DEATHS: Final = 5  # deaths of one task with nothing in hand before the run gives up
 _RANGE_PATIENCE: Final = 4  # a measure over a whole batch may take so many times one sample's limit
+_WORKER: Final = "from sluice.engine.worker import main; main()"
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
 
 class LocalEngine:
-    """A pool of `workers` processes that outlives the death of any of them.
+    """A pool of `workers` processes that outlives the death of any of them; a context manager that ends them.
 
-    `seconds` is the time one position may take, `memory` the bytes of data one worker may hold.
+    `seconds` is the time one position may take, `memory` the bytes of data one worker may hold. A process starts
+    with the first task it is given and stays for the runs that follow.
     """
 
     def __init__(self, workers: int | None = None, *, seconds: float = 30.0, memory: int | None = None) -> None:
-        self.workers = workers or available_cores()
         self.seconds = seconds
-        self.memory = memory
+        self._memory = memory
+        self._journals = tempfile.TemporaryDirectory(prefix="sluice-journal-")
+        folder = Path(self._journals.name)
+        self._pool = [_Worker(folder / str(number)) for number in range(workers or available_cores())]
+
+    def __enter__(self) -> LocalEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers, whatever they have in hand."""
+        for worker in self._pool:
+            worker.kill()
+        self._journals.cleanup()
 
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Yield an outcome for each task as it ends. Closing the iterator kills the workers."""
+        """Yield an outcome for each task as it ends. Left early, the tasks in hand are dropped."""
         queue = deque(_Trial(task) for task in tasks)
-        setup = Setup(function, shared, self.memory)
-        pool: list[_Worker] = []
-        with tempfile.TemporaryDirectory(prefix="sluice-journal-") as journals:
-            try:
-                for number in range(min(self.workers, len(queue))):
-                    pool.append(_Worker(setup, Path(journals, str(number))))
-                    pool[-1].give(queue.popleft())
-                yield from self._supervise(pool, queue)
-            finally:
-                for worker in pool:
+        busy = self._pool[: len(queue)]
+        try:
+            for worker in busy:
+                worker.set_up(Setup(function, shared, self._memory))
+                worker.give(queue.popleft())
+            yield from self._supervise(busy, queue)
+        finally:
+            for worker in busy:
+                if worker.trial:
                     worker.kill()
+                    worker.trial = None
 
     def _supervise(self, pool: list[_Worker], queue: deque[_Trial]) -> Iterator[Outcome]:
         while busy := [worker for worker in pool if worker.trial]:
@@ -95,18 +111,26 @@ class _Trial:
 class _Worker:
     """One slot of the pool: its process is started anew after each death."""
 
-    def __init__(self, setup: Setup, journal: Path) -> None:
-        self._setup = setup
-        self._journal_path = journal
+    def __init__(self, journal: Path) -> None:
+        self._setup: Setup | None = None
+        self.journal = Journal(journal)
+        self._process: subprocess.Popen[bytes] | None = None
         self.trial: _Trial | None = None
-        self._start()
+
+    def set_up(self, setup: Setup) -> None:
+        """Say what every task from here on runs."""
+        self._setup = setup
+        if self._process and self._process.poll() is None:
+            with contextlib.suppress(ConnectionError):  # it died meanwhile: `give` starts another
+                self.connection.send(setup)
+        else:
+            self._start()
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        self.journal = Journal(self._journal_path)
         self.journal.clear()
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "sluice.engine.worker", str(theirs.fileno()), str(self._journal_path)],
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(self.journal.path)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
             env={**_ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -118,7 +142,7 @@ class _Worker:
     def give(self, trial: _Trial) -> None:
         """Hand a task to the process, starting one if the last died."""
         self.trial = trial
-        if self.process.poll() is not None:
+        if self._process is None or self._process.poll() is not None:
             self._start()
         with contextlib.suppress(ConnectionError):  # it died meanwhile: `take` finds out
             self.connection.send(Job(trial.task.payload, trial.poison, tuple(trial.suspects)))
@@ -136,8 +160,7 @@ class _Worker:
         try:
             reply: Reply = self.connection.recv()
         except (EOFError, ConnectionError):
-            self.kill()
-            return self.bury("crash", f"the worker died with {_cause(self.process.returncode)}")
+            return self.bury("crash", self.kill())
         if reply.error is not None:
             raise reply.error
         if reply.trace is not None:
@@ -168,16 +191,20 @@ class _Worker:
             trial.suspects.append((entry.low, entry.high))
         else:
             strikes = trial.strikes[entry.low] = trial.strikes.get(entry.low, 0) + 1
-            killed = failure_class == "crash" and self.process.returncode == -signal.SIGKILL
+            killed = failure_class == "crash" and message.endswith("SIGKILL")
             if strikes >= (_STRIKES_KILLED if killed else _STRIKES):
                 trial.poison[entry.low] = (failure_class, message)
 
-    def kill(self) -> None:
-        """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        self.process.wait()
+    def kill(self) -> str:
+        """End the process at once; return what it died of."""
+        if self._process is None:
+            return "it never started"
+        if self._process.poll() is None:
+            self._process.kill()
+        cause = f"the worker died with {_cause(self._process.wait())}"
+        self._process = None
         self.connection.close()
+        return cause
 
 
 def _cause(returncode: int) -> str:

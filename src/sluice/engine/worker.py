@@ -1,4 +1,4 @@
-"""The worker process: `python -m sluice.engine.worker SOCKET JOURNAL`; lives as long as its supervisor."""
+"""The worker process: `main` with arguments SOCKET and JOURNAL; lives as long as its supervisor."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PR_SET_PDEATHSIG: Final = 1
 
 @dataclass(frozen=True)
 class Setup:
-    """First message to a worker: what it will run on every job."""
+    """What a worker runs on every job from here on."""
 
     function: str
     shared: Any
@@ -57,13 +57,14 @@ def main() -> None:
     connection = Connection(int(sys.argv[1]))
     journal = Journal(Path(sys.argv[2]))
     try:
-        setup: Setup = connection.recv()
-        function = resolve(setup.function)
-        if setup.memory is not None:
-            resource.setrlimit(resource.RLIMIT_DATA, (setup.memory, setup.memory))
+        function, shared = resolve("builtins:print"), None
         while True:
-            job: Job = connection.recv()
-            reply = _serve(function, setup.shared, job, journal)
+            message: Setup | Job = connection.recv()
+            if isinstance(message, Setup):
+                function, shared = resolve(message.function), message.shared
+                _hold_memory(message.memory)
+                continue
+            reply = _serve(function, shared, message, journal)
             journal.clear()
             connection.send(reply)
     except (EOFError, ConnectionError):
@@ -85,6 +86,12 @@ def _serve(function: Callable[[Any, Any, WorkerContext], Any], shared: Any, job:
         return Reply(trace=traceback.format_exc())
 
 
+def _hold_memory(limit: int | None) -> None:
+    """Past `limit` bytes of data an allocation fails, as MemoryError or as this process's death."""
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
 def _portable(error: SluiceError) -> SluiceError:
     try:
         pickle.loads(pickle.dumps(error))
@@ -101,6 +108,3 @@ def _die_with_parent() -> None:
     if os.getppid() != parent:
         sys.exit(0)
 
-
-if __name__ == "__main__":
-    main()

@@ -84,7 +84,12 @@ def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None
     events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
     if only == RAW:
         return
-    engine = make_engine(file)
+    with make_engine(file) as engine:
+        _work(prepared, layout, events, engine, only)
+
+
+def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, only: str | None) -> None:
+    file = prepared.file
     units = unit_count(layout)
     with events.stage(FILTERED):
         spent = measure_units(layout, prepared.plan, tuple(prepared.measures), units, engine, events)
@@ -99,7 +104,7 @@ def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None
     events.tell("stage_counts", stage=FINAL, **_counts(layout, FINAL))
 
 
-def make_engine(file: RecipeFile) -> Engine:
+def make_engine(file: RecipeFile) -> LocalEngine:
     """The engine that the recipe names."""
     limits = file.recipe.limits
     return LocalEngine(file.recipe.engine.workers, seconds=limits.seconds, memory=limits.memory)

@@ -208,7 +208,7 @@ def _members(layout: Layout, column: str, order: str, having: str, also: Any = N
     with sandbox() as duck:  # `order` is the recipe's own SQL
         duck.register("rows", _table_of(layout))
         duck.register("also", pa.table({"value": also if also is not None else pa.array([], pa.string())}))
-        return duck.execute(
+        return duck.sql(
             f"""
             WITH firsts AS (SELECT * FROM rows WHERE {_PAIRS_ONLY} AND "{column}" IS NOT NULL
                             QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY text_item) = 1),
@@ -231,7 +231,7 @@ def _table_of(layout: Layout) -> Any:
 def _first_rows(layout: Layout, select: str, where: str) -> pa.Table:
     with connect() as duck:
         duck.register("rows", _table_of(layout))
-        return duck.execute(
+        return duck.sql(
             f"SELECT ordinal, {select} FROM rows WHERE {_PAIRS_ONLY} AND {where} "
             "QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY text_item) = 1 ORDER BY ordinal"
         ).to_arrow_table()
@@ -240,7 +240,7 @@ def _first_rows(layout: Layout, select: str, where: str) -> pa.Table:
 def _repeated_captions(layout: Layout) -> pa.Table:
     with connect() as duck:
         duck.register("rows", _table_of(layout))
-        return duck.execute(
+        return duck.sql(
             """
             WITH numbered AS (SELECT row_number() OVER () - 1 AS row, ordinal, text_item, text_hash, alternative
                               FROM rows),

@@ -88,7 +88,7 @@ def _forget_changed(layout: Layout, stamps: pa.Table) -> None:
     with connect() as duck:
         duck.register("new", stamps)
         duck.register("old", pq.read_table(old_file))
-        changed = duck.execute(
+        changed = duck.sql(
             "SELECT old.uri FROM old JOIN new USING (uri) "
             "WHERE (old.size, old.stamp) IS DISTINCT FROM (new.size, new.stamp)"
         ).to_arrow_table()
@@ -98,7 +98,7 @@ def _forget_changed(layout: Layout, stamps: pa.Table) -> None:
         for unit in range(unit_count(layout)):
             items = pq.read_table(layout.items(unit), columns=["uri"])
             duck.register("items", items)
-            if duck.execute("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchone():
+            if duck.sql("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchone():
                 forget_unit(layout, unit)
 
 

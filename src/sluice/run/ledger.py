@@ -73,7 +73,7 @@ class Run:
         paths: list[Any] = [str(self.layout.verdicts(stage)) for stage in done]
         where = "WHERE verdict = ?" if verdict else ""
         with connect() as duck:
-            return duck.execute(
+            return duck.sql(
                 f"""
                 WITH verdicts AS ({latest}),
                 last AS (SELECT id, max_by(struct_pack(stage := stage, verdict := verdict, rules := rules,
