@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import pyarrow as pa
 
 from sluice.errors import SourceError
-from sluice.sources.base import JSON, NO_RIGHTS, Item, RawSample
+from sluice.sources.base import JSON, Item, RawSample
 from sluice.sources.chat import COLUMNS as CHATS
 from sluice.sources.chat import is_conversation, turns
 from sluice.sources.config import ImageColumnConfig
@@ -108,9 +108,11 @@ class Rows:
         key = self.key(row)
         images: tuple[Item, ...] = ()
         texts: list[Item] = []
-        rights = NO_RIGHTS
+        rights = self._fields.rights(values)
+        meta = self._fields.meta(values)
+        if self._skipped:
+            meta["other_image_columns"] = self._skipped
         try:
-            rights = self._fields.rights(values)
             images = self._images(row, cell)
             texts = self._fields.captions(values)
             chat = None if self._chat is None else values[self._chat]
@@ -121,10 +123,7 @@ class Rows:
                     raise Refused("decode", message)
                 texts += said
         except Refused as refused:
-            return RawSample(key, (*images, *texts), rights, failure=refused.failure)
-        meta = self._fields.meta(values)
-        if self._skipped:
-            meta["other_image_columns"] = self._skipped
+            return RawSample(key, (*images, *texts), rights, meta, refused.failure)
         return RawSample(key, (*images, *texts), rights, meta)
 
     def _images(self, row: int, cell: Cell) -> tuple[Item, ...]:

@@ -9,17 +9,25 @@ from typing import Any, Final
 
 from sluice.sources.arrow import open_arrow
 from sluice.sources.base import Item, RawSample, Rights, Source, SourceFile
+from sluice.sources.coco import open_coco
 from sluice.sources.config import (
     ArrowConfig,
+    CocoConfig,
     FolderConfig,
+    Img2DatasetConfig,
+    LlavaConfig,
     ParquetConfig,
     SourceConfig,
     TableConfig,
+    VqaConfig,
     WebDatasetConfig,
 )
 from sluice.sources.folder import open_folder
+from sluice.sources.img2dataset import open_img2dataset
+from sluice.sources.llava import open_llava
 from sluice.sources.parquet import open_parquet
 from sluice.sources.table import open_table
+from sluice.sources.vqa import open_vqa
 from sluice.sources.webdataset import open_webdataset
 
 _OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
@@ -28,6 +36,10 @@ _OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
     WebDatasetConfig: open_webdataset,
     ParquetConfig: open_parquet,
     ArrowConfig: open_arrow,
+    Img2DatasetConfig: open_img2dataset,
+    CocoConfig: open_coco,
+    LlavaConfig: open_llava,
+    VqaConfig: open_vqa,
 }
 _MOST_ITEMS: Final = 32_767  # the place of an item in its sample is an int16
 
@@ -68,6 +80,8 @@ def _sound(sample: RawSample) -> RawSample:
         if item.text is not None and not item.text.isascii() and not _is_text(item.text):
             message = f"{sample.key}: the {item.role} is not valid Unicode; convert the texts to UTF-8"
             return RawSample(sample.key, (), failure=("decode", message))
+    if not sample.items and sample.failure is None:
+        return replace(sample, failure=("io", f"{sample.key}: has neither image nor text"))
     if len(sample.items) > _MOST_ITEMS:
         message = f"{sample.key}: {len(sample.items):,} items, the limit is {_MOST_ITEMS:,}"
         return RawSample(sample.key, (), failure=("too_large", message))

@@ -8,21 +8,18 @@ repeated paths and images without a row are found, so that memory does not grow 
 from __future__ import annotations
 
 import os
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from stat import S_ISREG
-from typing import Any, Final
-
-import numpy as np
+from typing import Final
 
 from sluice.errors import SourceError
-from sluice.sources.base import Item, RawSample, SourceFile
+from sluice.sources.base import NO_RIGHTS, Item, RawSample, SourceFile
 from sluice.sources.config import TableConfig
 from sluice.sources.fields import PATH_NAMES, Fields
 from sluice.sources.folder import IMAGE_SUFFIXES
+from sluice.sources.images import size_of
+from sluice.sources.names import Keys, Names
 from sluice.sources.paths import default_name, key_of, list_files, place, walk
 from sluice.sources.rows import TABLE_SUFFIXES, BadRow, rows
 from sluice.table.refs import Ref
@@ -53,10 +50,10 @@ class TableSource:
         root, tables = self._tables()
         images = self._image_root(root)
         named = self._survey(tables, images)
-        yield from _merged(self._named(tables, root, images, named), _repeated(named))
+        yield from _merged(self._named(tables, root, images), named)
         for image in _images(images) if self.config.unlisted == "sample" else ():
             key = key_of(image.uri, images)
-            if not _holds(named, hash(key)):
+            if key not in named:
                 yield RawSample(key, (Item("image", "image", None, Ref("file", image.uri, None, None, image.size)),))
 
     def _tables(self) -> tuple[str, list[SourceFile]]:
@@ -65,9 +62,9 @@ class TableSource:
     def _image_root(self, root: str) -> str:
         return root if self.config.images is None else place(self.config.images, self.base).root
 
-    def _survey(self, tables: list[SourceFile], images: str) -> array[int]:
-        """The hashes of all names in the tables, sorted; checks that the columns asked for are there."""
-        hashes = array("q")
+    def _survey(self, tables: list[SourceFile], images: str) -> Names:
+        """All names in the tables; checks that the columns asked for are there."""
+        found = Names()
         shapes: dict[tuple[str, ...], str | None] = {}
         for table in tables:
             for _, names, values in rows(table.uri):
@@ -78,10 +75,10 @@ class TableSource:
                     column = shapes[names] = self._path_column(names)
                 path = None if column is None else values[names.index(column)]
                 if path and isinstance(path, str):
-                    hashes.append(hash(_name(path, images)))
+                    found.add(_name(path, images))
         self._check(shapes, tables)
-        ordered = np.sort(np.frombuffer(hashes, np.int64)) if hashes else np.empty(0, np.int64)
-        return array("q", ordered.tobytes())
+        found.seal()
+        return found
 
     def _path_column(self, names: tuple[str, ...]) -> str | None:
         if self.config.path_column is not None:
@@ -101,7 +98,7 @@ class TableSource:
             if name not in columns:
                 raise SourceError(f"{where}: no column called {name!r} (`caption_columns`); {there}")
 
-    def _named(self, tables: list[SourceFile], root: str, images: str, named: array[int]) -> Iterator[RawSample]:
+    def _named(self, tables: list[SourceFile], root: str, images: str) -> Iterator[RawSample]:
         """A sample a row, its key the name of its image; rows that name none have the table and row as key."""
         plans: dict[tuple[str, ...], tuple[int, Fields] | None] = {}
         local = "://" not in images
@@ -125,7 +122,7 @@ class TableSource:
                 fields = plan[1]
                 name = _name(path, images)
                 uri = name if name[0] == "/" or "://" in name else start + name
-                size = _size(uri) if local and "://" not in uri else None
+                size = size_of(uri) if local and "://" not in uri else None
                 image = Item("image", "image", None, Ref("file", uri, None, None, size if size != -1 else None))
                 failure = None if size != -1 else ("io", f"{uri}: no such file, though {shown} row {number:,} names it")
                 items = (image, *fields.captions(values))
@@ -136,23 +133,23 @@ class TableSource:
         return None if column is None else (names.index(column), Fields(names, self.config.caption_columns, {column}))
 
 
-def _merged(samples: Iterator[RawSample], repeated: array[int]) -> Iterator[RawSample]:
+def _merged(samples: Iterator[RawSample], names: Names) -> Iterator[RawSample]:
     """Samples in succession with one key become one; a key that comes back later is numbered."""
-    times: dict[str, int] = {}  # of repeated keys only
+    keys = Keys(names)
     last: RawSample | None = None
     for sample in samples:
         if last is not None:
             if sample.key == last.key:
                 last = _joined(last, sample)
                 continue
-            yield _numbered(last, times)
+            yield _keyed(last, keys)
             last = None
-        if repeated and _holds(repeated, hash(sample.key)):
+        if names.is_repeated(sample.key):
             last = sample
         else:
             yield sample
     if last is not None:
-        yield _numbered(last, times)
+        yield _keyed(last, keys)
 
 
 def _joined(first: RawSample, second: RawSample) -> RawSample:
@@ -160,19 +157,13 @@ def _joined(first: RawSample, second: RawSample) -> RawSample:
     if second.meta and second.meta != first.meta:
         others = meta.get("other_rows", [])
         meta["other_rows"] = [*(others if isinstance(others, list) else ()), second.meta]
-    rights = first.rights if any(_values(first.rights)) else second.rights
+    rights = second.rights if first.rights == NO_RIGHTS else first.rights
     return RawSample(first.key, first.items + second.items[1:], rights, meta, first.failure or second.failure)
 
 
-def _values(rights: Any) -> list[str | None]:
-    return [rights.licence, rights.author, rights.source_url, rights.fetched, rights.dataset]
-
-
-def _numbered(sample: RawSample, times: dict[str, int]) -> RawSample:
-    count = times[sample.key] = times.get(sample.key, 0) + 1
-    if count == 1:
-        return sample
-    return RawSample(f"{sample.key}#{count}", sample.items, sample.rights, sample.meta, sample.failure)
+def _keyed(sample: RawSample, keys: Keys) -> RawSample:
+    key = keys.of(sample.key)
+    return sample if key == sample.key else replace(sample, key=key)
 
 
 def _name(path: str, images: str) -> str:
@@ -185,24 +176,5 @@ def _name(path: str, images: str) -> str:
     return path
 
 
-def _size(path: str) -> int:
-    """Bytes of a local file; -1 when there is none."""
-    try:
-        status = os.stat(path)  # noqa: PTH116 - once a row: a Path object costs more than the call
-    except (OSError, ValueError):
-        return -1
-    return status.st_size if S_ISREG(status.st_mode) else -1
-
-
 def _images(root: str) -> Iterator[SourceFile]:
     return (file for file in walk(root) if file.uri.lower().endswith(IMAGE_SUFFIXES))
-
-
-def _repeated(ordered: array[int]) -> array[int]:
-    values = np.frombuffer(ordered, np.int64) if ordered else np.empty(0, np.int64)
-    return array("q", np.unique(values[1:][values[1:] == values[:-1]]).tobytes())
-
-
-def _holds(ordered: array[int], value: int) -> bool:
-    at = bisect_left(ordered, value)
-    return at < len(ordered) and ordered[at] == value
