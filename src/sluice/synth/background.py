@@ -32,6 +32,10 @@ def _jitter(rng: Random, colour: Colour, by: float) -> Colour:
     return colour + (lighter + rng.uniform(-by, by, (3, 1, 1)) * 0.4).astype(np.float32)
 
 
+def _count(length: int) -> Plane:
+    return np.arange(length, dtype=np.float32)
+
+
 def _down(height: int, width: int) -> Plane:
     """0 at the top row, 1 at the bottom row."""
     return np.broadcast_to(np.linspace(0, 1, height, dtype=np.float32)[:, None], (height, width))
@@ -56,19 +60,18 @@ def _ridge(rng: Random, height: int, width: int, cells: float, middle: float, sw
     """1 below a random ridge line, 0 above it; `middle` and `swing` in px."""
     knots = rng.standard_normal(max(3, int(cells) + 2))
     line = middle + swing * np.interp(np.linspace(0, len(knots) - 1, width), np.arange(len(knots)), knots)
-    rows = np.arange(height, dtype=np.float32)[:, None]
-    return np.clip(rows - line[None, :].astype(np.float32), 0, 1)
+    return np.clip(_count(height)[:, None] - line.astype(np.float32)[None, :], 0, 1)
 
 
 def _outdoors(rng: Random, ground: Colour, height: int, width: int, line: int, far: Colour, swing: float) -> Colour:
     """Sky, a ridge of distant hills or trees, then `ground` (height - line rows)."""
     scene = np.empty((3, height, width), dtype=np.float32)
     sky = _sky(rng, max(line, 2), width)[:, :line]
+    rock = field(rng, line, width, 9) * 8 + grain(rng, line, width, 1.2) * 7
     for depth in (0.55, 0.25):
         ridge = _ridge(rng, line, width, rng.uniform(3, 14), line * (1 - depth * rng.uniform(0.3, 0.9)), swing * line)
-        tone = mix(far, _rgb(176, 192, 206), np.full((line, width), depth * 0.9, np.float32))
-        tone += clouds(rng, line, width, 7) * 9 + grain(rng, line, width, 1.2) * 5
-        sky = mix(sky, tone, ridge)
+        tone = far + (_rgb(176, 192, 206) - far) * np.float32(depth * 0.9)  # haze
+        sky = mix(sky, tone + rock, ridge)
     scene[:, :line] = sky
     scene[:, line:] = ground
     return scene
@@ -94,9 +97,8 @@ def _beach(rng: Random, height: int, width: int, line: int) -> Colour:
     sand += _perspective(rng, rows, width, 1.0) * 10
     waves = grain(rng, rows, width, 1.2, (1.2, 7)) * 12 + clouds(rng, rows, width, 4, 5) * 10
     sea = mix(_jitter(rng, _rgb(40, 104, 138), 14), _rgb(120, 178, 186), _down(rows, width)) + waves
-    shore = _ridge(rng, rows, width, 3, sea_rows, rows * 0.03)
-    foam = np.clip(soften_plane(shore, 5) * (1 - soften_plane(shore, 5)) * 3.2, 0, 1)
-    ground = mix(mix(sea, sand, soften_plane(shore, 1.5)), _rgb(244, 246, 244), foam)
+    shore = soften_plane(_ridge(rng, rows, width, 3, sea_rows, rows * 0.03), 2.5)
+    ground = mix(mix(sea, sand, shore), _rgb(244, 246, 244), shore * (1 - shore) * np.float32(3))
     return _outdoors(rng, ground, height, width, line, _jitter(rng, _rgb(80, 104, 110), 10), 0.04)
 
 
@@ -134,12 +136,12 @@ def _bokeh(rng: Random, height: int, width: int) -> Colour:
     tones = [_rgb(*(rng.uniform(70, 205) + rng.uniform(-26, 26, 3))) for _ in range(3)]
     wall = mix(tones[0], tones[1], smoothstep(field(rng, height, width, 3), -1.2, 1.2))
     wall = mix(wall, tones[2], smoothstep(field(rng, height, width, 4), 0, 1.6))
-    small = max(2, height // 3), max(2, width // 3)  # out of focus: a third of the size is enough
+    small: tuple[int, int] = (max(2, height // 3), max(2, width // 3))  # out of focus: a third of the size is enough
     lights = np.zeros(small, dtype=np.float32)
     for _ in range(int(rng.integers(4, 14))):
         radius = small[0] * rng.uniform(0.05, 0.15)
         x, y = rng.uniform(0, small[1]), rng.uniform(0, small[0])
-        disc = Image.new("L", small[::-1])
+        disc = Image.new("L", (small[1], small[0]))
         ImageDraw.Draw(disc).ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
         lights = np.maximum(lights, np.asarray(disc, dtype=np.float32) * np.float32(rng.uniform(0.12, 0.45) / 255))
     glow = stretched(soften_plane(lights, 0.8), height, width)
@@ -157,7 +159,7 @@ def _wood(rng: Random, height: int, width: int, planks: float, across: bool) -> 
         smoothstep(np.sin(rings * 7), -1, 1) * 0.6,
     )
     wood += fibre
-    rows = np.arange(height, dtype=np.float32) * planks / height + np.float32(rng.random())
+    rows = _count(height) * planks / height + np.float32(rng.random())
     wood *= (1 + rng.normal(0, 0.09, int(planks) + 3).astype(np.float32))[rows.astype(int)][:, None]
     gap = (rows % 1) < max(1.5, height / 200) * planks / height
     wood[:, gap] *= np.float32(0.45)
@@ -176,7 +178,7 @@ def _room(rng: Random, height: int, width: int, line: int) -> Colour:
     scene = np.empty((3, height, width), dtype=np.float32)
     wall = _rgb(*rng.uniform(110, 225, 3)) * np.ones((line, width), np.float32)
     if rng.random() < 0.5:
-        stripes = np.sin(np.arange(width, dtype=np.float32) * (2 * np.pi / (width * rng.uniform(0.03, 0.09)))) > 0
+        stripes = np.sin(_count(width) * (2 * np.pi / (width * rng.uniform(0.03, 0.09)))) > 0
         wall = wall * (1 - 0.10 * stripes[None, :].astype(np.float32))
     wall = wall + (grain(rng, line, width, 1.2) * 5)
     patch = smoothstep(field(rng, line, width, rng.uniform(1.5, 4)), -1.2, 1.4)  # light from windows
@@ -192,7 +194,7 @@ def _room(rng: Random, height: int, width: int, line: int) -> Colour:
 def _cloth(rng: Random, height: int, width: int, line: int) -> Colour:
     base = _rgb(*rng.uniform(70, 215, 3))
     folds = clouds(rng, height, width, rng.uniform(2.2, 4.5), rng.choice((0.5, 1.0, 2.0)))
-    rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None, :]
+    rows, columns = _count(height)[:, None], _count(width)[None, :]
     weave = np.sin(rows * rng.uniform(1.2, 2.2)) + np.sin(columns * rng.uniform(1.2, 2.2))
     cloth = base * (1 + 0.2 * folds) + (weave * 4 + grain(rng, height, width) * 7)
     if rng.random() < 0.35:  # a woven check
@@ -203,10 +205,12 @@ def _cloth(rng: Random, height: int, width: int, line: int) -> Colour:
 
 
 def _sand(rng: Random, height: int, width: int, line: int) -> Colour:
-    rows, columns = np.arange(height, dtype=np.float32)[:, None], np.arange(width, dtype=np.float32)[None, :]
-    angle, pitch = rng.uniform(0, np.pi), min(height, width) * rng.uniform(0.05, 0.14)
+    rows, columns = _count(height)[:, None], _count(width)[None, :]
+    angle = rng.uniform(0, np.pi)
+    pace = 2 * np.pi / (min(height, width) * rng.uniform(0.05, 0.14))
+    down, across = float(np.cos(angle) * pace), float(np.sin(angle) * pace)
     warp = clouds(rng, height, width, 3)
-    ripples = np.sin((rows * np.cos(angle) + columns * np.sin(angle)) * (2 * np.pi / pitch) + warp * 2.2)
+    ripples = np.sin(rows * down + columns * across + warp * 2.2)
     tone = 1 + 0.09 * ripples * smoothstep(warp, -1.5, 1) + 0.15 * clouds(rng, height, width, 2.4)
     return _jitter(rng, _rgb(205, 178, 134), 16) * tone + (grain(rng, height, width) * 13)
 

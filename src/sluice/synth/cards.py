@@ -36,7 +36,7 @@ def sign_card(sign: Sign, short: int) -> Image.Image:
     if (long := draw.textlength(sign.word, font)) > room:
         font = _font(max(8, round(size * room / long)))
     draw.text((wide, high), sign.word, fill=(*letters, 255), font=font, anchor="mm", stroke_width=max(1, wide // 130))
-    return board.rotate(sign.turn, Image.Resampling.BICUBIC, expand=True).reduce(2)
+    return board.reduce(2).rotate(sign.turn, Image.Resampling.BICUBIC, expand=True)
 
 
 def chart_card(chart: Chart, short: int) -> Image.Image:

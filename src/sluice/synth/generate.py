@@ -64,7 +64,7 @@ def generate(folder: Path, count: int = 2000, seed: int = 0, workers: int = 0, m
         (folder / name).mkdir(parents=True, exist_ok=True)
     share = min(workers or os.cpu_count() or 1, count)
     _draw(folder, count, seed, share, masks)
-    files = [(folder / PARTS / f"{worker}.jsonl").read_text(encoding="utf-8").splitlines() for worker in range(share)]
+    files = [(folder / PARTS / f"{worker}.jsonl").read_bytes().split(b"\n")[:-1] for worker in range(share)]
     known = [json.loads(line) for line in chain.from_iterable(zip_longest(*files)) if line is not None]
     shutil.rmtree(folder / PARTS)
     rows = "".join(json.dumps(one["row"], ensure_ascii=False) + "\n" for one in known)

@@ -61,9 +61,9 @@ def _things(scene: Scene, rng: np.random.Generator, groups: int, taken: tuple[Th
     colours = [colour for colour in COLOURS if colour not in CLASHES.get(scene.setting, ())]
     looks: set[tuple[str, str]] = set()
     placed: list[Thing] = []
-    cuts = np.linspace(0, 1, groups + 1)
+    cuts = [number / groups for number in range(groups + 1)] if groups else [0.0]
     apart = rng.random() < 0.65  # each group in its own part of the width: then captions can order them
-    parts = rng.permutation(groups)
+    parts = [int(number) for number in rng.permutation(groups)]
     for index in range(groups):
         shape, colour = _choose(rng, SHAPES), str(rng.choice(colours))
         if (shape, colour) in looks:

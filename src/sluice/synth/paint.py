@@ -19,9 +19,8 @@ from sluice.synth.cards import chart_card, sign_card
 from sluice.synth.palette import rgb
 from sluice.synth.scene import Scene, Thing
 from sluice.synth.shapes import parts
-from sluice.synth.texture import Colour, Plane, field, grain, mix, soften
+from sluice.synth.texture import Colour, Plane, field, grain, mix, smoothstep, soften
 
-_FINE: Final = 3  # outlines are drawn this many times larger, then reduced: smooth edges
 _TINT: Final = {"day": (1.0, 1.0, 0.98), "evening": (1.09, 0.98, 0.84), "overcast": (0.93, 0.97, 1.03)}
 _PASTE: Final = 128  # alpha above which a pixel belongs to a thing
 
@@ -117,11 +116,9 @@ def _shadow(canvas: Colour, thing: Thing, sun: tuple[float, float], lying: bool)
     height, width = canvas.shape[1:]
     side = thing.side * min(height, width)
     wide, high = (0.92, 0.8) if lying else (0.9, 0.2)
-    pad = max(4, int(side * 0.3))
-    size = int(side * wide) + 2 * pad, int(side * high) + 2 * pad
-    shape = Image.new("L", size)
-    ImageDraw.Draw(shape).ellipse((pad, pad, size[0] - pad, size[1] - pad), fill=150)
-    dark = np.asarray(soften(shape, pad * 0.4), dtype=np.float32) / 255
+    rows, columns = int(side * high * 1.7), int(side * wide * 1.7)
+    y, x = np.linspace(-1, 1, rows, dtype=np.float32)[:, None], np.linspace(-1, 1, columns, dtype=np.float32)[None, :]
+    dark = 0.62 * smoothstep(-np.sqrt(x * x + y * y), -1.0, -0.25)
     x, y = thing.x * width, thing.y * height
     if lying:
         x, y = x + sun[0] * side * 0.12, y + sun[1] * side * 0.14
@@ -130,7 +127,7 @@ def _shadow(canvas: Colour, thing: Thing, sun: tuple[float, float], lying: bool)
     window = _window(canvas, x, y, *dark.shape)
     if window is not None:
         rows, columns, from_rows, from_columns = window
-        canvas[:, rows, columns] *= 1 - 0.65 * dark[from_rows, from_columns]
+        canvas[:, rows, columns] *= 1 - dark[from_rows, from_columns]
 
 
 def _paint(
@@ -162,20 +159,21 @@ def _paint(
 
 def _outline(thing: Thing, side: int) -> tuple[Image.Image, Image.Image, Image.Image | None]:
     """Alpha, tone (128 is as it is) and painted details (RGBA, if any) of a thing, side x side px."""
-    fine = side * _FINE
+    times = 3 if side < 120 else 2  # drawn this many times larger, then reduced: smooth edges
+    fine = side * times
     body, tone = Image.new("L", (fine, fine)), Image.new("L", (fine, fine), 128)
     draw_body, draw_tone = ImageDraw.Draw(body), ImageDraw.Draw(tone)
     painted: Image.Image | None = None
     turn = np.radians(thing.turn)
     turned = np.array(((np.cos(turn), np.sin(turn)), (-np.sin(turn), np.cos(turn))))
     for part in parts(thing.shape):
-        points = [tuple(point) for point in ((part.points @ turned) * 0.97 + 1) * fine / 2]
+        points = (((part.points @ turned) * 0.97 + 1) * (fine / 2)).ravel().tolist()
         draw_body.polygon(points, fill=0 if part.kind == "hole" else 255)
         draw_tone.polygon(points, fill=round(128 * part.tone))
         if part.kind == "paint":
             painted = painted or Image.new("RGBA", (fine, fine))
             ImageDraw.Draw(painted).polygon(points, fill=(*part.paint, 255))
-    return body.reduce(_FINE), tone.reduce(_FINE), painted.reduce(_FINE) if painted else None
+    return body.reduce(times), tone.reduce(times), painted.reduce(times) if painted else None
 
 
 def _relief(body: Image.Image, alpha: Plane, side: int, sun: tuple[float, float], shape: str) -> Plane:

@@ -146,9 +146,9 @@ class Scene:
     def from_json(cls, text: str) -> Scene:
         """The scene that `to_json` wrote."""
         fields: dict[str, Any] = json.loads(text)
-        chart = fields["chart"]
+        chart: dict[str, Any] | None = fields["chart"]
         if chart is not None:
-            chart = Chart(**{**chart, "colours": tuple(chart["colours"]), "values": tuple(chart["values"])})
+            chart |= {"colours": tuple(chart["colours"]), "values": tuple(chart["values"])}
         return cls(
             setting=fields["setting"],
             light=fields["light"],
@@ -156,5 +156,5 @@ class Scene:
             horizon=fields["horizon"],
             things=tuple(Thing(**thing) for thing in fields["things"]),
             sign=None if fields["sign"] is None else Sign(**fields["sign"]),
-            chart=chart,
+            chart=None if chart is None else Chart(**chart),
         )

@@ -1,9 +1,10 @@
-"""The outlines of things, in a square from -1 to 1, y down: polygons that paint a body, cut it, tone it or colour it."""
+"""The outlines of things, in a square from -1 to 1, y down: polygons that add to a body, cut it, tone or paint it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -23,6 +24,7 @@ class Part:
     paint: tuple[int, int, int] = (0, 0, 0)
 
 
+@cache
 def parts(shape: str) -> tuple[Part, ...]:
     """What `shape` is made of, back to front."""
     return _SHAPES[shape]()

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
-Plane: TypeAlias = npt.NDArray[np.float32]  # (height, width)
-Colour: TypeAlias = npt.NDArray[np.float32]  # (3, height, width), or (3, 1, 1) for a single colour; 0 to 255
+# float32 in fact: NumPy's own types widen a product with a Python float, which does not happen
+Plane: TypeAlias = npt.NDArray[np.floating]  # (height, width)
+Colour: TypeAlias = npt.NDArray[np.floating]  # (3, height, width), or (3, 1, 1) for a single colour; 0 to 255
 
 _ATLAS_SIDE: Final = 1024
 _ZERO: Final = np.float32(128)  # the atlas is 8-bit: this is 0,
@@ -87,7 +88,7 @@ def _weights(knots: int, points: int) -> Plane:
     )
     weights = np.zeros((points, knots), dtype=np.float32)
     for offset, tap in enumerate(taps, -1):
-        np.add.at(weights, (np.arange(points), np.clip(base + offset, 0, knots - 1)), tap.astype(np.float32))
+        weights[np.arange(points), np.clip(base + offset, 0, knots - 1)] += tap.astype(np.float32)
     return weights
 
 

@@ -1,6 +1,6 @@
 """A process that draws its share of a world: `python -m sluice.synth.worker FOLDER COUNT SEED WORKER WORKERS MASKS`.
 
-It draws every WORKERS-th sample, from WORKER on, and writes what is to be known of them to `FOLDER/.parts/WORKER.jsonl`.
+It draws every WORKERS-th sample, from WORKER on, and writes what is known of them to `FOLDER/.parts/WORKER.jsonl`.
 """
 
 from __future__ import annotations

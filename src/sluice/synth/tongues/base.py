@@ -63,6 +63,12 @@ def related(scene: Scene) -> Iterator[tuple[Group, Relation, Group]]:
                 yield one, relation, other
 
 
+def asked(relation: Relation) -> tuple[tuple[Relation, bool], ...]:
+    """The relation and its opposite, each with whether it holds: what a yes/no question may ask."""
+    opposites: dict[Relation, Relation] = {"left": "right", "right": "left", "above": "below", "below": "above"}
+    return (relation, True), (opposites[relation], False)
+
+
 def lone(scene: Scene) -> Iterator[Group]:
     """Groups whose shape no other group of the scene has: `what colour is the ball` has one answer."""
     for group in scene.groups:
@@ -75,13 +81,3 @@ def absent_colour(scene: Scene, shape: str) -> str:
     present = {group.colour for group in scene.groups if group.shape == shape}
     turn = sum(map(ord, shape)) + len(scene.things)
     return next(c for c in (*COLOURS[turn % 10 :], *COLOURS) if c not in present)
-
-
-def opposite(relation: Relation) -> Relation:
-    """Where the second lies, seen from the first.
-
-    >>> opposite("left")
-    'right'
-    """
-    opposites: dict[Relation, Relation] = {"left": "right", "right": "left", "above": "below", "below": "above"}
-    return opposites[relation]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sluice.synth.scene import Chart, Group, Relation, Scene, Sign
-from sluice.synth.tongues.base import Question, Tongue, absent_colour, largest, lone, opposite, related
+from sluice.synth.tongues.base import Question, Tongue, absent_colour, asked, largest, lone, related
 
 NUMBERS: Final = ("没有", "一", "两", "三", "四", "五", "六", "七")  # before a measure word two is 两
 COLOURS: Final = {
@@ -110,9 +110,9 @@ def _questions(scene: Scene) -> Iterator[Question]:
     for group in lone(scene):
         yield Question("colour", f"{NOUNS[group.shape][1]}是什么颜色的？", COLOURS[group.colour])
     for one, relation, other in related(scene):
-        for asked, answer in ((relation, "是"), (opposite(relation), "不是")):
-            text = f"{_things(one)}是在{_things(other)}的{_RELATIONS[asked]}吗？"
-            yield Question("relation", text, answer)
+        for claim, holds in asked(relation):
+            text = f"{_things(one)}是在{_things(other)}的{_RELATIONS[claim]}吗？"
+            yield Question("relation", text, "是" if holds else "不是")
     if scene.sign is not None:
         yield Question("reading", "牌子上写着什么？", scene.sign.word)
     if scene.chart is not None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sluice.synth.scene import Chart, Group, Relation, Scene, Sign
-from sluice.synth.tongues.base import Question, Tongue, absent_colour, capital, largest, listed, lone, opposite, related
+from sluice.synth.tongues.base import Question, Tongue, absent_colour, asked, capital, largest, listed, lone, related
 
 NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six", "seven")
 COLOURS: Final = {
@@ -103,8 +103,9 @@ def _sentences(scene: Scene) -> Iterator[str]:
         yield f"{capital(things)} {place} {_LIGHTS[scene.light]}."
     for one, relation, other in related(scene):
         if len(parts) == 2 and scene.sign is None:
-            yield f"{capital(_things(one))} {_RELATIONS[relation]} {_things(other)}, {place}."
-            yield f"{capital(place)}, {_things(one)} {'is' if one.count == 1 else 'are'} {_RELATIONS[relation]} {_things(other)}."
+            where = f"{_RELATIONS[relation]} {_things(other)}"
+            yield f"{capital(_things(one))} {where}, {place}."
+            yield f"{capital(place)}, {_things(one)} {'is' if one.count == 1 else 'are'} {where}."
 
 
 def _questions(scene: Scene) -> Iterator[Question]:
@@ -121,8 +122,10 @@ def _questions(scene: Scene) -> Iterator[Question]:
         )
     for one, relation, other in related(scene):
         verb = "Is" if one.count == 1 else "Are"
-        for asked, answer in ((relation, "yes"), (opposite(relation), "no")):
-            yield Question("relation", f"{verb} {_things(one)} {_RELATIONS[asked]} {_things(other)}?", answer)
+        for claim, holds in asked(relation):
+            yield Question(
+                "relation", f"{verb} {_things(one)} {_RELATIONS[claim]} {_things(other)}?", "yes" if holds else "no"
+            )
     if scene.sign is not None:
         yield Question("reading", "What does the sign say?", scene.sign.word)
     if scene.chart is not None:

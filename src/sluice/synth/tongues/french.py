@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sluice.synth.scene import Chart, Group, Relation, Scene, Sign
-from sluice.synth.tongues.base import Question, Tongue, absent_colour, capital, largest, listed, lone, opposite, related
+from sluice.synth.tongues.base import Question, Tongue, absent_colour, asked, capital, largest, listed, lone, related
 
 NUMBERS: Final = ("aucun", "un", "deux", "trois", "quatre", "cinq", "six", "sept")
 COLOURS: Final = {  # masculine, feminine, masculine plural, feminine plural
@@ -131,8 +131,8 @@ def _questions(scene: Scene) -> Iterator[Question]:
         gender, one, many = NOUNS[group.shape]
         form, article = _form(gender, 1), "une" if gender == "f" else "un"
         wrong = COLOURS[absent_colour(scene, group.shape)][form]
-        asked = _of("Combien de", f"{many} {COLOURS[group.colour][_form(gender, 2)]}")
-        yield Question("count", f"{asked} y a-t-il ?", str(group.count))
+        wanted = _of("Combien de", f"{many} {COLOURS[group.colour][_form(gender, 2)]}")
+        yield Question("count", f"{wanted} y a-t-il ?", str(group.count))
         yield Question("yes_no", f"Y a-t-il {article} {one} {COLOURS[group.colour][form]} ?", "oui")
         yield Question("yes_no", f"Y a-t-il {article} {one} {wrong} ?", "non")
     for group in lone(scene):
@@ -143,9 +143,9 @@ def _questions(scene: Scene) -> Iterator[Question]:
     for one, relation, other in related(scene):
         pronoun = ("elle" if NOUNS[one.shape][0] == "f" else "il") + ("s" if one.count > 1 else "")
         verb = "se trouve-t-" if one.count == 1 else "se trouvent-"
-        for asked, answer in ((relation, "oui"), (opposite(relation), "non")):
-            where = _of(_RELATIONS[asked], _things(other))
-            yield Question("relation", f"{capital(_things(one))} {verb}{pronoun} {where} ?", answer)
+        for claim, holds in asked(relation):
+            where = _of(_RELATIONS[claim], _things(other))
+            yield Question("relation", f"{capital(_things(one))} {verb}{pronoun} {where} ?", "oui" if holds else "non")
     if scene.sign is not None:
         yield Question("reading", "Que lit-on sur le panneau ?", scene.sign.word)
     if scene.chart is not None:

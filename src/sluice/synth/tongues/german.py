@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from sluice.synth.scene import Chart, Group, Relation, Scene, Sign
-from sluice.synth.tongues.base import Question, Tongue, absent_colour, capital, largest, listed, lone, opposite, related
+from sluice.synth.tongues.base import Question, Tongue, absent_colour, asked, capital, largest, listed, lone, related
 
 Case = Literal["nominative", "accusative", "dative"]
 
@@ -42,6 +42,7 @@ _ARTICLES: Final[dict[Case, dict[str, str]]] = {
     "accusative": {"m": "einen", "f": "eine", "n": "ein"},
     "dative": {"m": "einem", "f": "einer", "n": "einem"},
 }
+_DEFINITE: Final = {"m": "der", "f": "die", "n": "das"}
 _ENDINGS: Final[dict[Case, dict[str, str]]] = {  # after `ein`; "p": after a number
     "nominative": {"m": "er", "f": "e", "n": "es", "p": "e"},
     "accusative": {"m": "en", "f": "e", "n": "es", "p": "e"},
@@ -135,13 +136,13 @@ def _questions(scene: Scene) -> Iterator[Question]:
         yield Question("yes_no", f"Gibt es hier {article} {wrong}{ending} {one}?", "nein")
     for group in lone(scene):
         gender, one, many, _ = NOUNS[group.shape]
-        subject = f"hat {dict(m='der', f='die', n='das')[gender]} {one}" if group.count == 1 else f"haben die {many}"
+        subject = f"hat {_DEFINITE[gender]} {one}" if group.count == 1 else f"haben die {many}"
         yield Question("colour", f"Welche Farbe {subject}?", COLOURS[group.colour][1])
     for one, relation, other in related(scene):
         verb = "Befindet" if one.count == 1 else "Befinden"
-        for asked, answer in ((relation, "ja"), (opposite(relation), "nein")):
-            where = f"{_RELATIONS[asked]} {_things(other, 'dative')}"
-            yield Question("relation", f"{verb} sich {_things(one, 'nominative')} {where}?", answer)
+        for claim, holds in asked(relation):
+            where = f"{_RELATIONS[claim]} {_things(other, 'dative')}"
+            yield Question("relation", f"{verb} sich {_things(one, 'nominative')} {where}?", "ja" if holds else "nein")
     if scene.sign is not None:
         yield Question("reading", "Was steht auf dem Schild?", scene.sign.word)
     if scene.chart is not None:

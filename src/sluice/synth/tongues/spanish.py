@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from sluice.synth.scene import Chart, Group, Relation, Scene, Sign
-from sluice.synth.tongues.base import Question, Tongue, absent_colour, capital, largest, listed, lone, opposite, related
+from sluice.synth.tongues.base import Question, Tongue, absent_colour, asked, capital, largest, listed, lone, related
 
 NUMBERS: Final = ("ningún", "un", "dos", "tres", "cuatro", "cinco", "seis", "siete")
 COLOURS: Final = {  # masculine, feminine, masculine plural, feminine plural
@@ -140,9 +140,11 @@ def _questions(scene: Scene) -> Iterator[Question]:
         )
         yield Question("colour", f"¿De qué color {subject}?", COLOURS[group.colour][0])
     for one, relation, other in related(scene):
-        for asked, answer in ((relation, "sí"), (opposite(relation), "no")):
+        for claim, holds in asked(relation):
             verb = "Está" if one.count == 1 else "Están"
-            yield Question("relation", f"¿{verb} {_things(one)} {_RELATIONS[asked]} {_things(other)}?", answer)
+            yield Question(
+                "relation", f"¿{verb} {_things(one)} {_RELATIONS[claim]} {_things(other)}?", "sí" if holds else "no"
+            )
     if scene.sign is not None:
         yield Question("reading", "¿Qué pone en el cartel?", scene.sign.word)
     if scene.chart is not None:
