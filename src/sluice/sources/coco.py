@@ -103,6 +103,8 @@ def _samples(file: JsonFile, folder: ImageFolder, prefix: str) -> Iterator[RawSa
             if not isinstance(name, str) or not name:
                 raise Refused("decode", f"{file.uri}: images[{number}] has no file_name")
             key = keys.of(name)
+            if len(survey.image_ids.places(entry.get("id"))) > 1:
+                raise Refused("decode", f"{file.uri}: the image id {entry.get('id')} is there twice")
             yield _sample(file, survey, folder, entry, f"{prefix}{key}")
         except Refused as refused:
             yield RawSample(f"{prefix}{key}", (), failure=refused.failure)

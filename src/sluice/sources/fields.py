@@ -77,13 +77,14 @@ class Fields:
         """The captions of a row, in the order of its columns; blank ones are none."""
         items: list[Item] = []
         language = None if self._language is None else values[self._language]
+        spoken = text_of(language)
         for at in self._captions:
             value = values[at]
             if isinstance(value, str):
                 if value and not value.isspace():
-                    items.append(Item("text", "caption", value, None, language if language else None))
+                    items.append(Item("text", "caption", value, None, spoken))
             else:
-                items += [Item("text", "caption", text, None, text_of(language)) for text in texts_of(value)]
+                items += [Item("text", "caption", text, None, spoken) for text in texts_of(value)]
         if isinstance(language, list | tuple):  # one language a caption, or one for all that cannot be told apart
             return _with_languages(items, language)
         return items

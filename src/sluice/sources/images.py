@@ -10,7 +10,7 @@ from sluice.errors import SourceError
 from sluice.sources.base import JSON, Item
 from sluice.sources.paths import place
 from sluice.sources.texts import Refused
-from sluice.table.refs import Ref
+from sluice.table.refs import Ref, local_uri
 
 
 class ImageFolder:
@@ -31,6 +31,8 @@ class ImageFolder:
         size = size_of(uri) if self._local and "://" not in uri else None
         if size == -1:
             raise Refused("io", f"{uri}: no such file, though {namer} names it")
+        if self._local and not uri.isascii():
+            uri = local_uri(uri)
         return Item("image", "image", None, Ref("file", uri, None, None, size), None, None, meta)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sluice.sources.arrow import open_arrow
-from sluice.sources.base import Item, RawSample, Rights, Source, SourceFile
+from sluice.sources.base import NO_RIGHTS, Item, RawSample, Rights, Source, SourceFile
 from sluice.sources.coco import open_coco
 from sluice.sources.config import (
     ArrowConfig,
@@ -77,15 +77,24 @@ def _sound(sample: RawSample) -> RawSample:
     if not _is_text(sample.key):
         sample = replace(sample, key=sample.key.encode("utf-8", "backslashreplace").decode())
     for item in sample.items:
-        if item.text is not None and not item.text.isascii() and not _is_text(item.text):
-            message = f"{sample.key}: the {item.role} is not valid Unicode; convert the texts to UTF-8"
-            return RawSample(sample.key, (), failure=("decode", message))
+        if not (item.text is None or _is_text(item.text)) or not (item.ref is None or _is_text(item.ref.uri)):
+            return _unwritable(sample, f"the {item.role}")
+    if sample.rights is not NO_RIGHTS:
+        own = sample.rights
+        for text in (own.licence, own.author, own.source_url, own.fetched, own.dataset):
+            if text is not None and not _is_text(text):
+                return _unwritable(sample, "a field of its rights")
     if not sample.items and sample.failure is None:
         return replace(sample, failure=("io", f"{sample.key}: has neither image nor text"))
     if len(sample.items) > _MOST_ITEMS:
         message = f"{sample.key}: {len(sample.items):,} items, the limit is {_MOST_ITEMS:,}"
         return RawSample(sample.key, (), failure=("too_large", message))
     return sample
+
+
+def _unwritable(sample: RawSample, what: str) -> RawSample:
+    message = f"{sample.key}: {what} is not valid Unicode; convert the texts to UTF-8"
+    return RawSample(sample.key, (), failure=("decode", message))
 
 
 def _is_text(text: str) -> bool:

@@ -22,7 +22,7 @@ from sluice.sources.images import size_of
 from sluice.sources.names import Keys, Names
 from sluice.sources.paths import default_name, key_of, list_files, place, walk
 from sluice.sources.rows import TABLE_SUFFIXES, BadRow, rows
-from sluice.table.refs import Ref
+from sluice.table.refs import Ref, local_uri
 
 _PLANS: Final = 1024  # JSONL rows may each have other fields; the plans of so many shapes are kept
 
@@ -123,6 +123,8 @@ class TableSource:
                 name = _name(path, images)
                 uri = name if name[0] == "/" or "://" in name else start + name
                 size = size_of(uri) if local and "://" not in uri else None
+                if not uri.isascii() and size != -1:
+                    uri = local_uri(uri)
                 image = Item("image", "image", None, Ref("file", uri, None, None, size if size != -1 else None))
                 failure = None if size != -1 else ("io", f"{uri}: no such file, though {shown} row {number:,} names it")
                 items = (image, *fields.captions(values))

@@ -54,7 +54,7 @@ def local_uri(path: str) -> str:
     try:
         path.encode()
     except UnicodeEncodeError:
-        return "file://" + quote(os.fsencode(path))
+        return "file://" + quote(path.encode("utf-8", "surrogateescape"))
     return path
 
 
