@@ -6,11 +6,12 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import webdataset
 
 from pack.making import RIGHTS, image, pair
-from sluice.pack.base import PackText, packer
+from sluice.pack.base import Contents, PackText, packer
 from sluice.table.schema import MANIFEST
 
 NAME = "webdataset/train/shard-000000.tar"
@@ -18,7 +19,7 @@ NAME = "webdataset/train/shard-000000.tar"
 
 def write(folder, samples, read):
     path = folder / NAME
-    return path, packer("webdataset").write_shard(path, NAME, samples, read)
+    return path, packer("webdataset", Contents(columns={"phash": pa.uint64()})).write_shard(path, NAME, samples, read)
 
 
 def test_a_shard_reads_back_with_webdataset_bit_for_bit(tmp_path, read):
@@ -32,7 +33,7 @@ def test_a_shard_reads_back_with_webdataset_bit_for_bit(tmp_path, read):
         assert entry["txt"].decode() == sample.captions[0].text
         document = json.loads(entry["json"])
         assert document["id"] == sample.id and document["rights"] == RIGHTS
-        assert document["columns"] == dict(sample.columns)
+        assert document["columns"] == {**sample.columns, "phash": f"{sample.columns['phash']:016x}"}
         assert document["captions"] == [{"text": t.text, "language": t.language} for t in sample.captions]
         assert document["images"][0]["sha256"] == original.sha256
     assert receipt.failures == ()
@@ -124,10 +125,10 @@ def test_a_second_image_that_is_lost_takes_the_first_with_it(tmp_path, read):
 
 
 def test_what_is_no_number_becomes_null(tmp_path, read):
-    columns = {"a": float("nan"), "b": float("-inf"), "c": 1.5, "d": None}
+    columns = {"a": float("nan"), "b": float("-inf"), "c": 1.5, "phash": None}
     path, _ = write(tmp_path, [pair(tmp_path, 1, columns=columns)], read)
     document = json.loads(next(iter(webdataset.WebDataset(str(path), shardshuffle=False)))["json"])
-    assert document["columns"] == {"a": None, "b": None, "c": 1.5, "d": None}
+    assert document["columns"] == {"a": None, "b": None, "c": 1.5, "phash": None}
 
 
 def test_a_text_that_is_no_unicode_fails_its_sample(tmp_path, read):

@@ -104,7 +104,7 @@ class Packer(Protocol):
 
 
 def packer(format: str, contents: Contents | None = None) -> Packer:
-    """The packer of `format`; `contents` describes the whole pack (Parquet's schema depends on it).
+    """The packer of `format`; `contents` describes the whole pack: schema and JSON types follow from it.
 
     >>> packer("webdataset").suffix
     '.tar'
@@ -112,7 +112,7 @@ def packer(format: str, contents: Contents | None = None) -> Packer:
     if format == "webdataset":
         from sluice.pack.webdataset import WebDatasetPacker
 
-        return WebDatasetPacker()
+        return WebDatasetPacker(contents or Contents())
     if format == "parquet":
         from sluice.pack.parquet import ParquetPacker
 

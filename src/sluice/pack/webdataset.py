@@ -5,6 +5,9 @@
 | `ID.jpg` (or its format), `ID.0.jpg`, `ID.1.png` ... where a sample has several | the image, bit for bit |
 | `ID.txt` | the best caption; absent where there is none |
 | `ID.json` | everything: captions, other texts, images, rights, measured values, split, cluster |
+
+Measured values of type uint64 (perceptual hashes) are 16 hexadecimal digits in the JSON: as numbers they would lose
+bits in readers that hold numbers as doubles, and `datasets` would refuse those past 2^63.
 """
 
 from __future__ import annotations
@@ -12,12 +15,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import pyarrow as pa
+
 from sluice.errors import SampleFailure
-from sluice.pack.base import PackImage, PackSample, PackText, Read, Scalar, ShardReceipt
+from sluice.pack.base import Contents, PackImage, PackSample, PackText, Read, Scalar, ShardReceipt
 from sluice.pack.receipt import HashedFile, Loaded, Rows, load
 from sluice.pack.tar import write_end, write_member
 from sluice.table.commit import commit
@@ -32,6 +37,9 @@ class WebDatasetPacker:
     format: str = "webdataset"
     suffix: str = ".tar"
 
+    def __init__(self, contents: Contents) -> None:
+        self._hashes = frozenset(name for name, kind in contents.columns.items() if kind == pa.uint64())
+
     def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
         """Commit one tar; one sample is held in memory at a time."""
         rows = Rows(self.format, name)
@@ -43,7 +51,7 @@ class WebDatasetPacker:
                     rows.fail(sample, failure)
                     continue
                 start = file.position
-                sizes = [write_member(file, *member) for member in sample_members(sample, loaded)]
+                sizes = [write_member(file, *member) for member in sample_members(sample, loaded, self._hashes)]
                 image = start + sizes[0][0] if loaded else None
                 rows.add(sample, loaded, start, file.position - start, image)
             write_end(file, file.position)
@@ -51,8 +59,13 @@ class WebDatasetPacker:
             return rows.receipt(file)
 
 
-def sample_members(sample: PackSample, loaded: Sequence[Loaded]) -> list[tuple[str, bytes]]:
-    """The members of one sample, names and data, in the order they are written: images, caption, JSON."""
+def sample_members(
+    sample: PackSample, loaded: Sequence[Loaded], hashes: Collection[str] = ()
+) -> list[tuple[str, bytes]]:
+    """The members of one sample, names and data, in the order they are written: images, caption, JSON.
+
+    `hashes` are the measured values that the JSON holds as hexadecimal digits.
+    """
     if not _GOOD_ID.fullmatch(sample.id):
         raise ValueError(f"the id {sample.id!r} cannot name a WebDataset member")
     names = image_names(sample)
@@ -60,7 +73,7 @@ def sample_members(sample: PackSample, loaded: Sequence[Loaded]) -> list[tuple[s
     captions = sample.captions
     if captions:
         members.append((f"{sample.id}.txt", captions[0].text.encode()))
-    members.append((f"{sample.id}.json", sample_json(sample, loaded, names)))
+    members.append((f"{sample.id}.json", sample_json(sample, loaded, names, hashes)))
     return members
 
 
@@ -71,7 +84,9 @@ def image_names(sample: PackSample) -> list[str]:
     return [f"{sample.id}.{place}.{image.extension}" for place, image in enumerate(sample.images)]
 
 
-def sample_json(sample: PackSample, loaded: Sequence[Loaded], names: Sequence[str]) -> bytes:
+def sample_json(
+    sample: PackSample, loaded: Sequence[Loaded], names: Sequence[str], hashes: Collection[str] = ()
+) -> bytes:
     """The `.json` member: keys in this order, UTF-8, no spaces; what is no JSON number (NaN) becomes null."""
     document: dict[str, Any] = {
         "id": sample.id,
@@ -82,14 +97,14 @@ def sample_json(sample: PackSample, loaded: Sequence[Loaded], names: Sequence[st
         "captions": [{"text": text.text, "language": text.language} for text in sample.captions],
         "texts": [_text(text) for text in sample.turns],
         "rights": dict(sample.rights),
-        "columns": dict(sample.columns),
+        "columns": {**sample.columns, **_hexadecimal(sample.columns, hashes)},
         "cluster": sample.cluster,
         "weight": sample.weight,
     }
     try:
         return _JSON.encode(document).encode()
     except ValueError:  # NaN or infinity among the measured values: rare, so looked for only then
-        document["columns"] = _finite(sample.columns)
+        document["columns"] = _finite(document["columns"])
         return _JSON.encode(document).encode()
 
 
@@ -112,6 +127,11 @@ def _text(text: PackText) -> dict[str, Scalar]:
         "language": text.language,
         "weight": text.weight,
     }
+
+
+def _hexadecimal(columns: Mapping[str, Scalar], hashes: Collection[str]) -> dict[str, str]:
+    values = ((name, columns.get(name)) for name in hashes)
+    return {name: f"{value:016x}" for name, value in values if isinstance(value, int)}
 
 
 def _finite(columns: Mapping[str, Scalar]) -> dict[str, Scalar]:
