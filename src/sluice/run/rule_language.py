@@ -118,6 +118,9 @@ CONSTANT_ARGUMENTS: Final[dict[str, tuple[int, ...]]] = {
 # What may give "not a number" from numbers; that counts as NULL, as everything that could not be worked out.
 GIVES_NAN: Final = frozenset({"pow", "power", "^", "**"})
 
+# Functions that are NULL where their argument is not like this.
+ONLY_ABOVE: Final = {"ln": "> 0", "log2": "> 0", "log10": "> 0", "sqrt": ">= 0"}
+
 OPERATORS: Final[dict[str, frozenset[int]]] = {  # operator -> how many operands it may have
     **dict.fromkeys(("*", "/", "//", "%", "^", "**", "||", "&", "|", "<<", ">>"), frozenset({2})),
     **dict.fromkeys(("+", "-"), frozenset({1, 2})),

@@ -13,14 +13,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import RecipeError, RunError
 from sluice.run.row_columns import Rows, as_json, stream, take
 from sluice.run.sandbox import sandbox
-from sluice.run.sql_check import check, quoted
+from sluice.run.sql_check import check
 from sluice.run.sql_parse import RefusedError
-from sluice.run.sql_types import check_types
+from sluice.run.sql_types import TABLE, check_types, widened
 
 
 @dataclass(frozen=True)
@@ -83,22 +85,16 @@ def evaluate(rules: Sequence[CompiledRule], rows: Rows, threads: int | None = No
     if not rules:
         return pa.table({})
     measured = stream(rows, list(dict.fromkeys(column for rule in rules for column in rule.columns)))
-    read = ", ".join(_nan_as_null(column) for column in measured.schema)
     say = ", ".join(f"TRY({rule.sql}) AS rule_{place}" for place, rule in enumerate(rules))
     with sandbox(threads) as database:
         try:
-            database.register("measured", measured)
-            return database.sql(f"SELECT {say} FROM (SELECT {read} FROM measured)").to_arrow_table()
+            database.register(TABLE, measured)
+            return database.sql(f"SELECT {say} FROM ({widened(measured.schema)})").to_arrow_table()
         except duckdb.Error as error:
             raise RunError(f"the rules could not be evaluated: {error}") from error
 
 
-def _nan_as_null(column: pa.Field) -> str:
-    name = quoted(column.name)
-    return f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}" if pa.types.is_floating(column.type) else name
-
-
-def observed(rule: CompiledRule, rows: Rows, indices: pa.Array | None = None) -> list[str]:
+def observed(rule: CompiledRule, rows: Rows, indices: npt.NDArray[np.int64] | None = None) -> list[str]:
     """The values `rule` saw in each row (at `indices`, if given), as a JSON object in the order the rule reads them.
 
     Real numbers are written with the fewest digits that name them, NaN as null; a text past

@@ -61,8 +61,8 @@ def _tree(query: str) -> dict[str, Any]:
     import duckdb
 
     try:
-        row = compiler().cursor().execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchone()
-        return json.loads(row[0]) if row else {"error": True}
+        rows = compiler().cursor().execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchall()
+        return json.loads(rows[0][0])
     except (duckdb.Error, RecursionError, UnicodeError, ValueError) as error:
         raise RefusedError(f"cannot be read as SQL: {first_line(error)}") from error
 

@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from sluice.run import rule_language as language
 from sluice.run.sandbox import compiler
-from sluice.run.sql_check import Checked
+from sluice.run.sql_check import Checked, quoted
 from sluice.run.sql_parse import RefusedError, first_line
 
 if TYPE_CHECKING:
     import duckdb
 
+TABLE: Final = "measured"  # the name under which the columns of a rule are registered
 _NULL: Final = "NULL"
 _KINDS: Final[dict[str, str]] = {
     **dict.fromkeys(("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "FLOAT", "DOUBLE"), "a number"),
@@ -36,19 +37,30 @@ def check_types(checked: Checked, schema: pa.Schema) -> None:
 
     with compiler().cursor() as database:
         try:
-            database.register("rows", schema.empty_table())
-            database.sql("SELECT * FROM rows").fetchall()
+            database.register(TABLE, schema.empty_table())
+            database.execute(f"CREATE TEMP TABLE typed AS {widened(schema)}").fetchall()
         except (duckdb.Error, pa.ArrowException) as error:
             raise RefusedError(f"reads a column that SQL cannot: {first_line(error)}") from error
         try:
             _check_kinds(database, checked)
             # A constant part is worked out here, before anything runs: a bad pattern, a bad number.
-            database.sql(f"SELECT {checked.sql} FROM rows").fetchall()
+            database.sql(f"SELECT {checked.sql} FROM typed").fetchall()
             for constant in checked.constants:
                 if database.sql(f"SELECT {constant}").fetchall() == [(None,)]:
                     raise RefusedError(f"casts a constant that cannot be cast: {constant.removeprefix('TRY_')}")
         except duckdb.Error as error:
             raise RefusedError(_plain(first_line(error))) from error
+
+
+def widened(schema: pa.Schema) -> str:
+    """The columns as rules see them: small whole numbers in 64 bits, so that `width * height` does not overflow."""
+    names = [(quoted(column.name), _small(column.type)) for column in schema]
+    columns = ", ".join(f"{name}::BIGINT AS {name}" if small else name for name, small in names)
+    return f"SELECT {columns} FROM {TABLE}"
+
+
+def _small(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) and kind.bit_width < 64
 
 
 def _check_kinds(database: duckdb.DuckDBPyConnection, checked: Checked) -> None:
@@ -77,7 +89,7 @@ def _is_date(database: duckdb.DuckDBPyConnection, one: str, one_kind: str, other
 
 
 def _kinds(database: duckdb.DuckDBPyConnection, expressions: Sequence[str]) -> list[str]:
-    types = [str(kind) for kind in database.sql(f"SELECT {', '.join(expressions)} FROM rows").types]
+    types = [str(kind) for kind in database.sql(f"SELECT {', '.join(expressions)} FROM typed").types]
     return ["a list" if name.endswith("]") else _KINDS.get(_bare(name), name) for name in types]
 
 
