@@ -6,6 +6,7 @@ The order that costs least: `decode` at the largest side that any measure asks, 
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import numpy as np
@@ -16,7 +17,7 @@ from sluice.errors import SampleFailure
 from sluice.media import jpeg
 from sluice.media.header import Header, require_whole
 from sluice.media.limits import Limits
-from sluice.media.pillow import failure, leashed, open_image
+from sluice.media.pillow import failure, leashed, libtiff_heard, open_image
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -147,7 +148,8 @@ def _pillow(data: bytes, header: Header, max_side: int | None, mode: Mode, limit
         factor = 1 if max_side is None else max(1, longer // max_side)
         if header.format == "jpeg" and max_side is not None:
             image.draft(None, (max_side, max_side))
-        image.load()
+        with libtiff_heard(strict=limits.truncated == "fail") if header.format == "tiff" else nullcontext():
+            image.load()
         profile = image.info.get("icc_profile")
         factor = max(1, min(factor, max(image.size) // (max_side or longer)))
         return _as_mode(colour.to_srgb(colour.plain(image, factor), profile), mode)

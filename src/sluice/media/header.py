@@ -111,13 +111,15 @@ def sniff(data: bytes) -> str:
 
 
 def require_whole(data: bytes, name: str) -> None:
-    """Raise SampleFailure where the structure of a file goes on past its end.
+    """Raise SampleFailure where the structure of a file goes on past its end, or its checksums are wrong.
 
     Decoders are lenient: Pillow takes a PNG without its end and a GIF cut after its first frame. A JPEG is left
     to its decoder, which is strict.
     """
     if name != "jpeg" and (cut := _stored(data, name).cut):
         raise SampleFailure("decode", f"truncated {name}: {cut}")
+    if name == "png" and (damage := containers.damaged_png(data)):
+        raise SampleFailure("decode", f"damaged png: {damage}")
 
 
 def _stored(data: bytes, name: str) -> Stored:

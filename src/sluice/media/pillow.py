@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import io
 import logging
+import os
 import re
+import tempfile
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -76,6 +78,36 @@ def open_image(data: bytes, format_name: str) -> ImageFile:
     return getattr(module, class_name)(io.BytesIO(data))
 
 
+@contextmanager
+def libtiff_heard(*, strict: bool) -> Generator[None]:
+    """Take what libtiff writes to stderr inside, and say it in the failure: Pillow knows only "decoder error -2".
+
+    libtiff fills in after an error (a bad code word, a missing strip) and goes on; with `strict` that is a failure
+    too. It writes to the descriptor itself, so that is turned to a file for as long as it decodes.
+    """
+    try:
+        before = os.dup(2)
+    except OSError:  # a process without stderr: nothing to hear, and nobody to disturb
+        yield
+        return
+    error: OSError | None = None
+    with tempfile.TemporaryFile() as heard:
+        os.dup2(heard.fileno(), 2)
+        try:
+            yield
+        except OSError as raised:
+            error = raised
+        finally:
+            os.dup2(before, 2)
+            os.close(before)
+        heard.seek(0)
+        words = heard.readline(200).decode("utf-8", "replace").replace("tempfile.tif: ", "").strip()
+    if words and (strict or error):
+        raise SampleFailure("decode", f"tiff: {words}") from error
+    if error:
+        raise error
+
+
 def stored(data: bytes, format_name: str) -> Stored:
     """Read the header of a BMP, TIFF, AVIF or HEIC."""
     with leashed(format_name), open_image(data, format_name) as image:
@@ -103,7 +135,9 @@ def stored(data: bytes, format_name: str) -> Stored:
 
 def failure(format_name: str, error: Exception) -> SampleFailure:
     """What a decoder raised, as a failure with a class; the words are the same in every process."""
-    words = _ADDRESS.sub("it", " ".join(str(error).split())) or type(error).__name__
+    words = _ADDRESS.sub("it", " ".join(str(error).split()))
+    if " " not in words:  # a KeyError says only the key
+        words = f"damaged beyond reading ({type(error).__name__} {words})".replace(" )", ")")
     if isinstance(error, MemoryError) or _NO_MEMORY.search(words):
         return SampleFailure("too_large", f"{format_name}: not enough memory to decode it")
     return SampleFailure("decode", f"{format_name}: {words[:200]}")

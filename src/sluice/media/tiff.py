@@ -1,4 +1,4 @@
-"""TIFF by its directories: how many pages, and whether the first page's pixels lie within the file."""
+"""TIFF by its directories: how many pages, and whether their pixels lie within the file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Pages(NamedTuple):
     """What the directories of a TIFF tell."""
 
     number: int
-    cut: str | None  # where the file ends though its first page goes on
+    cut: str | None  # where the file ends though a page goes on
 
 
 class _Layout(NamedTuple):
@@ -38,11 +38,13 @@ def pages(data: bytes) -> Pages:
     while at and at not in seen and len(seen) < _MOST_PAGES:
         entries = _read(data, layout, layout.entries, at)
         if entries is None:
+            cut = cut or f"the file ends after {len(data):,} bytes, before the directory at byte {at:,}"
             break
-        if not seen:
-            cut = _cut(data, layout, at + struct.calcsize(layout.entries), entries)
+        cut = cut or _cut(data, layout, at + struct.calcsize(layout.entries), entries)
         seen.add(at)
         at = _read(data, layout, layout.link, at + struct.calcsize(layout.entries) + entries * layout.entry)
+    if at is None:
+        cut = cut or f"the file ends after {len(data):,} bytes, within a directory"
     return Pages(max(1, len(seen)), cut)
 
 
