@@ -1,16 +1,259 @@
-"""The command line: parses, calls, prints."""
-from __future__ import annotations
-import argparse, sys
-from pathlib import Path
+"""The command line: parses, calls, prints; no logic. `sluice COMMAND --help` says what each command takes."""
 
-def main() -> None:
-    parser = argparse.ArgumentParser("sluice")
-    sub = parser.add_subparsers(dest="command")
-    run = sub.add_parser("run"); run.add_argument("recipe"); run.add_argument("--only")
-    args = parser.parse_args()
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sluice.errors import SluiceError
+
+if TYPE_CHECKING:
+    from sluice.run.ledger import Run
+
+INTERRUPTED: Final = 130
+PROBLEMS_FOUND: Final = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command; exit code 0, 1 (problems found), 2 (to mend), 130 (interrupted)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    try:
+        code = options.call(options)
+    except SluiceError as error:
+        print(f"sluice: {error}", file=sys.stderr)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        again = f"; `sluice run {options.recipe}` goes on where it was" if "recipe" in options else ""
+        print(f"\nsluice: stopped{again}", file=sys.stderr)
+        code = INTERRUPTED
+    except BrokenPipeError:  # `sluice status RUN | head`
+        sys.stderr.close()
+        code = 0
+    sys.exit(code or 0)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from sluice.run.conductor import run
+    from sluice.run.progress import listener_for
     from sluice.run.recipe import load_recipe
-    from sluice.run.conductor import run as carry_out
-    carry_out(load_recipe(Path(args.recipe)), only=args.only, listener=print)
+
+    listener, close = listener_for(sys.stderr)
+    try:
+        folder = run(load_recipe(options.recipe), only=options.only, listener=listener)
+    finally:
+        close()
+    print(folder)
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from sluice.run.plan import plan
+    from sluice.run.recipe import load_recipe
+
+    _show(plan(load_recipe(options.recipe), options.sample), options)
+
+
+def _init(options: argparse.Namespace) -> None:
+    from sluice.run.init import write_recipe
+
+    path, findings = write_recipe(options.folder, options.output, overwrite=options.force)
+    for finding in findings:
+        print(finding)
+    print(f"wrote {path}; next: sluice run {path}")
+
+
+def _recipe_check(options: argparse.Namespace) -> None:
+    from sluice.run.conductor import prepare
+    from sluice.run.recipe import load_recipe
+
+    prepared = prepare(load_recipe(options.recipe))
+    print(f"{options.recipe}: fine ({len(prepared.measures)} measures, {len(prepared.rules)} rules)")
+
+
+def _recipe_schema(_: argparse.Namespace) -> None:
+    from sluice.run.recipe_reference import json_schema
+
+    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+
+
+def _measures(options: argparse.Namespace) -> None:
+    from sluice.measures.reference import listing
+    from sluice.run.measuring import load_plugins
+
+    load_plugins([str(path.absolute()) for path in options.plugin])
+    print(listing())
+
+
+def _why(options: argparse.Namespace) -> None:
+    _show(_open(options).why(options.sample), options)
+
+
+def _what_if(options: argparse.Namespace) -> None:
+    _show(_open(options).what_if(options.set), options)
+
+
+def _curve(options: argparse.Namespace) -> None:
+    _show(_open(options).curve(options.column), options)
+
+
+def _status(options: argparse.Namespace) -> None:
+    _show(_open(options).status(), options)
+
+
+def _report(options: argparse.Namespace) -> None:
+    from sluice.run.reporting import write_report
+
+    print(write_report(_open(options)))
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sluice.run.verifying import verify_run
+
+    result = verify_run(_open(options).layout)
+    _show(result, options)
+    return 0 if result.fine else PROBLEMS_FOUND
+
+
+def _takedown(options: argparse.Namespace) -> None:
+    from sluice.run.takedown_command import Request, take_down
+
+    request = Request(options.ids, options.url, options.domain, options.hash)
+    _show(take_down(_open(options), request), options)
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from sluice.run.demo import demo
+    from sluice.run.progress import listener_for
+
+    listener, close = listener_for(sys.stderr)
+    try:
+        print(demo(options.folder, options.count, options.seed, listener=listener))
+    finally:
+        close()
+
+
+def _open(options: argparse.Namespace) -> Run:
+    from sluice.run.ledger import Run
+
+    return Run.open(options.run)
+
+
+def _show(result: Any, options: argparse.Namespace) -> None:
+    if options.json:
+        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False, default=str))
+    else:
+        print(result)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sluice",
+        description="A data engine for vision-language models: measure once, decide many times, never lose a reason.",
+        epilog="A first look: `sluice demo`. With your own images: `sluice init FOLDER`, then `sluice run recipe.yaml`.",
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, call: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        added.set_defaults(call=call)
+        return added
+
+    def run_command(name: str, call: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
+        added = command(name, call, text)
+        added.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+        added.add_argument("--json", action="store_true", help="print JSON")
+        return added
+
+    one = command("demo", _demo, "draw a world whose truth is known, run a recipe on it, print what it caught")
+    one.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("demo"), help="default: demo")
+    one.add_argument("--count", type=_positive, default=2000, help="samples to draw; default: 2000")
+    one.add_argument("--seed", type=int, default=0, help="default: 0")
+
+    one = command("init", _init, "look at a folder and write a commented recipe for what is in it")
+    one.add_argument("folder", metavar="FOLDER", help="folder, file or URL")
+    one.add_argument("--output", "-o", type=Path, default=Path("recipe.yaml"), help="default: recipe.yaml")
+    one.add_argument("--force", action="store_true", help="replace a recipe that is there")
+
+    one = command("run", _run, "carry out a recipe, or go on with it where it was")
+    one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
+    one.add_argument("--only", metavar="STAGE", help="stop after this stage, e.g. 01_filtered")
+
+    one = command("plan", _plan, "measure a sample and forecast yield, time and disk for the whole")
+    one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
+    one.add_argument("--sample", type=_share, default=0.01, metavar="SHARE", help="e.g. 1%%; default: 1%%")
+    one.add_argument("--json", action="store_true", help="print JSON")
+
+    recipe = commands.add_parser("recipe", help="check a recipe, or print the schema for editors")
+    inner = recipe.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    one = inner.add_parser("check", help="check a recipe without running it")
+    one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
+    one.set_defaults(call=_recipe_check)
+    inner.add_parser("schema", help="print the JSON Schema of recipes").set_defaults(call=_recipe_schema)
+
+    one = command("measures", _measures, "list the measures and their columns")
+    one.add_argument("--plugin", type=Path, action="append", default=[], help="a Python file with measures of your own")
+
+    run_command("status", _status, "show the stages, counts, reasons, seconds and bytes of a run")
+    one = run_command("why", _why, "tell the whole story of a sample")
+    one.add_argument("sample", metavar="SAMPLE", help="id or its beginning, key, file name, or shard member")
+    one = run_command("what-if", _what_if, "decide again with other rules, from the stored measurements alone")
+    one.add_argument(
+        "--set",
+        action="append",
+        required=True,
+        metavar="'RULE: SQL'",
+        help="'blurry: sharpness < 150' or 'blurry: off'",
+    )
+    one = run_command("curve", _curve, "show the yield at every threshold of a column")
+    one.add_argument("--column", required=True, help="a numeric column, e.g. sharpness")
+    run_command("report", _report, "write report.html again")
+    run_command("verify", _verify, "read every shard again and check it against the manifest")
+    one = run_command("takedown", _takedown, "remove samples and their content; the fact stays in the ledger")
+    for name, text in (
+        ("ids", "file of sample ids"),
+        ("url", "file of source URLs"),
+        ("domain", "file of domains"),
+        ("hash", "file of SHA-256 of images"),
+    ):
+        one.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{text}, one a line")
+    return parser
+
+
+class _Version(argparse.Action):
+    """Print the version only when asked: reading it takes longer than the rest of the command line."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        print(f"sluice {version('sluice')}")
+        parser.exit()
+
+
+def _share(text: str) -> float:
+    """`1%`, `0.01`: a share of the whole."""
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 1% or 0.01")
+    return share
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+    return number
+
 
 if __name__ == "__main__":
     main()

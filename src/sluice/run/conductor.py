@@ -11,7 +11,7 @@ from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -32,6 +32,9 @@ from sluice.run.rules import CompiledRule
 from sluice.run.stage import stage_record
 from sluice.table.commit import explain, sweep
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+
+if TYPE_CHECKING:
+    from sluice.run.ledger import Run
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,21 @@ def make_engine(file: RecipeFile) -> LocalEngine:
     """The engine that the recipe names."""
     limits = file.recipe.limits
     return LocalEngine(file.recipe.engine.workers, seconds=limits.seconds, memory=limits.memory)
+
+
+def finish_pack(run: Run) -> int:
+    """Bring the shards of a finished run up to date with its takedowns; the number of shards written."""
+    prepared = prepare(run.file)
+    written: list[str] = []
+
+    def count(event: dict[str, Any]) -> None:
+        if event["event"] == "shard_written":
+            written.append(event["shard"])
+
+    with Events(run.layout, count) as events, make_engine(run.file) as engine, events.stage(FINAL):
+        columns = {field.name: field.type for field in prepared.schema}
+        final_stage(run.file, run.layout, engine, events, columns)
+    return len(written)
 
 
 @contextmanager

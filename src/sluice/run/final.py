@@ -157,11 +157,12 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
 
 def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], filtered: str) -> list[ShardJob]:
     absent = pc.is_in(kept.ids, pa.array(sorted(without), pa.string())).to_numpy(zero_copy_only=False)
-    return [
+    jobs = [
         _job(pack, shard, kept, absent, filtered)
         for pack in packs
         for shard in cut_shards(kept.sizes, kept.splits, pack.shard_bytes, pack.shard_samples)
     ]
+    return sorted(jobs, key=lambda job: job.name)  # the order of the manifest
 
 
 def _job(pack: PackConfig, shard: Shard, kept: _Kept, absent: Any, filtered: str) -> ShardJob:

@@ -98,7 +98,7 @@ def _forget_changed(layout: Layout, stamps: pa.Table) -> None:
         for unit in range(unit_count(layout)):
             items = pq.read_table(layout.items(unit), columns=["uri"])
             duck.register("items", items)
-            if duck.sql("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchone():
+            if duck.execute("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchone():
                 forget_unit(layout, unit)
 
 

@@ -85,7 +85,11 @@ class Run:
                        v.stage AS stage, v.verdict AS verdict, v.rules AS rules, v.cluster AS cluster
                 FROM raw JOIN last USING (id) {where.replace("verdict", "v.verdict")} ORDER BY unit_file, row
                 """,
-                [*paths, str(self.layout.root / RAW / "samples" / "unit-*.parquet"), *([verdict] if verdict else [])],
+                params=[
+                    *paths,
+                    str(self.layout.root / RAW / "samples" / "unit-*.parquet"),
+                    *([verdict] if verdict else []),
+                ],
             ).to_arrow_table()
 
     def why(self, query: str) -> Story:

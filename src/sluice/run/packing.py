@@ -125,8 +125,8 @@ def _pack_sample(
         if item["kind"] == "image":
             ref = Ref(item["container"], item["uri"], item["member"], item["offset"], item["size"])
             row = rows.get(item["item"], {})
-            kind = row.get("format")
-            extension: str = _EXTENSIONS.get(kind, kind) if kind else extension_of(ref) or "bin"
+            kind: str = row.get("format") or extension_of(ref) or "bin"
+            extension = _EXTENSIONS.get(kind, kind)
             images.append(
                 PackImage(item["item"], ref, extension, row.get("width"), row.get("height"), row.get("sha256"))
             )

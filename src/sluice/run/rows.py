@@ -63,10 +63,10 @@ def _grains(measures: Iterable[Measure]) -> dict[str, Grain]:
     """Of what each column of the rows speaks: an image, a text or the whole sample."""
     images = {"image_item", "image_error"}
     texts = {"text", "text_item", "declared_language", "text_error"}
-    identity: dict[str, Grain] = {
-        name: "image" if name in images else "text" if name in texts else "sample" for name in IDENTITY.names
-    }
-    return identity | {name: measure.grain for measure in measures for name in measure.writes}
+    kinds: dict[str, Grain] = {}
+    for name in IDENTITY.names:
+        kinds[name] = "image" if name in images else "text" if name in texts else "sample"
+    return kinds | {name: measure.grain for measure in measures for name in measure.writes}
 
 
 def write_rows(layout: Layout, measures: Mapping[str, Measure], units: int, raw: str) -> str:

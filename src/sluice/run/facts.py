@@ -1,0 +1,4 @@
+"""placeholder until the card lands"""
+
+
+def write_card(file, layout, facts): ...

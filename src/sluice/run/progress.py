@@ -1,0 +1,138 @@
+"""What a person sees of a run while it goes on: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import IO, Any, Final
+
+from sluice.run.events import Listener
+
+_EVERY: Final = 2.0  # seconds between two plain lines of the same stage
+
+
+def listener_for(stream: IO[str]) -> tuple[Listener, Callable[[], None]]:
+    """What to tell events to, and what to call when the run ends, for the terminal or file `stream`."""
+    if stream.isatty():
+        bars = _Bars(stream)
+        return bars.tell, bars.close
+    lines = _Lines(stream)
+    return lines.tell, lambda: None
+
+
+class _Tally:
+    """Counts of the work under way, from its events."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.done = self.todo = self.samples = self.failed = self.bytes = 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Count one finished unit or shard."""
+        self.done += 1
+        self.samples += event.get("samples", 0)
+        self.failed += event.get("failed", 0)
+        self.bytes += event.get("bytes", 0)
+
+    @property
+    def rate(self) -> float:
+        """Samples a second."""
+        return self.samples / max(1e-6, time.monotonic() - self.started)
+
+    @property
+    def left(self) -> float:
+        """Seconds to go, if it goes on like this."""
+        return (time.monotonic() - self.started) / max(1, self.done) * (self.todo - self.done)
+
+
+def _begun(event: dict[str, Any]) -> tuple[str, int] | None:
+    """What starts with this event, if it is work that comes in pieces: its name and their number."""
+    if event["event"] == "measuring":
+        return "measure", event["missing"]
+    if event["event"] == "packing":
+        return "pack", event["missing"]
+    return None
+
+
+def _counts(event: dict[str, Any]) -> str:
+    """The counts of a finished stage as a sentence."""
+    parts = [f"{event['kept']:,} of {event['in']:,} kept"] if "in" in event else []
+    parts += [f"{event[name]:,} {name}" for name in ("rejected", "held", "failed") if event.get(name)]
+    return ", ".join(parts)
+
+
+class _Lines:
+    """A line when something ends, and one every few seconds in between."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._tally = _Tally()
+        self._name = ""
+        self._last = 0.0
+
+    def tell(self, event: dict[str, Any]) -> None:
+        begun = _begun(event)
+        if begun:
+            self._tally = _Tally()
+            self._name, self._tally.todo = begun
+        elif event["event"] in ("unit_measured", "shard_written"):
+            self._tally.take(event)
+            now = time.monotonic()
+            if now - self._last > _EVERY or self._tally.done == self._tally.todo:
+                self._last = now
+                self._print(f"  {self._name}: {self._progress()}")
+        elif event["event"] == "stage_counts":
+            self._print(f"{event['stage']}: {_counts(event)}")
+
+    def _progress(self) -> str:
+        tally = self._tally
+        failed = f", {tally.failed:,} failed so far" if tally.failed else ""
+        return (
+            f"{tally.done:,} of {tally.todo:,} pieces, {tally.samples:,} samples, "
+            f"{tally.rate:,.0f} samples/s, {tally.left:,.0f} s to go{failed}"
+        )
+
+    def _print(self, line: str) -> None:
+        print(line, file=self._stream, flush=True)
+
+
+class _Bars:
+    """A bar for the work under way, a line for each finished stage."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+        self._console = Console(file=stream)
+        self._progress = Progress(
+            TextColumn("  {task.description:<8}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[failed]}"),
+            console=self._console,
+            transient=True,
+        )
+        self._tally = _Tally()
+        self._task: Any = None
+
+    def tell(self, event: dict[str, Any]) -> None:
+        begun = _begun(event)
+        if begun:
+            self._tally = _Tally()
+            name, self._tally.todo = begun
+            if self._task is None:
+                self._progress.start()
+            self._task = self._progress.add_task(name, total=self._tally.todo, rate="", failed="")
+        elif event["event"] in ("unit_measured", "shard_written"):
+            self._tally.take(event)
+            failed = f"{self._tally.failed:,} failed so far" if self._tally.failed else ""
+            rate = f"{self._tally.rate:,.0f} samples/s"
+            self._progress.update(self._task, advance=1, rate=rate, failed=failed)
+        elif event["event"] == "stage_counts":
+            self._console.print(f"[bold]{event['stage']}[/]  {_counts(event)}", highlight=False)
+
+    def close(self) -> None:
+        """Take the bars off the screen."""
+        self._progress.stop()

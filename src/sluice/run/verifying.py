@@ -1,0 +1,85 @@
+"""`verify`: every shard re-read and checked, and the counts of every stage held against each other."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+
+from sluice.errors import RunError
+from sluice.pack.verify import verify
+from sluice.run.stage import VERDICT_KINDS, stage_record
+from sluice.table.compute import pc
+from sluice.table.layout import FINAL, STAGES, Layout
+
+_SHOWN: Final = 20
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What re-reading the run found."""
+
+    shards: int
+    rows: int  # of the manifest: a sample counts once a format
+    bytes: int
+    problems: tuple[str, ...]
+
+    @property
+    def fine(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {**vars(self), "fine": self.fine}
+
+    def __str__(self) -> str:
+        head = f"{self.shards:,} shards, {self.rows:,} rows, {self.bytes:,} bytes re-read: "
+        if self.fine:
+            return head + "all as the manifest says; the counts of all stages add up"
+        shown = [f"  {problem}" for problem in self.problems[:_SHOWN]]
+        more = len(self.problems) - _SHOWN
+        return "\n".join(
+            [f"{head}{len(self.problems):,} problems", *shown, *([f"  and {more:,} more"] if more > 0 else [])]
+        )
+
+
+def verify_run(layout: Layout) -> Verification:
+    """Check the pack and the counts of every finished stage; RunError where there is no finished pack."""
+    if not layout.stage_file(FINAL).is_file():
+        raise RunError(f"{layout.root}: {FINAL} is not finished, there is no pack to verify; run the recipe to its end")
+    report = verify(layout.final)
+    problems = (
+        [f"{found.shard}: {found.id or 'the file'} {found.what}" for found in report.problems]
+        + list(_counts(layout))
+        + list(_packed(layout))
+    )
+    return Verification(report.shards, report.samples, report.bytes, tuple(problems))
+
+
+def _counts(layout: Layout) -> Iterator[str]:
+    """Law 1 of every stage, from its table: in = kept + rejected + held + failed, and out of one is in of the next."""
+    before: int | None = None
+    for stage in STAGES:
+        record = stage_record(layout, stage)
+        found = Counter(pq.read_table(layout.verdicts(stage), columns=["verdict"]).column("verdict").to_pylist())
+        entered = sum(found.values())
+        if before is not None and entered != before:
+            yield f"{stage}: {entered:,} samples came in, the stage before kept {before:,}"
+        if record["in"] != entered or any(record[kind] != found.get(kind, 0) for kind in VERDICT_KINDS):
+            yield f"{stage}: stage.json says {record}, verdicts.parquet holds {dict(found)}"
+        before = found.get("kept", 0)
+
+
+def _packed(layout: Layout) -> Iterator[str]:
+    """Every kept sample in every format, once."""
+    verdicts = pq.read_table(layout.verdicts(FINAL), columns=["id", "verdict"])
+    kept = verdicts.filter(pc.equal(verdicts.column("verdict"), "kept")).column("id")
+    manifest = pq.read_table(layout.manifest, columns=["id", "format"])
+    for name in pc.unique(manifest.column("format")).to_pylist():
+        packed = manifest.filter(pc.equal(manifest.column("format"), name)).column("id")
+        if len(packed) != len(kept) or pc.any(pc.invert(pc.is_in(kept, packed))).as_py():
+            yield f"{name}: the manifest names {len(packed):,} samples, {FINAL} kept {len(kept):,}"

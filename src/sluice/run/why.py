@@ -1,0 +1,222 @@
+"""`why`: the whole story of a sample, from where it came from to where it went, with every value and rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow.parquet as pq
+
+from sluice.run.filtering import rules_of
+from sluice.run.find import find_sample, unit_row
+from sluice.run.rows import IDENTITY
+from sluice.run.rules import compile_rule, evaluate, observed
+from sluice.run.takedown import taken_down
+from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+
+if TYPE_CHECKING:
+    from sluice.run.ledger import Run
+
+_CLUSTER_SHOWN: Final = 20
+
+
+@dataclass(frozen=True)
+class RuleSaid:
+    """What one rule said of one row of the sample."""
+
+    rule: str
+    when: str
+    effect: str
+    item: int | None  # the text item of the row, where the rule reads texts
+    values: Mapping[str, Any]
+    spoke: bool | None  # None: could not say
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything the run knows of a sample."""
+
+    id: str
+    key: str
+    source: str
+    unit: int
+    rights: Mapping[str, Any]
+    items: tuple[Mapping[str, Any], ...]
+    stages: Mapping[str, Mapping[str, Any]]  # verdict, rules, reasons by stage
+    measured: tuple[Mapping[str, Any], ...]  # the measured columns, by row
+    rules: tuple[RuleSaid, ...]
+    cluster: tuple[Mapping[str, Any], ...]  # its duplicates: id, key, verdict, distance, kept
+    keep: str | None  # how the cluster's keeper was chosen
+    packed: tuple[Mapping[str, Any], ...]  # manifest rows
+    taken_down: str | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def verdict(self) -> str:
+        """What the last stage that saw it decided."""
+        return str(list(self.stages.values())[-1]["verdict"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return {**vars(self), "verdict": self.verdict, "rules": [vars(rule) for rule in self.rules]}
+
+    def __str__(self) -> str:
+        return "\n".join(_text(self))
+
+
+def tell(run: Run, query: str) -> Story:
+    """The story of the sample that `query` names."""
+    run.require(RAW)
+    layout = run.layout
+    identity, unit = find_sample(layout, query)
+    sample = unit_row(layout, identity, unit)
+    items = pq.read_table(layout.items(unit), filters=[("id", "=", identity)]).to_pylist()
+    stages = {stage: found for stage in STAGES if (found := _verdict(layout, stage, identity))}
+    rows = _rows(layout, identity)
+    near = run.recipe.filter.duplicates.near
+    rights = ("licence", "author", "source_url", "fetched", "dataset")
+    meta = sample["meta"]
+    return Story(
+        id=identity,
+        key=str(sample["key"]),
+        source=str(sample["source"]),
+        unit=unit,
+        rights={name: sample[name] for name in rights if sample[name] is not None},
+        items=tuple({name: value for name, value in item.items() if value is not None} for item in items),
+        stages=stages,
+        measured=tuple(
+            {name: value for name, value in row.items() if name not in IDENTITY.names} for row in rows.to_pylist()
+        ),
+        rules=tuple(_rules_said(run, rows)),
+        cluster=tuple(_cluster(layout, stages.get(FILTERED, {}).get("cluster"))),
+        keep=near.keep if near else None,
+        packed=tuple(_packed(layout, identity)),
+        taken_down=taken_down(layout).get(identity),
+        meta=json.loads(meta) if isinstance(meta, str) else {},
+    )
+
+
+def _verdict(layout: Layout, stage: str, identity: str) -> dict[str, Any] | None:
+    if not layout.stage_file(stage).is_file():
+        return None
+    rows = pq.read_table(layout.verdicts(stage), filters=[("id", "=", identity)]).to_pylist()
+    if not rows:
+        return None
+    reasons = [{**reason, "values": json.loads(reason["values"])} for reason in rows[0]["reasons"]]
+    return {**{name: value for name, value in rows[0].items() if name not in ("id", "unit")}, "reasons": reasons}
+
+
+def _rows(layout: Layout, identity: str) -> Any:
+    if not layout.stage_file(FILTERED).is_file():
+        return IDENTITY.empty_table()
+    return pq.read_table(layout.rows, filters=[("id", "=", identity)])
+
+
+def _rules_said(run: Run, rows: Any) -> Iterator[RuleSaid]:
+    if not rows.num_rows:
+        return
+    compiled = [compile_rule(rule, rows.schema) for rule in rules_of(run.recipe.filter)]
+    results = evaluate(compiled, rows)
+    items = rows.column("text_item").to_pylist()
+    for rule, column in zip(compiled, results.columns, strict=True):
+        seen: list[tuple[str, bool | None]] = []
+        for item, values, spoke in zip(items, observed(rule, rows), column.to_pylist(), strict=True):
+            if (values, spoke) not in seen:  # an image's rule says the same beside each of its captions
+                seen.append((values, spoke))
+                of = rule.rule
+                yield RuleSaid(of.name, of.when, of.effect, item, json.loads(values), spoke)
+
+
+def _cluster(layout: Layout, keeper: str | None) -> Iterator[dict[str, Any]]:
+    if keeper is None:
+        return
+    members = pq.read_table(
+        layout.verdicts(FILTERED), columns=["id", "unit", "verdict", "distance"], filters=[("cluster", "=", keeper)]
+    ).to_pylist()
+    for member in members[:_CLUSTER_SHOWN]:
+        key = str(unit_row(layout, member["id"], member["unit"])["key"])
+        yield {**member, "key": key, "kept": member["id"] == keeper}
+
+
+def _packed(layout: Layout, identity: str) -> Iterator[dict[str, Any]]:
+    if layout.stage_file(FINAL).is_file():
+        yield from pq.read_table(layout.manifest, filters=[("id", "=", identity)]).to_pylist()
+
+
+def _text(story: Story) -> Iterator[str]:
+    yield f"{story.id}  {story.verdict.upper()}"
+    yield f"{story.source}: {story.key}"
+    yield from _origin(story)
+    for stage, verdict in story.stages.items():
+        yield ""
+        yield f"{stage}: {verdict['verdict']}{_because(verdict)}"
+        for reason in verdict["reasons"]:
+            yield f"  {_reason(reason)}"
+        if stage == FILTERED:
+            yield from _filtered(story)
+    if story.packed:
+        yield ""
+        for row in story.packed:
+            yield f"packed in {row['shard']} as number {row['index']}, bytes {row['offset']:,} + {row['size']:,}"
+    if story.taken_down is not None:
+        yield f"taken down: {story.taken_down}"
+
+
+def _origin(story: Story) -> Iterator[str]:
+    for item in story.items:
+        if item["kind"] == "text":
+            language = f" [{item['language']}]" if "language" in item else ""
+            yield f"  {item['item']}: {item['role']}{language}: {_quoted(item)}"
+            continue
+        where = f"{item['uri']}" + (f" > {item['member']}" if "member" in item else "")
+        size = f", {item['size']:,} bytes" if "size" in item else ""
+        yield f"  {item['item']}: image: {where}{size}"
+    for name, value in story.rights.items():
+        yield f"  {name.replace('_', ' ')}: {value}"
+
+
+def _quoted(item: Mapping[str, Any]) -> str:
+    return repr(item["text"]) if "text" in item else "(erased by a takedown)"
+
+
+def _because(verdict: Mapping[str, Any]) -> str:
+    return f" because of {', '.join(verdict['rules'])}" if verdict["rules"] else ""
+
+
+def _reason(reason: Mapping[str, Any]) -> str:
+    values = dict(reason["values"])
+    place = f" (item {reason['item']})" if reason["item"] is not None else ""
+    if "keeper" in values:
+        return f"{reason['rule']}: {values['distance']} bits from {values['keeper']}, which was kept"
+    if "message" in values:
+        return f"{values['class']}{place}: {values['message']}"
+    shown = ", ".join(f"{name} = {value}" for name, value in values.items())
+    effect = "this caption is left out" if reason["effect"] == "caption" else reason["effect"]
+    return f"{reason['rule']}{place}: {effect}: {shown}"
+
+
+def _filtered(story: Story) -> Iterator[str]:
+    if story.cluster:
+        yield f"  duplicates: {len(story.cluster)} in this cluster; kept is the first by {story.keep}"
+        for member in story.cluster:
+            mark = "kept" if member["kept"] else f"{member['distance']} bits away"
+            here = "  <- this one" if member["id"] == story.id else ""
+            yield f"    {member['id'][:12]}  {mark:<14}  {member['key']}{here}"
+    if story.rules:
+        yield "  rules"
+        width = max(len(rule.rule) for rule in story.rules)
+        for rule in story.rules:
+            word = {True: "SPEAKS", False: "silent", None: "CANNOT SAY"}[rule.spoke]
+            values = ", ".join(f"{name} = {_value(value)}" for name, value in rule.values.items())
+            yield f"    {rule.rule:<{width}}  {word:<10}  {values}   [{rule.when}]"
+    for row in story.measured[:1]:
+        yield "  measured"
+        names = [f"{name} = {_value(value)}" for name, value in row.items() if value is not None]
+        for start in range(0, len(names), 4):
+            yield f"    {'   '.join(names[start : start + 4])}"
+
+
+def _value(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
