@@ -99,10 +99,10 @@ class ImageRow:
                 return self._decode()
             case "rgb":
                 return self._shrunk(self._get("decoded"), side)
-            case _ if self._plan.mode == "gray":
-                return self._shrunk(self._get("decoded"), side)
-            case _:
-                return to_gray(self._get("rgb", side))
+            case "decoded gray":
+                return to_gray(self._get("decoded"))
+            case _:  # gray first, then averaged: a third of the bytes to average
+                return self._shrunk(self._get("decoded gray"), side)
 
     def _decode(self) -> Pixels:
         head: Header = self._get("header")
