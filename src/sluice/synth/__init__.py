@@ -14,6 +14,7 @@ from sluice.synth.grammar import captions, questions
 from sluice.synth.imagine import imagine
 from sluice.synth.paint import Picture, render
 from sluice.synth.scene import Chart, Group, Scene, Sign, Thing
+from sluice.synth.score import Score, score
 
 __all__ = [
     "TRUTH",
@@ -21,6 +22,7 @@ __all__ = [
     "Group",
     "Picture",
     "Scene",
+    "Score",
     "Sign",
     "Thing",
     "World",
@@ -29,4 +31,5 @@ __all__ = [
     "imagine",
     "questions",
     "render",
+    "score",
 ]

@@ -36,7 +36,7 @@ def sign_card(sign: Sign, short: int) -> Image.Image:
     if (long := draw.textlength(sign.word, font)) > room:
         font = _font(max(8, round(size * room / long)))
     draw.text((wide, high), sign.word, fill=(*letters, 255), font=font, anchor="mm", stroke_width=max(1, wide // 130))
-    return board.reduce(2).rotate(sign.turn, Image.Resampling.BICUBIC, expand=True)
+    return board.reduce(2).rotate(sign.turn, Image.Resampling.BILINEAR, expand=True)
 
 
 def chart_card(chart: Chart, short: int) -> Image.Image:
@@ -66,7 +66,7 @@ def chart_card(chart: Chart, short: int) -> Image.Image:
             y = side - edge - (side - 2.4 * edge) * mark / 9
             draw.line((edge * 0.8, y, edge, y), fill=_LINE)
         draw.line((edge, edge * 0.8, edge, side - edge, side - edge * 0.7, side - edge), fill=_LINE, width=2)
-    return sheet.rotate(chart.turn, Image.Resampling.BICUBIC, expand=True)
+    return sheet.rotate(chart.turn, Image.Resampling.BILINEAR, expand=True)
 
 
 @cache
