@@ -18,7 +18,7 @@ Image bytes are stored as they are (they are compressed already), all else with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ ROW_GROUP_BYTES: Final = 16 * 2**20  # of images: what a streaming reader holds
 ROW_GROUP_ROWS: Final = 8_192
 RIGHTS: Final = ("licence", "spdx", "author", "source_url", "fetched", "dataset")
 
+_PAGE_ROWS: Final = 16  # after so many the size of a page is looked at; 1,024 by default: a whole row group of images
 _IMAGE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _TURN: Final = pa.struct([("from", pa.string()), ("value", pa.string())])
 _VALUE_NAMES: Final = {"float": "float32", "double": "float64", "halffloat": "float16"}
@@ -54,72 +55,112 @@ class ParquetPacker:
     def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
         """Commit one Parquet file; one row group of samples is held in memory at a time."""
         rows = Rows(self.format, name)
+        group = _RowGroup(self.schema)
         with commit(path) as partial, HashedFile(partial) as file:
             with shard_writer(file, self.schema) as writer:
-                for group in self._groups(samples, read, rows):
-                    writer.write_table(self._table(group), row_group_size=len(group))
+                for sample in samples:
+                    try:
+                        loaded = load(sample, read)
+                    except SampleFailure as failure:
+                        rows.fail(sample, failure)
+                        continue
+                    size = sum(len(image.data) for image in loaded)
+                    if len(group) == ROW_GROUP_ROWS or (len(group) and group.size + size > self._row_group_bytes):
+                        group = _write(group, writer)
+                    rows.add(sample, loaded, offset=len(rows), size=size, image=None)
+                    group.add(sample, loaded)
+                if len(group):
+                    _write(group, writer)
             file.close()
             return rows.receipt(file)
 
-    def _groups(
-        self, samples: Iterable[PackSample], read: Read, rows: Rows
-    ) -> Iterator[list[tuple[PackSample, list[Loaded]]]]:
-        group: list[tuple[PackSample, list[Loaded]]] = []
-        held = 0
-        for sample in samples:
-            try:
-                loaded = load(sample, read)
-            except SampleFailure as failure:
-                rows.fail(sample, failure)
-                continue
-            size = sum(len(image.data) for image in loaded)
-            if group and (held + size > self._row_group_bytes or len(group) == ROW_GROUP_ROWS):
-                yield group
-                group, held = [], 0
-            rows.add(sample, loaded, offset=len(rows), size=size, image=None)
-            group.append((sample, loaded))
-            held += size
-        if group:
-            yield group
 
-    def _table(self, group: Sequence[tuple[PackSample, list[Loaded]]]) -> pa.Table:
-        rows = [self._row(sample, loaded) for sample, loaded in group]
-        arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in self.schema]
-        return pa.Table.from_arrays(arrays, schema=self.schema)
+class _RowGroup:
+    """Samples on their way into one row group; image bytes lie end to end in one buffer that Arrow takes over."""
 
-    def _row(self, sample: PackSample, loaded: Sequence[Loaded]) -> dict[str, Any]:
-        captions = sample.captions
-        images = [{"bytes": image.data, "path": path} for image, path in zip(loaded, image_names(sample), strict=True)]
-        if self._contents.images > 1:
-            pictures: dict[str, Any] = {
-                "images": images,
-                "sha256": [image.sha256 for image in loaded],
-                "width": [image.width for image in sample.images],
-                "height": [image.height for image in sample.images],
-            }
-        elif len(images) > 1:
-            raise ValueError(f"sample {sample.id} has {len(images)} images in a pack of one a sample")
-        elif images:
-            first = sample.images[0]
-            pictures = {"image": images[0], "sha256": loaded[0].sha256, "width": first.width, "height": first.height}
-        else:
-            pictures = {"image": None, "sha256": None, "width": None, "height": None}
-        return {
-            **sample.columns,
-            **{name: sample.rights.get(name) for name in RIGHTS},
-            **pictures,
-            "id": sample.id,
-            "key": sample.key,
-            "source": sample.source,
-            "split": sample.split,
-            "cluster": sample.cluster,
-            "weight": sample.weight,
-            "caption": captions[0].text if captions else None,
-            "captions": [text.text for text in captions],
-            "languages": [text.language for text in captions],
-            "conversations": [{"from": text.role, "value": text.text} for text in sample.turns],
-            "conversation_weights": [text.weight for text in sample.turns],
-        }
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._several = "images" in schema.names
+        self._rows: list[dict[str, Any]] = []
+        self._data = bytearray()
+        self._ends = [0]  # of each image in the buffer
+        self._paths: list[str | None] = []  # of each image; one a sample, null where it has none, unless several
+        self._starts = [0]  # of each sample among the images
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def size(self) -> int:
+        """Bytes of images."""
+        return len(self._data)
+
+    def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
+        """Take a sample in; its images are copied, so what was loaded can go."""
+        if len(loaded) > 1 and not self._several:
+            raise ValueError(f"sample {sample.id} has {len(loaded)} images in a pack of one a sample")
+        self._rows.append({**_fields(sample), **_per_image(sample, loaded, self._several)})
+        for image in loaded:
+            self._data += image.data
+            self._ends.append(len(self._data))
+        self._paths += image_names(sample)
+        if not loaded and not self._several:
+            self._ends.append(len(self._data))
+            self._paths.append(None)
+        self._starts.append(len(self._paths))
+
+    def table(self) -> pa.Table:
+        """The samples as Arrow; nothing can be added afterwards."""
+        images = self._images()
+        arrays = [
+            images if field.type == images.type else pa.array([row.get(field.name) for row in self._rows], field.type)
+            for field in self._schema
+        ]
+        return pa.Table.from_arrays(arrays, schema=self._schema)
+
+    def _images(self) -> pa.Array:
+        ends = pa.array(self._ends, pa.int32()).buffers()[1]
+        data = pa.Array.from_buffers(pa.binary(), len(self._paths), [None, ends, pa.py_buffer(self._data)])
+        paths = pa.array(self._paths, pa.string())
+        images = pa.StructArray.from_arrays([data, paths], fields=list(_IMAGE), mask=paths.is_null())
+        if not self._several:
+            return images
+        return pa.ListArray.from_arrays(pa.array(self._starts, pa.int32()), images)
+
+
+def _write(group: _RowGroup, writer: pq.ParquetWriter) -> _RowGroup:
+    """Write the row group; returns an empty one to go on with."""
+    writer.write_table(group.table(), row_group_size=len(group))
+    return _RowGroup(writer.schema)
+
+
+def _fields(sample: PackSample) -> dict[str, Any]:
+    captions, turns = sample.captions, sample.turns
+    return {
+        **sample.columns,
+        **{name: sample.rights.get(name) for name in RIGHTS},
+        "id": sample.id,
+        "key": sample.key,
+        "source": sample.source,
+        "split": sample.split,
+        "cluster": sample.cluster,
+        "weight": sample.weight,
+        "caption": captions[0].text if captions else None,
+        "captions": [text.text for text in captions],
+        "languages": [text.language for text in captions],
+        "conversations": [{"from": text.role, "value": text.text} for text in turns],
+        "conversation_weights": [text.weight for text in turns],
+    }
+
+
+def _per_image(sample: PackSample, loaded: Sequence[Loaded], several: bool) -> dict[str, Any]:
+    """What is said of each image: lists where the pack has several a sample, else the only one's or null."""
+    said: dict[str, list[Any]] = {
+        "sha256": [image.sha256 for image in loaded],
+        "width": [image.width for image in sample.images],
+        "height": [image.height for image in sample.images],
+    }
+    return {name: values if several else next(iter(values), None) for name, values in said.items()}
 
 
 def shard_schema(contents: Contents) -> pa.Schema:
@@ -165,6 +206,7 @@ def shard_writer(file: HashedFile, schema: pa.Schema) -> pq.ParquetWriter:
         "compression": {leaf: "zstd" if leaf in plain else "none" for leaf in leaves},
         "use_dictionary": plain,
         "write_statistics": plain,
+        "write_batch_size": _PAGE_ROWS,
     }
     return pq.ParquetWriter(file, schema, version="2.6", **settings)
 
