@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 MAX_CHARACTERS: Final = 20_000  # of one expression
+MAX_WRITTEN: Final = 100_000  # characters of the SQL it becomes: a guarded argument is written twice
 MAX_DEPTH: Final = 100  # expressions within expressions, brackets within brackets
 
 # How each function is called, by the kind of value it is about.

@@ -87,7 +87,10 @@ class _Writer:
             # What we do not write must not be there: DISTINCT, FILTER, ORDER BY, an alias, another schema, ...
             if key not in reads and key not in _SYNTAX and value not in _EMPTY:
                 raise RefusedError(f"uses {key.replace('_', ' ')}, which a rule may not")
-        return write(self, node, depth + 1)
+        written = write(self, node, depth + 1)
+        if len(written) > language.MAX_WRITTEN:
+            raise RefusedError("is too large once written out: split it into several rules")
+        return written
 
     def _all(self, nodes: Iterable[Node], depth: int) -> list[str]:
         return [self.write(node, depth) for node in nodes]
