@@ -78,7 +78,7 @@ def _survey(file: JsonFile) -> _Survey:
             found.categories[entry["id"]] = str(file.read(element.start, element.size).get("name"))
         elif element.name == "info" and entry:
             found.dataset = text_of(file.read(element.start, element.size).get("description"))
-    if "images" not in found.arrays or not ({"annotations", "categories", "licenses"} & found.arrays.keys()):
+    if not found.images:
         names = ", ".join(name or "one array" for name in found.arrays) or "nothing"
         raise SourceError(
             f"{file.uri}: expected a COCO file with `images` and `annotations`, found {names}. "

@@ -113,8 +113,8 @@ class Rows:
         if self._skipped:
             meta["other_image_columns"] = self._skipped
         try:
-            images = self._images(row, cell)
             texts = self._fields.captions(values)
+            images = self._images(row, cell)
             chat = None if self._chat is None else values[self._chat]
             if is_conversation(chat):
                 said, called = turns(chat, f"{self._uri}: row {row:,}")
