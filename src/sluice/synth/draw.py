@@ -17,10 +17,11 @@ from sluice.synth.plan import Part
 from sluice.synth.scene import Scene
 
 _SIDES: Final = (256, 320, 384, 448, 512, 576, 640)  # px of the longer side
-_SIDE_SHARES: Final = (0.1, 0.2, 0.26, 0.22, 0.12, 0.06, 0.04)
-_ASPECTS: Final = (4 / 3, 3 / 4, 3 / 2, 2 / 3, 1.0, 16 / 9, 9 / 16, 5 / 4)
-_ASPECT_SHARES: Final = (0.28, 0.14, 0.18, 0.08, 0.14, 0.08, 0.03, 0.07)
+_SIDE_SHARES: Final = (0.05, 0.18, 0.3, 0.24, 0.12, 0.06, 0.05)
+_ASPECTS: Final = (4 / 3, 3 / 4, 3 / 2, 2 / 3, 1.0, 16 / 9, 9 / 16, 5 / 4, 2.6)
+_ASPECT_SHARES: Final = (0.28, 0.14, 0.18, 0.08, 0.14, 0.07, 0.03, 0.06, 0.02)
 _AUTHORS: Final = ("A. Lindqvist", "B. Moreau", "C. Okafor", "D. Tanaka", "E. Rossi", "F. Novak", "G. Silva", "H. Wei")
+_QUOTED: Final = {"de": "„{}“", "fr": "« {} »", "es": "«{}»", "zh": "“{}”"}
 _HIDDEN: Final = ("tiny", "dark", "blur", "truncated")  # the picture no longer shows what the scene says
 
 
@@ -84,7 +85,7 @@ def _rng(seed: int, index: int, purpose: int) -> np.random.Generator:
 
 
 def _quality(seed: int, index: int) -> int:
-    return int(_rng(seed, index, 3).integers(84, 95))
+    return int(_rng(seed, index, 3).integers(87, 96))
 
 
 def _file(picture: Picture, part: Part, shown: Part, seed: int) -> bytes:
@@ -126,8 +127,8 @@ def _row(part: Part, described: Scene, rng: np.random.Generator) -> dict[str, An
         case "wrong_language_tag":
             declared = spoil.other_language(part.language, rng)
         case "mojibake":
-            # one caption with something to garble: not every sentence has a letter outside ASCII
-            texts = [t for t in captions(described, part.language, rng, count=99) if not t.isascii()][:1] or texts[:1]
+            # one caption, in quotes: not every sentence has a letter outside ASCII, and there must be some to garble
+            texts = [_QUOTED[part.language].format(texts[0])]
             texts = [spoil.mojibake(text, part.detail or "") for text in texts]
         case "missing_licence":
             licence = None

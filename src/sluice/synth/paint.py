@@ -22,6 +22,8 @@ from sluice.synth.shapes import parts
 from sluice.synth.texture import Colour, Plane, field, grain, mix, smoothstep, soften
 
 _TINT: Final = {"day": (1.0, 1.0, 0.98), "evening": (1.09, 0.98, 0.84), "overcast": (0.93, 0.97, 1.03)}
+_LOW_KEY: Final = 0.03  # shares of pictures that a threshold set too eagerly would lose
+_SOFT: Final = 0.08
 _PASTE: Final = 128  # alpha above which a pixel belongs to a thing
 
 
@@ -84,11 +86,15 @@ def _develop(canvas: Colour, scene: Scene, rng: np.random.Generator) -> npt.NDAr
     falloff = 1 - np.float32(rng.uniform(0.06, 0.2)) * (rows**2 + columns**2)
     light = falloff * (1 + np.float32(0.13) * field(rng, height, width, rng.uniform(1.5, 4)))
     canvas *= light
-    # As a camera does: metered for the whole picture, never exactly.
+    # As a camera does: metered for the whole picture, never exactly; now and then a low-key picture, still a good one.
     gain = np.clip(rng.uniform(92, 150) / float(canvas.mean()), 0.75, 1.4)
+    gain *= rng.uniform(0.32, 0.5) if rng.random() < _LOW_KEY else 1.0
     canvas *= np.array(_TINT[scene.light], dtype=np.float32)[:, None, None] * np.float32(gain)
-    canvas += grain(rng, height, width) * np.float32(rng.uniform(1.5, 4.5))
-    return np.ascontiguousarray(np.clip(canvas, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+    noise = grain(rng, height, width) * np.float32(rng.uniform(1.5, 4.5))
+    soft = float(rng.uniform(0.0012, 0.0022)) * min(height, width) if rng.random() < _SOFT else 0.0
+    canvas += noise
+    pixels = np.ascontiguousarray(np.clip(canvas, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+    return np.asarray(soften(Image.fromarray(pixels), soft)) if soft else pixels
 
 
 def _window(canvas: Colour, x: float, y: float, high: int, wide: int) -> tuple[slice, slice, slice, slice] | None:

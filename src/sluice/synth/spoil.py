@@ -50,11 +50,8 @@ def blurred(image: Image.Image, detail: str, rng: np.random.Generator) -> Image.
 
 def darkened(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Underexposed by three to five stops."""
-    return _noisy(
-        image.point([value * rng_gain for rng_gain in [float(rng.uniform(0.035, 0.11))] * 3 for value in range(256)]),
-        1.0,
-        rng,
-    )
+    gain = float(rng.uniform(0.035, 0.11))
+    return _noisy(image.point([value * gain for value in range(256)] * 3), 1.0, rng)
 
 
 def thumbnail(image: Image.Image, rng: np.random.Generator) -> Image.Image:
