@@ -102,8 +102,7 @@ def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, on
     if only == FILTERED:
         return
     with events.stage(FINAL):
-        columns = {field.name: field.type for field in prepared.schema}
-        final_stage(file, layout, engine, events, columns)
+        final_stage(file, layout, engine, events, prepared.plan)
     events.tell("stage_counts", stage=FINAL, **_counts(layout, FINAL))
 
 
@@ -123,8 +122,7 @@ def finish_pack(run: Run) -> int:
             written.append(event["shard"])
 
     with Events(run.layout, count) as events, make_engine(run.file) as engine, events.stage(FINAL):
-        columns = {field.name: field.type for field in prepared.schema}
-        final_stage(run.file, run.layout, engine, events, columns)
+        final_stage(run.file, run.layout, engine, events, prepared.plan)
     return len(written)
 
 

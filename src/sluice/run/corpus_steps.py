@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.corpus.clusters import diameters
 from sluice.corpus.duplicates import (
     NearIndex,
     load_near_index,
@@ -164,6 +165,26 @@ def find_duplicates(facts: CorpusFacts, config: DuplicatesConfig, decision: Deci
         distance[ordinal] = bits
     keeper = keeper[keeper]  # equal bytes of a near-duplicate belong to the near-duplicate's keeper
     return Duplicates(keeper, distance, by_bytes, by_hash, clustered)
+
+
+def cluster_table(facts: CorpusFacts, duplicates: Duplicates, ids: pa.Array) -> pa.Table:
+    """One row a cluster: its keeper's id, its members, and how far apart its two most different ones are.
+
+    `exact` is false where a cluster is so large that `diameter` is only a bound.
+    """
+    members, keepers = np.flatnonzero(duplicates.clustered), np.unique(duplicates.keeper[duplicates.clustered])
+    size = np.bincount(np.searchsorted(keepers, duplicates.keeper[members]), minlength=len(keepers))
+    diameter, exact = np.zeros(len(keepers), np.uint8), np.ones(len(keepers), np.bool_)
+    if facts.near_members is not None and facts.near_members.num_rows:
+        ordinal, hashes = (facts.near_members.column(name).to_numpy() for name in ("ordinal", "value"))
+        inside = np.isin(ordinal, members)  # equal bytes have equal hashes: all members of a cluster are here
+        ordinal, hashes = ordinal[inside], hashes[inside]
+        found = diameters(hashes, np.searchsorted(ordinal, duplicates.keeper[ordinal]))
+        place = np.searchsorted(keepers, ordinal[found.keeper])
+        diameter[place], exact[place] = found.diameter, found.exact
+    return pa.table(
+        {"cluster": ids.take(pa.array(keepers)), "size": pa.array(size), "diameter": diameter, "exact": exact}
+    )
 
 
 def _record(ordinal: Indices, chosen: Indices, keeper: Indices, rejected: Flags, clustered: Flags) -> None:

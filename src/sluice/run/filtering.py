@@ -169,20 +169,27 @@ def decide_stage(
     write_table(layout.verdicts(FILTERED), verdicts)
     failures = failure_table(rows)
     write_table(layout.failures(FILTERED), failures)
+    clusters = corpus_steps.cluster_table(corpus, judgement.duplicates, verdicts.column("id").combine_chunks())
+    write_table(layout.corpus("clusters"), clusters)
     counts = law_of_counts(verdicts, raw["kept"], FILTERED)
     seconds = {**spent, "decide": time.perf_counter() - started}
-    finish(layout, FILTERED, name, {**counts, **summary(judgement, failures)}, seconds)
+    finish(layout, FILTERED, name, {**counts, **summary(judgement, failures, clusters)}, seconds)
     return True
 
 
-def summary(judgement: Judgement, failures: pa.Table) -> dict[str, Any]:
+def summary(judgement: Judgement, failures: pa.Table, clusters: pa.Table) -> dict[str, Any]:
     """What `stage.json` says beside the counts: reasons, failures by class, duplicates, captions left out."""
     by_class = Counter(failures.column("class").to_pylist())
     return {
         "rules": yields(judgement),
         "failures": dict(sorted(by_class.items())),
         "captions_left_out": int(judgement.decision.left_out.sum()),
-        "clusters": len(np.unique(judgement.duplicates.keeper[judgement.duplicates.clustered])),
+        "clusters": {
+            "count": clusters.num_rows,
+            "largest": pc.max(clusters.column("size")).as_py() or 0,
+            "diameter": pc.max(clusters.column("diameter")).as_py() or 0,
+        },
+        "references": dict(sorted(Counter(judgement.corpus.contaminated.column("reference").to_pylist()).items())),
     }
 
 

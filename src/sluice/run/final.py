@@ -25,6 +25,7 @@ from sluice.pack.plan import Shard, cut_shards
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
 from sluice.run.facts import write_card
+from sluice.run.measuring import MeasurePlan
 from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt, receipt_path
 from sluice.run.recipe import PackConfig, Recipe, RecipeFile
 from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record
@@ -41,11 +42,12 @@ _TRIES: Final = 3  # a source that keeps changing under our hands is no source
 
 
 def final_stage(
-    file: RecipeFile, layout: Layout, engine: Engine, events: Events, columns: Mapping[str, pa.DataType]
+    file: RecipeFile, layout: Layout, engine: Engine, events: Events, plan: MeasurePlan
 ) -> bool:
     """Bring the shards up to date with the verdicts; whether there was anything to do."""
     started = time.perf_counter()
     recipe = file.recipe
+    columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
     gone = taken_down(layout)
     filtered = stage_record(layout, FILTERED)["fingerprint"]
     packs = [pack.model_dump_json() for pack in recipe.pack]
@@ -82,7 +84,7 @@ def final_stage(
             for pack in recipe.pack
         },
     }
-    write_card(file, layout, facts)
+    write_card(file, layout, plan, facts)
     finish(layout, FINAL, name, facts, {"pack": time.perf_counter() - started})
     return True
 

@@ -30,6 +30,8 @@ _BATCH_BYTES: Final = 32 * 2**20  # encoded; batches are cut by bytes, for 48 MP
 BUILT_IN: Final = (
     "sluice.measures.image",
     "sluice.measures.text",
+    "sluice.measures.language",
+    "sluice.measures.rights",
 )
 ENTRY_POINTS: Final = "sluice.measures"
 

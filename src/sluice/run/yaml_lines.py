@@ -14,7 +14,17 @@ Place: TypeAlias = tuple[str | int, ...]  # keys and indices from the top
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that keeps `on`/`off`/`yes`/`no` as text (a rule may be called `no`) and refuses repeated keys."""
+    """SafeLoader for which `on`/`off`/`yes`/`no` are text, and so is every key.
+
+    A rule may be called `no` or `1`, and `null: pass` is a field called null.
+    """
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep=deep)
+
 
 
 _Loader.yaml_implicit_resolvers = {

@@ -1,0 +1,178 @@
+"""`plan`: measure a seeded sample as a run would, and forecast the whole: yield per rule, time, disk, cost.
+
+The sample is drawn by a hash of (seed, id), so a larger share contains the smaller one. What only the whole can
+show is said to be so: duplicates in a sample are far fewer than in the whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.engine.local import available_cores
+from sluice.run.conductor import Prepared, make_engine, prepare, working_in
+from sluice.run.corpus_steps import CorpusFacts, load_corpus
+from sluice.run.events import Events
+from sluice.run.filtering import judge, measure_units, yields
+from sluice.run.ingest import ingest, unit_count
+from sluice.run.lock import write_lock
+from sluice.run.recipe import RecipeFile
+from sluice.run.rows import write_rows
+from sluice.run.stage import stage_record
+from sluice.table.commit import write_table
+from sluice.table.compute import pc
+from sluice.table.ids import fingerprint
+from sluice.table.layout import RAW, Layout
+
+_AT_LEAST: Final = 100  # samples: fewer tell nothing
+_Z: Final = 1.959964  # of a 95% interval
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """A share of the whole, with its 95% interval (Wilson), and what it comes to in samples."""
+
+    share: float
+    low: float
+    high: float
+
+    def of(self, whole: int) -> str:
+        """In samples of the whole.
+
+        >>> Forecast(0.1, 0.05, 0.2).of(1000)
+        '100 (50 to 200)'
+        """
+        return f"{self.share * whole:,.0f} ({self.low * whole:,.0f} to {self.high * whole:,.0f})"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the whole would come to."""
+
+    samples: int
+    measured: int
+    kept: Forecast  # before duplicates, which a sample cannot show
+    verdicts: Mapping[str, Forecast]
+    rules: Mapping[str, Forecast]
+    seconds: float  # wall time for the whole on this machine
+    core_hours: float
+    disk: Mapping[str, float]  # bytes, by what they hold
+    cost: float  # money for paid services; this recipe calls none
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain values."""
+        plain: dict[str, Any] = dict(vars(self))
+        plain["kept"] = vars(self.kept)
+        for name in ("verdicts", "rules"):
+            plain[name] = {key: vars(value) for key, value in plain[name].items()}
+        return plain
+
+    def __str__(self) -> str:
+        width = max(len(name) for name in (*self.rules, "rejected"))
+        lines = [f"{self.measured:,} of {self.samples:,} samples measured; for the whole, with 95% intervals:", ""]
+        for name, forecast in {**self.verdicts}.items():
+            lines.append(f"  {name:<{width}}  {100 * forecast.share:>6.2f}%  {forecast.of(self.samples)}")
+        lines += ["", "by rule"]
+        for name, forecast in self.rules.items():
+            lines.append(f"  {name:<{width}}  {100 * forecast.share:>6.2f}%  {forecast.of(self.samples)}")
+        lines += ["", "  duplicates come on top: a sample cannot show how many there are in the whole", ""]
+        lines.append(f"time   {_duration(self.seconds)} on this machine ({self.core_hours:,.2f} core hours)")
+        disk = ", ".join(f"{name} {size / 1e9:,.2f} GB" for name, size in self.disk.items())
+        lines.append(f"disk   {sum(self.disk.values()) / 1e9:,.2f} GB ({disk})")
+        lines.append(f"cost   {self.cost:,.2f}: this recipe calls no paid service")
+        return "\n".join(lines)
+
+
+def plan(file: RecipeFile, share: float) -> Plan:
+    """Measure about `share` of the samples (at least 100) and forecast the whole."""
+    prepared = prepare(file)
+    layout = Layout(file.run_folder)
+    with working_in(layout), Events(layout) as events:
+        write_lock(layout, file, prepared.plan)
+        ingest(file, layout)  # a run goes on from here, so nothing of this is wasted
+        whole = stage_record(layout, RAW)["kept"]
+        sample = Layout(layout.state / "plan" / fingerprint(str(file.recipe.seed), str(share)))
+        measured = _draw(layout, sample, file.recipe.seed, max(share, _AT_LEAST / max(1, whole)))
+        units = unit_count(sample)
+        with make_engine(file) as engine:
+            spent = measure_units(sample, prepared.plan, tuple(prepared.measures), units, engine, events)
+        return _forecast(prepared, sample, whole, measured, sum(spent.values()))
+
+
+def _draw(layout: Layout, sample: Layout, seed: int, share: float) -> int:
+    """Write the units of the sample: the samples whose seeded hash falls below `share`."""
+    measured = 0
+    for unit in range(unit_count(layout)):
+        samples, items = pq.read_table(layout.samples(unit)), pq.read_table(layout.items(unit))
+        chosen = [_number(identity, seed) < share for identity in samples.column("id").to_pylist()]
+        mask = pc.and_(pa.array(chosen), pc.is_null(samples.column("failure_class")))
+        samples = samples.filter(mask)
+        items = items.filter(pc.is_in(items.column("id"), samples.column("id").combine_chunks()))
+        measured += samples.num_rows
+        write_table(sample.samples(unit), samples)
+        write_table(sample.items(unit), items)
+    return measured
+
+
+def _number(identity: str, seed: int) -> float:
+    """A number from 0 to 1 for the sample, always the same."""
+    return int.from_bytes(blake2b(f"{seed} {identity}".encode(), digest_size=8).digest(), "big") / 2**64
+
+
+def _forecast(prepared: Prepared, sample: Layout, whole: int, measured: int, spent: float) -> Plan:
+    raw = fingerprint("plan", str(measured))
+    write_rows(sample, prepared.measures, unit_count(sample), raw)
+    config = prepared.file.recipe.filter.duplicates
+    facts: CorpusFacts = load_corpus(sample, config)  # nothing: no corpus step has seen the sample
+    judgement = judge(sample, prepared.rules, config, facts)
+    severity = judgement.decision.severity
+    verdicts = {
+        name: _wilson(int((severity == number).sum()), measured)
+        for number, name in enumerate(("kept", "held", "rejected", "failed"))
+    }
+    said = yields(judgement)
+    rules = {rule.rule.name: _wilson(said[rule.rule.name]["samples"], measured) for rule in prepared.rules}
+    scale = whole / max(1, measured)
+    kept_bytes = _bytes_kept(sample, severity == 0, judgement.facts.first) * scale
+    tables = sum(path.stat().st_size for path in sample.root.rglob("*.parquet")) * scale
+    disk = {pack.format: kept_bytes for pack in prepared.file.recipe.pack} | {"tables": tables}
+    seconds = 1.1 * spent * scale / (prepared.file.recipe.engine.workers or available_cores())  # and packing
+    return Plan(whole, measured, verdicts["kept"], verdicts, rules, seconds, spent * scale / 3600, disk, 0.0)
+
+
+def _bytes_kept(sample: Layout, kept: Any, first: Any) -> float:
+    columns = pq.read_schema(sample.rows).names
+    if "bytes" not in columns:
+        return 0.0
+    sizes = pc.fill_null(pq.read_table(sample.rows, columns=["bytes"]).column("bytes"), 0).to_numpy()
+    return float(np.sum(sizes[first][kept]))
+
+
+def _wilson(count: int, total: int) -> Forecast:
+    """Share `count / total` with its 95% interval (E. B. Wilson, 1927)."""
+    if not total:
+        return Forecast(0.0, 0.0, 1.0)
+    share = count / total
+    middle = share + _Z**2 / (2 * total)
+    spread = _Z * math.sqrt(share * (1 - share) / total + _Z**2 / (4 * total**2))
+    scale = 1 + _Z**2 / total
+    return Forecast(share, max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale))
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as a person says them.
+
+    >>> _duration(4000)
+    '1 h 7 min'
+    """
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

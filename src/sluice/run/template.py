@@ -1,0 +1,81 @@
+"""The commented recipe that `init` and `demo` write: every default rule with its why, ready to be changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import yaml
+
+from sluice.errors import RecipeError
+
+RULES: Final = """\
+filter:
+  # Each line is a reason: its name, and an SQL condition over the measured columns (`sluice measures` lists them).
+  # What could not be measured is held for review. `sluice what-if RUN --set 'NAME: CONDITION'` tries a change.
+  reject:
+    tiny: min_side < 64                 # px; little to see, and models are fed 224 or more
+    banner: aspect > 3                  # longer side / shorter side: page decoration, cut to nothing by a square crop
+    dark: brightness < 30               # 0 to 255
+    blurry: sharpness < 100             # variance of the Laplacian, image at most 256 px a side
+    flat: entropy < 2                   # bits; blank images, placeholders
+    {when_null_extension}
+    short_caption: characters < 5
+    file_name_caption: file_name_like   # IMG_1234.jpg
+    boilerplate: boilerplate            # "click to enlarge"
+    mojibake: mojibake                  # Ã¼ where ü was meant
+    html: html                          # tags and entities left in
+    repetitive: repeated_ngram_share > 0.5
+    wrong_language: {{when: language_mismatch, null: pass}}   # declared one, confidently another
+"""
+_EXTENSION: Final = "wrong_extension: {when: not extension_ok, null: pass}   # the bytes are of another format"
+RIGHTS: Final = """\
+    unknown_licence: {when: spdx is null, null: pass}
+    forbidden_licence: {when: "spdx like '%-NC%' or spdx like '%-ND%'", null: pass}
+"""
+NO_RIGHTS: Final = """\
+    # The source states no licences. Where it does, fail closed:
+    # unknown_licence: {when: spdx is null, null: pass}
+    # forbidden_licence: {when: "spdx like '%-NC%' or spdx like '%-ND%'", null: pass}
+"""
+DUPLICATES: Final = """\
+  duplicates:
+    bytes: true          # equal image bytes
+    captions: true       # the same caption twice on one image
+    boilerplate: 20      # the same caption on more than 20 images
+    near:                # near-duplicate images, by 64-bit perceptual hash
+      distance: 8        # bits
+      keep: pixels desc, characters desc, id
+    # against:           # images of a benchmark: what matches them is rejected as contaminated
+    #   - {name: my-test-set, source: {type: folder, path: test-images}, distance: 4}
+"""
+REST: Final = """\
+split: {train: 0.95, val: 0.05}   # near-duplicates never lie in two splits
+
+pack:
+  - {format: webdataset}
+  - {format: parquet}
+"""
+
+
+def recipe_text(name: str, sources: Sequence[Mapping[str, Any]], *, rights: bool, notes: Sequence[str] = ()) -> str:
+    """A commented recipe over `sources`; with `rights`, unknown and forbidden licences are rejected.
+
+    >>> print(recipe_text("x", [{"type": "folder", "path": "images"}], rights=False)[:60])
+    # A Sluice recipe: `sluice run` carries it out, and goes on w
+    """
+    comments = "".join(f"# {note}\n" for note in notes)
+    listed = yaml.safe_dump([dict(source) for source in sources], sort_keys=False, allow_unicode=True, width=1000)
+    indented = "".join(f"  {line}\n" for line in listed.splitlines())
+    return (
+        "# A Sluice recipe: `sluice run` carries it out, and goes on where it was if it is stopped.\n"
+        f"sluice: 1\nname: {_scalar(name)}\nseed: 0   # of everything that is drawn\n\n{comments}"
+        f"sources:\n{indented}\n"
+        f"{RULES.format(when_null_extension=_EXTENSION)}{RIGHTS if rights else NO_RIGHTS}{DUPLICATES}\n{REST}"
+    )
+
+
+def _scalar(text: str) -> str:
+    if not text:
+        raise RecipeError("a recipe needs a name")
+    return yaml.safe_dump(text, allow_unicode=True).removesuffix("\n...\n").strip()

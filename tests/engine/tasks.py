@@ -1,0 +1,76 @@
+"""Functions for workers to run in the tests of the engine; some die on purpose."""
+
+import ctypes
+import os
+import signal
+import time
+
+from sluice.engine import WorkerContext
+from sluice.errors import RunError
+
+
+def square(shared, payload, context: WorkerContext):
+    return shared * payload**2
+
+
+def positions(shared, payload, context: WorkerContext):
+    """Work on positions 0..payload: some are poison, by what `shared` says of them."""
+    done = []
+    for position in range(payload):
+        context.journal.mark(position)
+        if position in context.poison:
+            done.append(context.poison[position][0])
+            continue
+        match shared.get(position):
+            case "segfault":
+                ctypes.string_at(0)
+            case "hang":
+                time.sleep(60)
+            case "abort":
+                os.abort()
+            case "exit":
+                os._exit(3)
+            case "memory":
+                bytearray(2**34)
+        done.append(position)
+    return done
+
+
+def whole_batch(shared, payload, context: WorkerContext):
+    """Work on batches of four; the batch that holds `shared` dies unless it is taken alone and named as poison."""
+    done = []
+    position = 0
+    while position < payload:
+        size = 1 if context.is_suspect(position) or position in context.poison else 4
+        batch = range(position, min(payload, position + size))
+        if len(batch) == 1 and position in context.poison:
+            done.append("poison")
+        else:
+            context.journal.mark(batch.start, batch.stop)
+            if shared in batch:
+                os.kill(os.getpid(), signal.SIGSEGV)
+            done += batch
+        position = batch.stop
+    return done
+
+
+def killed_once(shared, payload, context: WorkerContext):
+    """Be killed from outside once, at a position that is not to blame."""
+    context.journal.mark(payload)
+    if not os.path.exists(shared):
+        open(shared, "w").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [*context.poison]
+
+
+def dies_blindly(shared, payload, context: WorkerContext):
+    os._exit(9)
+
+
+def raises(shared, payload, context: WorkerContext):
+    raise {"ours": RunError("mend this"), "bug": ValueError("a bug")}[shared]
+
+
+def sleeps(shared, payload, context: WorkerContext):
+    open(os.path.join(shared, str(os.getpid())), "w").close()
+    time.sleep(60)

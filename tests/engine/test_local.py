@@ -1,0 +1,126 @@
+"""The local engine against workers that really die."""
+
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+from sluice.engine import LocalEngine, Task
+from sluice.errors import RunError
+
+
+@pytest.fixture(autouse=True)
+def tasks_importable(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+def run(function, shared, payloads, **options):
+    with LocalEngine(2, **options) as engine:
+        tasks = [Task(number, payload) for number, payload in enumerate(payloads)]
+        return {outcome.number: outcome for outcome in engine.run(f"tasks:{function}", shared, tasks)}
+
+
+def test_every_task_comes_back_once():
+    outcomes = run("square", 2, range(20))
+    assert {number: outcome.result for number, outcome in outcomes.items()} == {n: 2 * n**2 for n in range(20)}
+
+
+def test_workers_are_reused_by_the_next_run():
+    with LocalEngine(2) as engine:
+        first = [outcome.result for outcome in engine.run("tasks:square", 1, [Task(0, 3)])]
+        second = [outcome.result for outcome in engine.run("tasks:square", 10, [Task(0, 3)])]
+    assert (first, second) == ([9], [90])
+
+
+@pytest.mark.parametrize(
+    ("way", "failure_class", "cause"),
+    [("segfault", "crash", "SIGSEGV"), ("abort", "crash", "SIGABRT"), ("exit", "crash", "exit code 3")],
+)
+def test_a_position_that_kills_its_worker_costs_only_itself(way, failure_class, cause):
+    outcomes = run("positions", {3: way}, [6, 2])
+    assert outcomes[0].result == [0, 1, 2, failure_class, 4, 5]
+    assert outcomes[0].deaths == 2
+    assert outcomes[1].result == [0, 1]
+
+
+def test_several_poisons_in_one_task_are_all_found():
+    outcomes = run("positions", {0: "segfault", 4: "abort", 5: "segfault"}, [6])
+    assert outcomes[0].result == ["crash", 1, 2, 3, "crash", "crash"]
+
+
+def test_a_position_that_hangs_is_a_timeout():
+    outcomes = run("positions", {2: "hang"}, [4], seconds=0.5)
+    assert outcomes[0].result == [0, 1, "timeout", 3]
+
+
+def test_a_batch_that_dies_is_bisected():
+    outcomes = run("whole_batch", 6, [10])
+    assert outcomes[0].result == [0, 1, 2, 3, 4, 5, "poison", 7, 8, 9]
+
+
+def test_a_kill_from_outside_blames_nobody(tmp_path):
+    outcomes = run("killed_once", str(tmp_path / "killed"), [7])
+    assert outcomes[0].result == []
+    assert outcomes[0].deaths == 1
+
+
+def test_memory_is_held(tmp_path):
+    with pytest.raises(RuntimeError, match="MemoryError"):
+        run("positions", {0: "memory"}, [1], memory=2**29)
+
+
+def test_a_task_that_dies_with_nothing_in_hand_ends_the_run_with_a_sentence():
+    with pytest.raises(RunError, match="out of memory"):
+        run("dies_blindly", None, [0])
+
+
+def test_an_error_to_mend_arrives_as_itself():
+    with pytest.raises(RunError, match="mend this"):
+        run("raises", "ours", [0])
+
+
+def test_a_bug_arrives_with_its_trace():
+    with pytest.raises(RuntimeError, match="ValueError: a bug"):
+        run("raises", "bug", [0])
+
+
+def test_workers_die_with_their_supervisor(tmp_path):
+    script = textwrap.dedent(
+        f"""
+        import sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from sluice.engine import LocalEngine, Task
+        if True:  # no __main__ guard: workers do not import the script
+            with LocalEngine(2) as engine:
+                list(engine.run("tasks:sleeps", {str(tmp_path)!r}, [Task(0), Task(1)]))
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    while len(list(tmp_path.iterdir())) < 2:
+        assert parent.poll() is None
+        time.sleep(0.05)
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 20
+    while any(_alive(worker) for worker in workers):
+        assert time.monotonic() < deadline, "a worker outlived its supervisor"
+        time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def test_a_run_left_early_drops_what_is_in_hand(tmp_path):
+    with LocalEngine(2) as engine:
+        outcomes = engine.run("tasks:positions", {1: "hang"}, [Task(0, 1), Task(1, 3)])
+        assert next(outcomes).result == [0]
+        outcomes.close()
+        assert [outcome.result for outcome in engine.run("tasks:square", 1, [Task(0, 2)])] == [4]
