@@ -148,10 +148,10 @@ def _tiff_orientation(value: object) -> int:
 
 
 def _boxes_cut(data: bytes) -> str | None:
-    """Where the top-level boxes of an AVIF or HEIC go on past the end of the file."""
-    at = 0
-    while at + 8 <= len(data):
-        size = int.from_bytes(data[at : at + 4], "big")
+    """Where the top-level boxes of an AVIF or HEIC go on past the end of the file, before both that matter came."""
+    at, missing = 0, {b"meta", b"mdat"}
+    while missing and at + 8 <= len(data):
+        size, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         if size == 1:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
         if size == 0:  # to the end of the file
@@ -159,6 +159,7 @@ def _boxes_cut(data: bytes) -> str | None:
         if size < 8:
             return f"a box of {size} bytes at byte {at:,}"
         at += size
+        missing.discard(kind)
         if at > len(data):
             return f"the file ends after {len(data):,} bytes, within a box that goes on to byte {at:,}"
     return None
