@@ -12,7 +12,7 @@ import yaml
 
 from sluice.pack.card_facts import CardFacts
 from sluice.pack.card_header import card_header, config_format, shard_glob, split_name
-from sluice.pack.card_limits import known_limits
+from sluice.pack.card_limits import count, known_limits
 
 CARD_FILE: Final = "DATASET_CARD.md"
 _SHOWN: Final = 30  # rows of a table of open length (sources, licences, languages); the rest is summed up
@@ -39,13 +39,13 @@ def dataset_card(facts: CardFacts) -> str:
 def _about(facts: CardFacts) -> str:
     texts = ", ".join(f"{count:,} texts of role {role}" for role, count in facts.roles.items() if count)
     formats = ", ".join(
-        f"{made.format} ({_count(made.shards, 'shard')}, {_bytes(made.bytes)})" for made in facts.formats
+        f"{made.format} ({count(made.shards, 'shard')}, {_bytes(made.bytes)})" for made in facts.formats
     )
     several = f" (at most {facts.most_images} in one sample)" if facts.most_images > 1 else ""
     splits = _table(("split", "samples"), facts.splits.items())
     return (
         f"# {facts.name}\n\n"
-        f"{_count(facts.samples, 'sample')}: {_count(facts.images, 'image')}{several}, {texts or 'no texts'}. "
+        f"{count(facts.samples, 'sample')}: {count(facts.images, 'image')}{several}, {texts or 'no texts'}. "
         f"Packed as {formats or 'nothing'}. Images are stored byte for byte as they were found.\n\n{splits}\n\n"
         f"Splits are drawn with seed {facts.seed}, cluster by cluster: images that are near each other are never in "
         "two splits."
@@ -127,7 +127,7 @@ def _texts(facts: CardFacts) -> str:
         parts.append(_table(("detected language", "texts", "share"), rows))
     if facts.lengths:
         parts.append(
-            f"{_count(facts.lengths.count, 'caption')}; characters: median {facts.lengths.median:,.0f}, "
+            f"{count(facts.lengths.count, 'caption')}; characters: median {facts.lengths.median:,.0f}, "
             f"5th percentile {facts.lengths.p5:,.0f}, 95th percentile {facts.lengths.p95:,.0f}."
         )
     return "\n\n".join(parts) if len(parts) > 1 else ""
@@ -137,16 +137,16 @@ def _duplicates(facts: CardFacts) -> str:
     found = facts.duplicates
     lines: list[str] = []
     if found.bytes is not None:
-        lines.append(f"{_count(found.bytes, 'sample')} rejected for image bytes that equal those of a kept one")
+        lines.append(f"{count(found.bytes, 'sample')} rejected for image bytes that equal those of a kept one")
     if found.near is not None:
         lines.append(
-            f"{_count(found.near, 'sample')} rejected as near-duplicates: {found.hash} within {found.distance} bits of "
-            f"a kept image, in {_count(found.clusters, 'cluster')} (the largest has {found.largest:,} members; the "
+            f"{count(found.near, 'sample')} rejected as near-duplicates: {found.hash} within {found.distance} bits of "
+            f"a kept image, in {count(found.clusters, 'cluster')} (the largest has {found.largest:,} members; the "
             f"widest is {found.diameter} bits across)"
         )
     if found.captions_left_out:
-        lines.append(f"{_count(found.captions_left_out, 'caption')} left out as repeated or boilerplate")
-    lines += [f"{_count(n, 'sample')} rejected for matching {code(name)}" for name, n in found.references.items()]
+        lines.append(f"{count(found.captions_left_out, 'caption')} left out as repeated or boilerplate")
+    lines += [f"{count(n, 'sample')} rejected for matching {code(name)}" for name, n in found.references.items()]
     return "## Duplicates\n\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
 
 
@@ -157,10 +157,10 @@ def _measures(facts: CardFacts) -> str:
 
 def _takedown(facts: CardFacts) -> str:
     contact = facts.contact or "the publisher of this dataset, who should put a contact here"
-    gone = f" {_count(facts.taken_down, 'sample')} so far removed on request." if facts.taken_down else ""
+    gone = f" {count(facts.taken_down, 'sample')} so far removed on request." if facts.taken_down else ""
     return (
         "## Takedown\n\n"
-        f"To have your work removed, write to {contact} with its URL, or with the `id` of the sample or the "
+        f"To have your work removed, write to {contact}, with its URL, or with the `id` of the sample or the "
         f"`sha256` of the image; the shards that hold it are rewritten without it (`sluice takedown`).{gone}\n\n"
         f"Made by Sluice {facts.version} from recipe `{facts.recipe}`."
     )
@@ -200,10 +200,6 @@ def _most(counts: Mapping[str | None, int] | Mapping[str, int]) -> list[tuple[st
     rest = ordered[_SHOWN:]
     others = [(f"{len(rest)} others", sum(n for _, n in rest))] if rest else []
     return [*ordered[:_SHOWN], *others]
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _bytes(size: int) -> str:

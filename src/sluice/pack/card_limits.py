@@ -12,11 +12,20 @@ def known_limits(facts: CardFacts) -> list[str]:
     return [*_rights(facts), *_content(facts), *_repeats(facts), *_missing(facts)]
 
 
+def count(number: int, thing: str) -> str:
+    """A number with its noun.
+
+    >>> count(1, "sample"), count(1_200, "sample")
+    ('1 sample', '1,200 samples')
+    """
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def _rights(facts: CardFacts) -> Iterator[str]:
     unknown = facts.licences.get(None, 0)
     if unknown:
         share = 100 * unknown / max(facts.samples, 1)
-        yield f"{unknown:,} samples ({share:.1f}%) have no licence that was recognised: clear their rights before use."
+        yield f"No licence was recognised for {count(unknown, 'sample')} ({share:.1f}%): clear their rights before use."
     yield "Licences are what the sources state; nobody has checked that the sources had the right to state them."
 
 
@@ -31,7 +40,7 @@ def _content(facts: CardFacts) -> Iterator[str]:
         yield "Nothing looked for unsafe content, faces or other personal data in the images."
     if "text.language" in ran:
         unsure = facts.languages.get(None, 0)
-        told = f" ({unsure:,} texts stayed unsure)" if unsure else ""
+        told = f" ({count(unsure, 'text')} stayed unsure)" if unsure else ""
         yield f"Languages are detected, not declared, and short texts are often taken for another language{told}."
     if len(facts.sources) == 1:
         yield "Everything comes from one source and has its biases."
@@ -60,9 +69,9 @@ def _missing(facts: CardFacts) -> Iterator[str]:
     held = sum(stage.held for stage in facts.stages)
     failed = sum(facts.failures.values())
     if held:
-        yield f"{held:,} samples are held for review and are not in it."
+        yield f"Not in it, but held for review: {count(held, 'sample')}."
     if failed:
-        yield f"{failed:,} samples failed and are not in it; what cannot be decoded is not missing at random."
+        yield f"Not in it, but failed: {count(failed, 'sample')}. What cannot be decoded is not missing at random."
     empty = [split for split, samples in facts.splits.items() if not samples]
     if empty:
         yield f"Splits without a sample: {', '.join(empty)}."
