@@ -52,14 +52,14 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str = "") -> str:
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
     """A hint in brackets with up to three names like `name`; `otherwise` where none is.
 
-    >>> did_you_mean("sharpnes", ["sharpness", "text"])
+    >>> did_you_mean("sharpnes", ["sharpness", "text"], "")
     ' (did you mean "sharpness"?)'
     """
     by_lower = {candidate.lower(): candidate for candidate in known}
-    near = [f'"{by_lower[match]}"' for match in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)]
+    near = [f'"{by_lower[match]}"' for match in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)]
     if not near:
         return otherwise
     return f" (did you mean {' or '.join([', '.join(near[:-1]), near[-1]] if near[1:] else near)}?)"
@@ -189,7 +189,7 @@ class _Writer:
         if name not in language.CALLS:
             raise RefusedError(
                 f"calls {name}(), which a rule may not"
-                + did_you_mean(name, language.CALLS, "; docs/rules.md lists what it may")
+                + did_you_mean(name, language.CALLS, "; docs/rules.md lists what it may", cutoff=0.7)
             )
         for place in language.CONSTANT_ARGUMENTS.get(name, ()):
             if place < len(operands) and operands[place]["class"] != "CONSTANT":
