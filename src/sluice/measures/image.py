@@ -35,6 +35,7 @@ _DARK: Final = 2
 _BRIGHT: Final = 253
 # Levels of 255 by which a line may leave its border's colour and still belong to it: what JPEG does to a flat bar.
 _UNIFORM: Final = 8
+_ROWS_IN_32_BITS: Final = 2_000  # that many squares of a Laplacian (at most 1,020) add up within 31 bits
 _EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp"), ("jpeg",)),
     **dict.fromkeys(("png", "apng"), ("png",)),
@@ -151,10 +152,11 @@ def sharpness(pixels: Pixels) -> float | None:
     inner -= line[width - 1 : -width - 1]
     inner -= line[width + 1 : line.size - width + 1]
     laplacian = inner.reshape(-1, width)[:, 1:-1].astype(np.int32)
-    number = laplacian.size
-    total = int(laplacian.sum(dtype=np.int64))
+    kind = np.int32 if height <= _ROWS_IN_32_BITS else np.int64
+    total = int(np.add.reduce(laplacian, axis=0, dtype=kind).sum(dtype=np.int64))
     laplacian *= laplacian
-    squares = int(laplacian.sum(axis=0, dtype=np.int64).sum())
+    squares = int(np.add.reduce(laplacian, axis=0, dtype=kind).sum(dtype=np.int64))
+    number = laplacian.size
     return (squares * number - total * total) / (number * number)
 
 
@@ -164,8 +166,7 @@ def colourfulness(pixels: Pixels) -> float:
     >>> colourfulness(np.full((4, 4, 3), 90, np.uint8))
     0.0
     """
-    channels = pixels.reshape(-1, 3).astype(np.int32)
-    red, green, blue = channels[:, 0], channels[:, 1], channels[:, 2]
+    red, green, blue = pixels.reshape(-1, 3).T.astype(np.int32, order="C")
     spread, mean = 0.0, 0.0
     for opponent, scale in ((red - green, 1), (red + green - 2 * blue, 2)):
         number, total = opponent.size, int(opponent.sum(dtype=np.int64))
@@ -194,9 +195,12 @@ def border(pixels: Pixels) -> float:
 
 def _uniform_lines(lines: Pixels) -> int:
     """How many lines from the first on are of one colour: the first line's."""
-    low, high = int(lines[0].min()), int(lines[0].max())
+    first = lines[0]
+    if abs(int(first[0]) - int(first[len(first) // 2])) > 2 * _UNIFORM:
+        return 0  # the common case, without looking at the whole line
+    low, high = int(first.min()), int(first.max())
     if high - low > 2 * _UNIFORM:
-        return 0  # the common case: no border, and no other line is looked at
+        return 0
     middle = (low + high) // 2
     uniform = (lines.min(axis=1) + _UNIFORM >= middle) & (lines.max(axis=1) <= middle + _UNIFORM)
     return len(lines) if uniform.all() else int(np.argmin(uniform))

@@ -58,7 +58,7 @@ def dhash(images: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
     >>> hex(dhash([np.tile(np.arange(90, dtype=np.uint8), (80, 1))])[0])
     '0xffffffffffffffff'
     """
-    thumbnails = _thumbnails(images, 9, 8, gap=4.0)
+    thumbnails = _thumbnails(images, 9, 8, gap=6.0)
     return _packed((thumbnails[:, :, 1:] > thumbnails[:, :, :-1]).reshape(-1, 64))
 
 
