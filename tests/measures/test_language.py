@@ -245,8 +245,7 @@ def test_short_captions_are_told_apart(code: str) -> None:
 
 @pytest.mark.parametrize("code", ["en", "de", "fr", "es"])
 def test_capitals_punctuation_and_markup_change_nothing(code: str) -> None:
-    for text in SHORT[code]:
-        text = text.replace("ß", "ss")  # whose capital is SS
+    for text in (caption.replace("ß", "ss") for caption in SHORT[code]):  # the capital of ß is SS
         plain = detect(text)
         assert plain == detect(text.upper()) == detect(f"{text.title()}!")
         assert plain == detect(f"<b>{text}</b> &amp; https://example.com/eine/seite 12 ann@example.org")

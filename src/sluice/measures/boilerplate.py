@@ -14,14 +14,15 @@ from typing import Final
 from sluice.measures.words import is_ideograph, words
 
 _LEAD_INS: Final = """
-image of|image showing|images showing|image|images|photo of|photograph of|photos of|photo|photos|photograph|photography
-picture of|pictures of|picture|pictures|pic of|pic|pics|view of|close up of|close up|shot of
-the image shows|this image shows|the photo shows|this photo shows|the picture shows|this picture shows
+image of product|image of|image showing|images showing|image|images|photo of|photograph of|photos of|photo|photos
+photograph|photography|picture of|pictures of|picture|pictures|pic of|pic|pics|view of|close up of|close up
+shot of|the image shows|this image shows|the photo shows|this photo shows|the picture shows|this picture shows
 this is an image of|this is a photo of|this is a picture of|product image|product photo|featured image
 cover image|main image|profile picture|thumbnail|illustration of|illustration|drawing of|image result for|file photo
 hero image|header image|background image|wallpaper
 bild von|bilder von|bild|bilder|foto von|fotos von|foto|fotos|das bild zeigt|dieses bild zeigt|das foto zeigt
-auf dem bild|auf dem foto|produktbild|produktfoto|beispielbild|vorschaubild|titelbild|profilbild|abbildung von|abbildung
+auf dem bild|auf dem foto|produktbild|produktfoto|beispielbild|vorschaubild|titelbild|profilbild|abbildung von
+abbildung
 ansicht von|aufnahme von|fotografie von|symbolfoto|symbolbild
 image de|images de|photo de|photos de|photographie de|photographie|l'image montre|cette image montre|la photo montre
 cette photo montre|image du produit|photo du produit|image à la une|vue de|illustration de|photo d'illustration
@@ -29,12 +30,14 @@ imagen de|imágenes de|imagen|imágenes|foto de|fotos de|fotografía de|fotograf
 la foto muestra|esta foto muestra|imagen del producto|foto del producto|imagen destacada|vista de|ilustración de
 """
 _NOTICES: Final = """
-click to enlarge|click on image to enlarge|click image to enlarge|click to zoom|click to view|click here|click for more
+click to enlarge|click on image to enlarge|click image to enlarge|click to zoom|click to view|click here
+click for more
 click for details|tap to enlarge|enlarge image|enlarge|view larger image|view full size|view larger|larger image
 full size image|zoom in|stock photo|stock photos|stock photography|stock image|stock images|stock illustration
 stock vector|stock footage|royalty free|no caption|no caption available|no description|no description available
-no title|no image available|no image|image not available|image not found|image unavailable|image coming soon
-photo coming soon|picture not available|no photo available|no photo|no alt text|alt text|image placeholder|placeholder
+no title|untitled|no image available|no image|image not available|image not found|image unavailable
+image coming soon|photo coming soon|picture not available|no photo available|no photo|no alt text|alt text
+image placeholder|placeholder
 placeholder image|image may contain|image credit|photo credit|photo by|image by|image via|photo via|picture credit
 credit|courtesy of|image source|photo source|source|share on facebook|share on twitter|share on pinterest
 share on linkedin|share on whatsapp|share this|share|tweet|pin it|save to pinterest|like us on facebook|follow us
@@ -56,7 +59,8 @@ voir plus|acheter maintenant|ajouter au panier|tous droits réservés|galerie|pu
 haga clic para ampliar|haz clic para ampliar|clic para ampliar|pulsa para ampliar|pulse para ampliar|ampliar imagen
 ampliar|haga clic aquí|haz clic aquí|foto de archivo|foto de stock|imagen de stock|libre de derechos|sin descripción
 sin título|sin leyenda|sin pie de foto|imagen no disponible|sin imagen|crédito de la foto|compartir en facebook
-compartir en twitter|compartir|leer más|ver más|saber más|comprar ahora|añadir al carrito|todos los derechos reservados
+compartir en twitter|compartir|leer más|ver más|saber más|comprar ahora|añadir al carrito
+todos los derechos reservados
 galería|publicidad|descargar
 """
 _HAN_LEAD_INS: Final = (
