@@ -1,1 +1,54 @@
-"""Sluice: a data engine for vision-language models."""
+"""Sluice: a data engine for vision-language models. Measure once, decide many times, never lose a reason.
+
+    import sluice
+
+    run = sluice.run("recipe.yaml")            # or a dict; resumes where it was
+    run.samples("kept")                        # an Arrow table
+    print(run.why("beach.jpg"))                # the whole story of a sample
+    print(run.what_if(["blurry: sharpness < 150"]))
+
+Everything here is imported when it is first used: `import sluice` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sluice.errors import RecipeError, RunError, SampleFailure, SluiceError, SourceError
+
+if TYPE_CHECKING:
+    from sluice.measures.base import data, gray, header, measure, rgb, sample, text
+    from sluice import run
+    from sluice.run.ledger import Run
+
+__all__ = [
+    "RecipeError",
+    "Run",
+    "RunError",
+    "SampleFailure",
+    "SluiceError",
+    "SourceError",
+    "data",
+    "gray",
+    "header",
+    "measure",
+    "rgb",
+    "run",
+    "sample",
+    "text",
+]
+
+_HOMES = {name: "sluice.measures.base" for name in ("data", "gray", "header", "measure", "rgb", "sample", "text")} | {
+    "Run": "sluice.run.ledger"
+}
+
+
+def __getattr__(name: str) -> Any:
+    import importlib
+
+    if name == "run":
+        return importlib.import_module("sluice.run")  # a room that can be called
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sluice' has no attribute {name!r}")
+
+    return getattr(importlib.import_module(_HOMES[name]), name)

@@ -1,1 +1,42 @@
-"""Sluice: run."""
+"""The recipe, the stages, the ledger, resume: the conductor. It is the only room that knows all the others.
+
+`sluice.run(recipe)` carries out a recipe: the room itself can be called, so that the function and the room may
+share the name that users and engineers expect.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sluice.run.events import Listener
+    from sluice.run.ledger import Run
+
+
+class _Room(ModuleType):
+    def __call__(
+        self,
+        recipe: str | Path | Mapping[str, Any],
+        *,
+        only: str | None = None,
+        base: str | Path = ".",
+        listener: Listener | None = None,
+    ) -> Run:
+        """Carry out a recipe (a YAML file, or its fields as a mapping), or go on with it; returns the run.
+
+        Relative paths in a mapping are relative to `base`. `only` stops after that stage. `listener` is told each
+        event as it happens.
+        """
+        from sluice.run.conductor import run
+        from sluice.run.ledger import Run
+        from sluice.run.recipe import load_recipe, recipe_from
+
+        file = recipe_from(dict(recipe), Path(base)) if isinstance(recipe, Mapping) else load_recipe(Path(recipe))
+        return Run.open(run(file, only=only, listener=listener))
+
+
+sys.modules[__name__].__class__ = _Room

@@ -106,6 +106,7 @@ def judge(
     speakers: list[Speaker] = []
     for rule, column in zip(rules, results.columns, strict=True):
         three_valued = pc.fill_null(column.cast(pa.int8()), -1).to_numpy()
+        three_valued = np.where(facts.failed & (three_valued < 0), 0, three_valued)  # the failure says why already
         about_text = any(kinds[name] == "text" for name in rule.columns)
         effect, null = _EFFECTS[rule.rule.effect], _NULLS[rule.rule.null]
         speakers.append(speaker_of(rule.rule.name, three_valued, effect, null, about_text=about_text))

@@ -41,9 +41,7 @@ _TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take 
 _TRIES: Final = 3  # a source that keeps changing under our hands is no source
 
 
-def final_stage(
-    file: RecipeFile, layout: Layout, engine: Engine, events: Events, plan: MeasurePlan
-) -> bool:
+def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events, plan: MeasurePlan) -> bool:
     """Bring the shards up to date with the verdicts; whether there was anything to do."""
     started = time.perf_counter()
     recipe = file.recipe

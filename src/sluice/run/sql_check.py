@@ -52,10 +52,10 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def did_you_mean(name: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
+def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", cutoff: float = 0.6) -> str:
     """A hint in brackets with up to three names like `name`; `otherwise` where none is.
 
-    >>> did_you_mean("sharpnes", ["sharpness", "text"], "")
+    >>> did_you_mean("sharpnes", ["sharpness", "text"])
     ' (did you mean "sharpness"?)'
     """
     by_lower = {candidate.lower(): candidate for candidate in known}
