@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sluice.corpus import hamming
+from sluice.corpus import blocks, hamming
 from sluice.corpus.hamming import MAX_DISTANCE, collapse, matches_against, pairs_within
 from sluice.errors import RecipeError
 
@@ -51,24 +51,43 @@ def found(hashes: Hashes, k: int) -> list[tuple[int, int, int]]:
     return list(zip(pairs.a.tolist(), pairs.b.tolist(), pairs.distance.tolist(), strict=True))
 
 
+def shrink(patch: pytest.MonkeyPatch, chunk: int) -> None:
+    """Make the join use all its ways, and cross the borders between them, on few hashes."""
+    patch.setattr(hamming, "BRUTE_FORCE", 0)
+    patch.setattr(hamming, "_CHUNK", chunk)
+    patch.setattr(hamming, "_LONG_RUN", 8)
+    patch.setattr(hamming, "_TILE", (8, 32))
+    patch.setattr(hamming, "_BATCH", 50)
+    patch.setattr(blocks, "_CHUNK", chunk)
+
+
 @pytest.mark.parametrize("k", range(MAX_DISTANCE + 1))
 @pytest.mark.parametrize("kind", WORLDS)
 def test_the_join_finds_what_brute_force_finds(kind: str, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = world(kind, 400, seed=k)
+    expected = brute_force(hashes, k)
     monkeypatch.setattr(hamming, "BRUTE_FORCE", 0)
-    hashes = world(kind, 900, seed=k)
-    assert found(hashes, k) == brute_force(hashes, k)
+    assert found(hashes, k) == expected
+    shrink(monkeypatch, 128)
+    assert found(hashes, k) == expected
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(WORLDS), st.integers(0, 400), st.integers(0, MAX_DISTANCE), st.integers(0, 2**32))
-def test_any_world_any_distance_the_join_is_exact(kind: str, count: int, k: int, seed: int) -> None:
+@settings(max_examples=40, deadline=None)
+@given(
+    kind=st.sampled_from(WORLDS),
+    count=st.integers(0, 200),
+    k=st.integers(0, MAX_DISTANCE),
+    seed=st.integers(0, 2**32),
+    chunk=st.integers(1, 500),
+)
+def test_any_world_any_distance_the_join_is_exact(kind: str, count: int, k: int, seed: int, chunk: int) -> None:
     hashes = world(kind, count, seed) if count else np.empty(0, np.uint64)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(hamming, "BRUTE_FORCE", 0)
+        shrink(patch, chunk)
         assert found(hashes, k) == brute_force(hashes, k)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(hnp.arrays(np.uint64, st.integers(0, 60), elements=st.integers(0, 2**64 - 1)), st.integers(0, MAX_DISTANCE))
 def test_hypothesis_own_hashes_are_joined_exactly(hashes: Hashes, k: int) -> None:
     unique, inverse = collapse(hashes)
@@ -131,7 +150,7 @@ def test_too_many_pairs_say_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> N
         pairs_within(world("ball", 500, seed=1), 8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(WORLDS), st.integers(0, 200), st.integers(0, 200), st.integers(0, MAX_DISTANCE), st.integers(0, 99)
 )

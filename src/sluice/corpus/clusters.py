@@ -54,6 +54,7 @@ def components(pairs: Pairs, n: int) -> Indices:
 def connected(a: Indices, b: Indices, n: int) -> Indices:
     """The connected component of each of `n` nodes over the links `a[i] - b[i]`, named by its smallest node."""
     label = np.arange(n)
+    a, b = a[a != b], b[a != b]
     linked = np.unique(np.concatenate([a, b]))
     while a.size:
         one, other = label[a], label[b]

@@ -18,7 +18,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from sluice.corpus.blocks import CHUNK, Arrangement, Hashes, plan
+from sluice.corpus.blocks import Arrangement, Hashes, Plan, plan
 from sluice.errors import RecipeError
 
 Indices = npt.NDArray[np.int64]
@@ -27,8 +27,13 @@ Distances = npt.NDArray[np.uint8]
 MAX_DISTANCE: Final = 12  # bits; at 12 of 64 unrelated images begin to match by chance
 MAX_PAIRS: Final = 200_000_000
 BRUTE_FORCE: Final = 3_000  # hashes: below it comparing all is faster than sorting
+_CHUNK: Final = 65_536  # hashes: two buffers of it, 9 bytes a hash
+_BATCH: Final = 1 << 18  # pairs
 _LONG_RUN: Final = 128  # a run still alive at this shift is compared in tiles
+_SPARSE: Final = 16  # when less than one in so many of a chunk is alive, they are picked out
 _TILE: Final = (32, 4_096)
+_NO_MATCH: Final = np.uint64(2**64 - 1)
+_TOP_BYTE: Final = np.uint64(0xFF << 56)
 
 
 @dataclass(frozen=True)
@@ -59,40 +64,66 @@ def pairs_within(hashes: Hashes, k: int) -> Pairs:
     >>> pairs_within(np.array([0b1111, 0b0000, 0b0011], np.uint64), 2)
     Pairs(a=array([0, 1]), b=array([2, 2]), distance=array([2, 2], dtype=uint8))
     """
-    _check_distance(k)
-    hashes = np.ascontiguousarray(hashes, np.uint64)
-    position = np.argsort(hashes)
-    ascending = hashes[position]
+    check_distance(k)
+    chosen = plan(hashes, k) if hashes.size > BRUTE_FORCE else None
+    spread = chosen.spread(hashes) if chosen else hashes
+    position = np.argsort(spread)
+    ascending = spread[position]
     if np.any(ascending[1:] == ascending[:-1]):
         raise ValueError("pairs_within needs distinct hashes: collapse() them first")
     found = _Found(position, ascending)
-    if hashes.size <= BRUTE_FORCE:
+    if chosen:
+        _join(ascending.copy(), chosen, k, found)
+    else:
         for a, b in _tiles(ascending, (0, hashes.size), hashes.size, 0, k):
             found.add(ascending[a], ascending[b])
-    else:
-        _join(ascending.copy(), k, found)
     return found.pairs()
 
 
 def matches_against(hashes: Hashes, reference: Hashes, k: int) -> tuple[Indices, Indices, Distances]:
     """The hashes within `k` bits of a reference hash: their indices, the nearest reference's (first of equals), bits.
 
+    Equal hashes are welcome on both sides. Every hash is looked up among the sorted reference for each combination of
+    blocks, so the time goes with the hashes, and hardly with the reference.
+
     >>> matches_against(np.array([0, 0b111], np.uint64), np.array([0b1, 0b1111], np.uint64), 1)
     (array([0, 1]), array([0, 1]), array([1, 1], dtype=uint8))
     """
-    _check_distance(k)
-    distance = np.full(hashes.size, 255, np.uint8)
-    nearest = np.zeros(hashes.size, np.int64)
-    for start in range(0, hashes.size, CHUNK):
-        chunk = hashes[start : start + CHUNK]
-        best, where = distance[start : start + CHUNK], nearest[start : start + CHUNK]
-        for index, one in enumerate(reference):
-            bits = np.bitwise_count(chunk ^ one)
-            closer = bits < best
-            best[closer] = bits[closer]
-            where[closer] = index
-    matched = np.flatnonzero(distance <= k)
-    return matched, nearest[matched], distance[matched]
+    check_distance(k)
+    nearest = np.full(hashes.size, _NO_MATCH, np.uint64)  # distance in the top byte, index below: the least is nearest
+    if hashes.size and reference.size:
+        chosen = plan(hashes, k, reference)
+        for combination in chosen.combinations():
+            runs = _Runs(reference, chosen.key(combination))
+            for start in range(0, hashes.size, _CHUNK):
+                runs.look_up(hashes[start : start + _CHUNK], nearest[start : start + _CHUNK])
+    distance = (nearest >> np.uint64(56)).astype(np.uint8)
+    index = np.flatnonzero(distance <= k)
+    return index, (nearest[index] & ~_TOP_BYTE).astype(np.int64), distance[index]
+
+
+class _Runs:
+    """A reference sorted by some of its bits, the `key`: hashes that agree on them are runs."""
+
+    def __init__(self, reference: Hashes, key: np.uint64) -> None:
+        self._key = key
+        self._index = np.argsort(reference & key, kind="stable")
+        self._hashes = reference[self._index]
+        self._keys, starts = np.unique(self._hashes & key, return_index=True)
+        self._edges = np.append(starts, reference.size)
+
+    def look_up(self, hashes: Hashes, nearest: Hashes) -> None:
+        """Improve `nearest` by the reference hashes that agree with each of `hashes` on the key."""
+        sought = hashes & self._key
+        run = np.minimum(np.searchsorted(self._keys, sought), self._keys.size - 1)
+        row = np.flatnonzero(self._keys[run] == sought)
+        place, end = self._edges[run[row]], self._edges[run[row] + 1]
+        while row.size:
+            bits = np.bitwise_count(hashes[row] ^ self._hashes[place]).astype(np.uint64)
+            nearest[row] = np.minimum(nearest[row], (bits << np.uint64(56)) | self._index[place].astype(np.uint64))
+            place += 1
+            more = place < end
+            row, place, end = row[more], place[more], end[more]
 
 
 class _Found:
@@ -125,9 +156,8 @@ class _Found:
         return Pairs(a[order], b[order], distance[order])
 
 
-def _join(hashes: Hashes, k: int, found: _Found) -> None:
-    """Find every pair within `k` of `hashes`, which are rearranged on the way."""
-    chosen = plan(hashes.size, k)
+def _join(hashes: Hashes, chosen: Plan, k: int, found: _Found) -> None:
+    """Find every pair within `k` of `hashes`, spread by the plan `chosen`; they are rearranged on the way."""
     arranged = Arrangement(hashes, chosen.widths)
     for combination in chosen.combinations():
         arranged.bring_to_top(combination)
@@ -135,7 +165,7 @@ def _join(hashes: Hashes, k: int, found: _Found) -> None:
         # A pair that agrees on more than m blocks comes up in several combinations: it is reported in the first
         # alone, the one of its m lowest blocks. So any other block below the highest of this one must differ.
         lower = [arranged.mask(block) for block in range(combination[-1]) if block not in combination]
-        for a, b in _candidates(hashes, arranged.key_mask(chosen.agree), k):
+        for a, b in _gathered(_candidates(hashes, arranged.key_mask(chosen.agree), k)):
             one, other = hashes[a], hashes[b]
             differing = one ^ other
             new = np.ones(one.size, np.bool_)
@@ -144,38 +174,68 @@ def _join(hashes: Hashes, k: int, found: _Found) -> None:
             found.add(arranged.restored(one[new]), arranged.restored(other[new]))
 
 
+def _gathered(batches: Iterator[tuple[Indices, Indices]]) -> Iterator[tuple[Indices, Indices]]:
+    """The same pairs in few large batches: what is done to a batch costs more than what is done to a pair."""
+    held: list[tuple[Indices, Indices]] = []
+    count = 0
+    for a, b in batches:
+        held.append((a, b))
+        count += a.size
+        if count > _BATCH:
+            yield np.concatenate([a for a, _ in held]), np.concatenate([b for _, b in held])
+            held, count = [], 0
+    if held:
+        yield np.concatenate([a for a, _ in held]), np.concatenate([b for _, b in held])
+
+
 def _candidates(ordered: Hashes, key: np.uint64, k: int) -> Iterator[tuple[Indices, Indices]]:
-    """Positions of all pairs within `k` in `ordered` that agree on the `key` bits, a bounded number at a time."""
-    for start in range(0, ordered.size - 1, CHUNK):
-        place = np.arange(start, min(start + CHUNK, ordered.size - 1))
-        value = ordered[start : start + place.size]
-        shift = 1
-        while place.size:
-            differing = value ^ ordered[place + shift]
-            alive = (differing & key) == 0  # sorted: once two are of different runs, those further off are too
-            place, value, differing = place[alive], value[alive], differing[alive]
-            near = place[np.bitwise_count(differing) <= k]
+    """Positions of all pairs within `k` in `ordered` that agree on the `key` bits, a bounded number at a time.
+
+    Each hash is compared with the one `shift` places on, for shift = 1, 2, ... until no run is that long: all of a
+    chunk side by side while many are alive (no index is needed then), the few of longer runs picked out afterwards.
+    """
+    differing, bits = np.empty(_CHUNK, np.uint64), np.empty(_CHUNK, np.uint8)
+    for start in range(0, ordered.size - 1, _CHUNK):
+        alive = np.arange(min(_CHUNK, ordered.size - 1 - start))
+        shift = 0
+        while shift < min(_LONG_RUN, ordered.size - 1 - start) and alive.size * _SPARSE > _CHUNK:
+            shift += 1
+            size = min(_CHUNK, ordered.size - shift - start)
+            one, other = ordered[start : start + size], ordered[start + shift : start + shift + size]
+            unlike = np.bitwise_xor(one, other, out=differing[:size])
+            near = np.flatnonzero(np.bitwise_count(unlike, out=bits[:size]) <= k)
+            near = near[(unlike[near] & key) == 0] + start
             if near.size:
                 yield near, near + shift
-            shift += 1
-            if shift > _LONG_RUN:
-                yield from _rest_of_runs(ordered, place, shift, key, k)
-                break
-            if place.size and place[-1] + shift >= ordered.size:
-                place, value = place[:-1], value[:-1]
+            if shift % 4 == 0:
+                alive = np.flatnonzero((unlike & key) == 0)
+        yield from _sparse(ordered, alive + start, shift, key, k)
+
+
+def _sparse(ordered: Hashes, place: Indices, shift: int, key: np.uint64, k: int) -> Iterator[tuple[Indices, Indices]]:
+    """The pairs more than `shift` apart whose first is one of `place`."""
+    while place.size and shift < _LONG_RUN:
+        shift += 1
+        place = place[: np.searchsorted(place, ordered.size - shift)]
+        unlike = ordered[place] ^ ordered[place + shift]
+        alive = np.flatnonzero((unlike & key) == 0)  # sorted: where two differ here, those further off do too
+        place = place[alive]
+        near = place[np.bitwise_count(unlike[alive]) <= k]
+        if near.size:
+            yield near, near + shift
+    if place.size:
+        yield from _rest_of_runs(ordered, place, shift, key, k)
 
 
 def _rest_of_runs(
     ordered: Hashes, place: Indices, shift: int, key: np.uint64, k: int
 ) -> Iterator[tuple[Indices, Indices]]:
-    """The pairs at `shift` or further apart in the runs that `place` stands in."""
-    if not place.size:
-        return
+    """The pairs more than `shift` apart in the runs that the first ones, `place`, stand in."""
     breaks = np.flatnonzero(np.diff(place) != 1) + 1  # a run's last places have died: runs are never adjacent
     firsts, lasts = place[np.r_[0, breaks]], place[np.r_[breaks - 1, place.size - 1]]
     ends = np.searchsorted(ordered, ordered[firsts] | ~key, side="right")
     for first, last, end in zip(firsts.tolist(), lasts.tolist(), ends.tolist(), strict=True):
-        yield from _tiles(ordered, (first, last + 1), end, shift - 1, k)
+        yield from _tiles(ordered, (first, last + 1), end, shift, k)
 
 
 def _tiles(ordered: Hashes, rows: tuple[int, int], end: int, gap: int, k: int) -> Iterator[tuple[Indices, Indices]]:
@@ -191,6 +251,7 @@ def _tiles(ordered: Hashes, rows: tuple[int, int], end: int, gap: int, k: int) -
             yield a[apart], b[apart]
 
 
-def _check_distance(k: int) -> None:
+def check_distance(k: int) -> None:
+    """Refuse a distance that is out of range."""
     if not 0 <= k <= MAX_DISTANCE:
         raise RecipeError(f"a Hamming distance of {k}: it must lie between 0 and {MAX_DISTANCE} bits of 64")
