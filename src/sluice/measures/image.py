@@ -72,7 +72,23 @@ _EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
     },
 )
 def image_header(batch: Batch) -> Columns:
-    """Format, size and what else the header tells; sides in px as shown, aspect = longer / shorter side."""
+    """Format, size and what else the first bytes of an image tell.
+
+    - `format`: by its content: jpeg, png, webp, gif, bmp, tiff, avif, heic
+    - `width`, `height`: px, as shown: after the EXIF orientation
+    - `pixels`: width x height
+    - `min_side`: px, the shorter side
+    - `aspect`: longer / shorter side, 1 and up
+    - `bytes`: size of the encoded image
+    - `frames`: 1 unless animated
+    - `mode`: of the pixels as stored, in Pillow's words: RGB, L, P, CMYK, ...
+    - `orientation`: EXIF, 1 to 8
+    - `bits_per_pixel`: of the encoded image
+    - `jpeg_quality`: 1 to 100, estimated from the quantisation tables; null unless JPEG
+    - `alpha`: whether it has transparency
+    - `icc`: whether it has a colour profile
+    - `extension_ok`: whether the file name's extension agrees with the format; null where it has none
+    """
     heads = batch.header
     return {
         "format": [head.format for head in heads],
@@ -115,10 +131,12 @@ def image_quality(batch: Batch) -> Columns:
     """How an image looks, in eight numbers.
 
     - `sharpness`: variance of the Laplacian (4 neighbours, edge pixels left out) at 256 px; null below 3 px
-    - `brightness`, `contrast`: mean (0 to 255) and standard deviation (0 to 128) of gray
+    - `brightness`: mean of gray, 0 to 255
+    - `contrast`: standard deviation of gray, 0 to 128
     - `entropy`: of the gray histogram, 0 to 8 bits
     - `colourfulness`: Hasler and Susstrunk (2003), 0 for gray, about 15 slight, 45 average, 80 strong; at 64 px
-    - `clipped_dark`, `clipped_bright`: share of the pixels at the end of the range
+    - `clipped_dark`: share of the pixels at the dark end of the range
+    - `clipped_bright`: share of the pixels at the bright end
     - `border`: share of the area in uniform rows and columns at the edges (bars, frames); 1 for a flat image
     """
     counts = np.array([Image.fromarray(pixels).histogram() for pixels in batch.gray], dtype=np.int64).reshape(-1, 256)
@@ -132,7 +150,10 @@ def image_quality(batch: Batch) -> Columns:
 
 @measure("image.content_hash", version=1, reads=data(), writes={"sha256": pa.string()})
 def image_content_hash(batch: Batch) -> Columns:
-    """SHA-256 of the encoded bytes, in hexadecimal: equal only for the same file, bit for bit."""
+    """What makes two files the same file.
+
+    - `sha256`: of the encoded bytes, in hexadecimal; equal only for the same file, bit for bit
+    """
     return {"sha256": [sha256(encoded).hexdigest() for encoded in batch.bytes]}
 
 
@@ -201,8 +222,8 @@ def _uniform_lines(lines: Pixels) -> int:
     low, high = int(first.min()), int(first.max())
     if high - low > 2 * _UNIFORM:
         return 0
-    middle = (low + high) // 2
-    uniform = (lines.min(axis=1) + _UNIFORM >= middle) & (lines.max(axis=1) <= middle + _UNIFORM)
+    least, most = max(0, (low + high) // 2 - _UNIFORM), min(255, (low + high) // 2 + _UNIFORM)
+    uniform = (lines.min(axis=1) >= least) & (lines.max(axis=1) <= most)
     return len(lines) if uniform.all() else int(np.argmin(uniform))
 
 
