@@ -1,0 +1,205 @@
+"""Which samples stand for a reason: typical ones, those nearest to the threshold, and those that only just passed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sluice.report.tables import Tables, quoted
+from sluice.report.thresholds import Threshold
+
+_DISTANCE: Final = {
+    "near_duplicate",
+    "contaminated",
+}  # reasons that say a distance in bits: the far ones are borderline
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A sample chosen as an example: which of its items, and what to say under it."""
+
+    id: str
+    unit: int
+    item: int | None  # null: its first image
+    label: str  # `sharpness 12.1`
+    kept: bool = False
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples of one reason. Without a threshold nothing is borderline, and `typical` is a seeded draw."""
+
+    typical: tuple[Pick, ...] = ()
+    borderline: tuple[Pick, ...] = ()
+    passed: tuple[Pick, ...] = ()
+    drawn: bool = False  # typical is a draw
+
+
+def choose(tables: Tables, rule: str, lines: Sequence[Threshold], seed: int, most: int) -> Examples:
+    """Examples of `rule`, `most` in all: typical is around the median of what it rejected."""
+    margin = _margin(rule, lines)
+    if margin is None:
+        return Examples(typical=_drawn(tables, rule, seed, min(most, 6)), drawn=True)
+    groups = 3 if lines else 2
+    each = max(1, most // groups)
+    typical, borderline = _ranked(tables, rule, margin, seed, each)
+    if not typical and not borderline:  # every value is NULL
+        return Examples(typical=_drawn(tables, rule, seed, each), drawn=True)
+    return Examples(typical, borderline, _passed(tables, lines, seed, each) if lines else ())
+
+
+def _margin(rule: str, lines: Sequence[Threshold]) -> str | None:
+    """SQL: how far a reason is from not being one; None where there is no telling."""
+    if rule in _DISTANCE:
+        return "-TRY_CAST(json_extract_string(\"values\", '$.distance') AS DOUBLE)"
+    parts = [
+        _relative(f'TRY_CAST(json_extract_string("values", {_path(line.column)}) AS DOUBLE)', line) for line in lines
+    ]
+    return f"least({', '.join(parts)})" if parts else None
+
+
+def _path(column: str) -> str:
+    return "'$.\"" + column.replace("'", "''").replace('"', '\\"') + "\"'"
+
+
+def _relative(value: str, line: Threshold) -> str:
+    """The distance of `value` to the threshold, as a share of the threshold, so that columns can be compared."""
+    return f"abs({value} - {line.value!r}) / {abs(line.value) or 1.0!r}"
+
+
+def _ranked(tables: Tables, rule: str, margin: str, seed: int, each: int) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
+    """The `each` around the median margin, and the `each` with the least; small sets are shared out."""
+    tables.duck.execute(
+        f"""CREATE OR REPLACE TEMP TABLE candidate AS
+        SELECT ordinal, {margin} AS margin FROM spoke
+        WHERE rule = ? AND verdict <> 'failed' AND margin IS NOT NULL""",
+        [rule],
+    )
+    total = tables.rows("SELECT count(*) FROM candidate")[0][0]
+    if not total:
+        return (), ()
+    near = _places(tables, seed, each, 0)
+    middle = tables.rows("SELECT quantile_disc(margin, 0.5) FROM candidate")[0][0]
+    usual = [
+        ordinal
+        for (ordinal,) in tables.rows(
+            "SELECT ordinal FROM candidate GROUP BY ordinal ORDER BY min(abs(margin - ?)), hash(ordinal, ?) LIMIT ?",
+            middle,
+            seed,
+            2 * each,
+        )
+        if ordinal not in near
+    ][:each]
+    return _picks(tables, rule, usual), _picks(tables, rule, near)
+
+
+def _places(tables: Tables, seed: int, each: int, offset: int) -> list[int]:
+    rows = tables.rows(
+        "SELECT ordinal FROM candidate GROUP BY ordinal ORDER BY min(margin), hash(ordinal, ?) LIMIT ? OFFSET ?",
+        seed,
+        each,
+        offset,
+    )
+    return [ordinal for (ordinal,) in rows]
+
+
+def _drawn(tables: Tables, rule: str, seed: int, most: int) -> tuple[Pick, ...]:
+    rows = tables.rows(
+        "SELECT ordinal FROM spoke WHERE rule = ? GROUP BY ordinal ORDER BY hash(ordinal, ?) LIMIT ?", rule, seed, most
+    )
+    return _picks(tables, rule, [ordinal for (ordinal,) in rows])
+
+
+def _picks(tables: Tables, rule: str, ordinals: Sequence[int]) -> tuple[Pick, ...]:
+    rows = tables.rows(
+        'SELECT ordinal, id, unit, item, "values" FROM spoke WHERE rule = ? '
+        "AND ordinal IN (SELECT unnest(?::BIGINT[])) ORDER BY ordinal, item",
+        rule,
+        list(ordinals),
+    )
+    found: dict[int, Pick] = {}
+    for ordinal, identity, unit, item, values in rows:
+        found.setdefault(ordinal, Pick(identity, unit, item, said(values)))
+    return tuple(found[ordinal] for ordinal in ordinals if ordinal in found)
+
+
+def _passed(tables: Tables, lines: Sequence[Threshold], seed: int, each: int) -> tuple[Pick, ...]:
+    """Kept samples nearest to a threshold."""
+    known = {column.name: column for column in tables.columns}
+    usable = [line for line in lines if line.column in known]
+    if not usable:
+        return ()
+    about_text = any(known[line.column].grain == "text" for line in usable)
+    margin = f"least({', '.join(_relative(quoted(line.column), line) for line in usable)})"
+    columns = list(dict.fromkeys(line.column for line in usable))
+    rows = tables.rows(
+        f"SELECT ordinal, {'text_item' if about_text else 'image_item'}, {', '.join(map(quoted, columns))} "
+        f"FROM measured WHERE {'text_code' if about_text else 'code'} = 0 AND "
+        f"{'first_text' if about_text else 'first_image'} AND {margin} IS NOT NULL "
+        f"ORDER BY {margin}, hash(ordinal, ?) LIMIT ?",
+        seed,
+        3 * each,
+    )
+    first: dict[int, tuple[Any, ...]] = {}
+    for row in rows:
+        first.setdefault(row[0], row[1:])
+    chosen = dict(list(first.items())[:each])
+    where = ids_of(tables, list(chosen))
+    return tuple(
+        Pick(*where[ordinal], item, ", ".join(f"{n} {figure(v)}" for n, v in zip(columns, values, strict=True)), True)
+        for ordinal, (item, *values) in chosen.items()
+    )
+
+
+def ids_of(tables: Tables, ordinals: Sequence[int]) -> dict[int, tuple[str, int]]:
+    """(id, unit) of the samples at `ordinals`."""
+    from sluice.table.layout import FILTERED
+
+    rows = tables.rows(
+        "SELECT file_row_number, id, unit FROM read_parquet(?, file_row_number = true) "
+        "WHERE file_row_number IN (SELECT unnest(?::BIGINT[]))",
+        str(tables.layout.verdicts(FILTERED)),
+        list(ordinals),
+    )
+    return {ordinal: (identity, unit) for ordinal, identity, unit in rows}
+
+
+def said(values: str) -> str:
+    """The values that a rule saw, in a few words.
+
+    >>> said('{"sharpness": 12.1, "text": null}')
+    'sharpness 12.1, text unknown'
+    """
+    try:
+        seen: dict[str, Any] = json.loads(values or "{}")
+    except ValueError:
+        return ""
+    if "message" in seen:
+        return str(seen["message"])
+    if "distance" in seen:
+        return f"{seen['distance']} bits away"
+    return ", ".join(f"{name} {figure(value)}" for name, value in seen.items() if name != "text" or value is None)
+
+
+def figure(value: Any) -> str:
+    """A value in at most some five digits.
+
+    >>> [figure(v) for v in (12.3456, 2_048_000, 0.0213, True, None)]
+    ['12.3', '2,048,000', '0.021', 'yes', 'unknown']
+    """
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        size = abs(value)
+        if size >= 1e15:
+            return f"{value:.2g}"
+        digits = 0 if size >= 100 or value.is_integer() else 1 if size >= 10 else 2 if size >= 1 else 3
+        return f"{value:,.{digits}f}"
+    text = str(value)
+    return text if len(text) <= 40 else text[:39] + "…"

@@ -1,0 +1,178 @@
+"""What the stages say of themselves, and what follows for the funnel, the reasons and the failures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from sluice.media.limits import Limits
+from sluice.report.tables import Tables
+from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+
+_DUPLICATES: Final = ("duplicate_bytes", "near_duplicate")
+_FAILURES: Final = 24  # kinds of failure that are listed
+CORPUS_RULES: Final = {
+    "near_duplicate": "an image that another one, kept, nearly equals",
+    "duplicate_bytes": "an image whose bytes equal a kept one's",
+    "duplicate_caption": "a caption that repeats an earlier one of its sample",
+    "boilerplate_caption": "a caption that stands on too many images",
+    "contaminated": "an image that matches one of a reference set",
+}
+
+
+class LimitsPart(Protocol):
+    """The limits of a recipe."""
+
+    def limits(self) -> Limits:
+        """As `media` takes them."""
+        ...
+
+
+class RecipePart(Protocol):
+    """What the report reads of a recipe; `sluice.run.recipe.Recipe` has all of it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def limits(self) -> LimitsPart: ...
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of the recipe as it ran."""
+
+    name: str
+    sql: str
+    effect: str  # rejected | held
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why samples are not in the dataset: a rule, a corpus step or a class of failures."""
+
+    name: str
+    effect: str  # rejected | held | failed
+    samples: int
+    alone: int | None  # excluded by nothing else; None where that is not known
+    sql: str | None
+    words: str | None  # what it means, where there is no SQL
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Failures of one class whose messages differ in numbers only."""
+
+    stage: str
+    name: str
+    message: str
+    count: int
+    id: str  # one of them
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of the funnel: how many samples are left after it, and what took the others."""
+
+    name: str
+    left: int
+    lost: int
+    taken_by: str
+
+
+@dataclass(frozen=True)
+class Stages:
+    """`stage.json` and `seconds.json` of the stages that are done."""
+
+    records: Mapping[str, Mapping[str, Any]]
+    seconds: Mapping[str, Mapping[str, float]]
+
+    @staticmethod
+    def read(layout: Layout) -> Stages:
+        """Read them; a stage that is not done has none."""
+        records = {stage: _json(layout.stage_file(stage)) for stage in STAGES}
+        return Stages(
+            {stage: record for stage, record in records.items() if record},
+            {stage: _json(layout.seconds_file(stage)) for stage in STAGES if records[stage]},
+        )
+
+    def count(self, stage: str, name: str) -> int:
+        """A count of a stage; 0 where it says nothing."""
+        return int(self.records.get(stage, {}).get(name, 0))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def funnel(tables: Tables, stages: Stages) -> tuple[Step, ...]:
+    """From what came in to what was packed; each sample is lost at the first step that its verdict names."""
+    rows = tables.rows(
+        "SELECT verdict, list_has_any(rules, ?::VARCHAR[]) AS repeated, count(*) FROM read_parquet(?) GROUP BY ALL",
+        list(_DUPLICATES),
+        str(tables.layout.verdicts(FILTERED)),
+    )
+    lost = {"failed": 0, "ruled": 0, "repeated": 0, "held": 0}
+    for verdict, repeated, count in rows:
+        kind = {"failed": "failed", "held": "held", "rejected": "repeated" if repeated else "ruled"}.get(verdict)
+        if kind:
+            lost[kind] += count
+    entered = stages.count(RAW, "in")
+    steps = [Step("came in", entered, 0, "")]
+
+    def after(name: str, count: int, taken_by: str) -> None:
+        steps.append(Step(name, steps[-1].left - count, count, taken_by))
+
+    after("readable", entered - stages.count(RAW, "kept"), "not a whole sample in its source")
+    after("measured", lost["failed"], "failed while measured")
+    after("passed the rules", lost["ruled"], "rejected by a rule")
+    after("not a repeat", lost["repeated"], "duplicate of a kept sample")
+    after("not held", lost["held"], "held for a review")
+    if FINAL in stages.records:
+        after("packed", steps[-1].left - stages.count(FINAL, "kept"), "taken down, or gone from its source")
+    return tuple(steps)
+
+
+def reasons(tables: Tables, stages: Stages, rules: Sequence[Rule]) -> tuple[Reason, ...]:
+    """Every reason that spoke, most samples first; rules that were silent come last."""
+    record = stages.records.get(FILTERED, {})
+    by_name = {rule.name: rule for rule in rules}
+    found: list[Reason] = []
+    for name, counts in record.get("rules", {}).items():
+        rule = by_name.get(name)
+        effect = rule.effect if rule else "rejected"
+        words = CORPUS_RULES.get(name) if rule is None else None
+        found.append(Reason(name, effect, counts["samples"], counts["alone"], rule.sql if rule else None, words))
+    failed = tables.rows("SELECT rule, count(DISTINCT ordinal) FROM spoke WHERE effect = 'failed' GROUP BY rule")
+    found += [Reason(name, "failed", n, None, None, f"failure of the class {name!r}") for name, n in failed]
+    return tuple(sorted(found, key=lambda reason: (-reason.samples, reason.name)))
+
+
+def failures(tables: Tables, stages: Stages) -> tuple[Failure, ...]:
+    """Failures of all stages by class and message, most frequent first."""
+    found: list[Failure] = []
+    for stage in stages.records:
+        listed = tables.layout.failures(stage)
+        if listed.is_file():
+            source = "SELECT id, class AS name, message FROM read_parquet(?)"
+        else:
+            listed = tables.layout.verdicts(stage)
+            source = (
+                "SELECT id, r.rule AS name, json_extract_string(r.values, '$.message') AS message "
+                "FROM (SELECT id, unnest(reasons) AS r FROM read_parquet(?) WHERE verdict = 'failed')"
+            )
+        rows = tables.rows(
+            rf"""SELECT name, regexp_replace(regexp_replace(message, '(/[^\s:]+)+', '…', 'g'), '\d[\d,.]*', 'N', 'g')
+                          AS kind, count(*) AS n, min(id), min(message)
+            FROM ({source}) GROUP BY name, kind ORDER BY n DESC, name, kind LIMIT {_FAILURES}""",
+            str(listed),
+        )
+        found += [
+            Failure(stage, name, (first if count == 1 else kind) or "", count, identity)
+            for name, kind, count, identity, first in rows
+        ]
+    return tuple(sorted(found, key=lambda failure: -failure.count)[:_FAILURES])

@@ -1,0 +1,112 @@
+"""Everything the page shows, gathered from the tables before a line of it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sluice.report.clusters import Clusters, clusters
+from sluice.report.columns import shown_columns
+from sluice.report.composition import Share, shares, size_buckets
+from sluice.report.examples import Examples, Pick, choose
+from sluice.report.facts import Failure, Reason, RecipePart, Rule, Stages, Step, failures, funnel, reasons
+from sluice.report.histograms import Histogram, histogram
+from sluice.report.tables import Tables, open_tables
+from sluice.report.thresholds import Threshold, thresholds
+from sluice.report.tiles import Tile, tiles
+from sluice.table.layout import Layout
+
+PICTURES: Final = 150  # in the whole report
+_CLUSTERED: Final = 36  # of them, at most, for duplicate clusters
+_ILLUSTRATED: Final = 36  # reasons with pictures
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The whole report as values."""
+
+    name: str
+    run: str  # name of the run folder
+    stages: Stages
+    counts: Mapping[str, int]  # samples by their latest verdict; `in` is all that came in
+    funnel: tuple[Step, ...]
+    reasons: tuple[Reason, ...]
+    examples: Mapping[str, Examples]
+    tiles: Mapping[Pick, Tile]
+    rules: tuple[Rule, ...]
+    thresholds: tuple[Threshold, ...]
+    first: tuple[Histogram, ...]
+    more: tuple[Histogram, ...]
+    clusters: Clusters
+    sizes: tuple[Share, ...]
+    languages: tuple[Share, ...]
+    licences: tuple[Share, ...]
+    sources: tuple[Share, ...]
+    formats: tuple[Share, ...]
+    failures: tuple[Failure, ...]
+
+
+def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
+    """Read a run whose 01_filtered is done."""
+    with open_tables(layout) as tables:
+        stages = Stages.read(layout)
+        lines = tuple(line for rule in rules for line in thresholds(rule.name, rule.sql))
+        found = clusters(tables, recipe.seed, _CLUSTERED)
+        why = reasons(tables, stages, rules)
+        spoke = [reason for reason in why if reason.samples][:_ILLUSTRATED]
+        room = PICTURES - sum(1 + len(cluster.others) for cluster in found.shown)
+        most = min(12, max(3, room // max(1, len(spoke)))) // 3 * 3
+        examples = {
+            reason.name: choose(
+                tables, reason.name, [line for line in lines if line.rule == reason.name], recipe.seed, most
+            )
+            for reason in spoke
+        }
+        first, more = _distributions(tables, lines)
+        return Facts(
+            recipe.name,
+            layout.root.resolve().name,
+            stages,
+            _counts(stages),
+            funnel(tables, stages),
+            why,
+            examples,
+            tiles(tables, _picks(examples, found), recipe.limits.limits()),
+            tuple(rules),
+            lines,
+            first,
+            more,
+            found,
+            size_buckets(tables),
+            shares(tables, "language", "text") or shares(tables, "declared_language", "text"),
+            shares(tables, "spdx", "sample") or shares(tables, "licence", "sample"),
+            shares(tables, "source", "sample"),
+            shares(tables, "format", "image"),
+            failures(tables, stages),
+        )
+
+
+def _counts(stages: Stages) -> dict[str, int]:
+    """Samples by the verdict of the last stage they reached."""
+    done = list(stages.records)
+    counts = {kind: sum(stages.count(stage, kind) for stage in done) for kind in ("rejected", "held", "failed")}
+    return {"in": stages.count(done[0], "in"), "kept": stages.count(done[-1], "kept"), **counts}
+
+
+def _picks(examples: Mapping[str, Examples], found: Clusters) -> Iterator[Pick]:
+    for cluster in found.shown:
+        yield cluster.keeper
+        yield from cluster.others
+    for group in examples.values():
+        yield from (*group.typical, *group.borderline, *group.passed)
+
+
+def _distributions(tables: Tables, lines: Sequence[Threshold]) -> tuple[tuple[Histogram, ...], tuple[Histogram, ...]]:
+    columns = {column.name: column for column in tables.columns}
+    first, more = shown_columns(list(columns), {line.column for line in lines})
+    found = [
+        tuple(data for shown in part if (data := histogram(tables, columns[shown.name], shown, lines)) is not None)
+        for part in (first, more)
+    ]
+    return found[0], found[1]

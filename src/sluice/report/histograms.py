@@ -1,0 +1,170 @@
+"""Distributions, binned where the data is: a plot holds at most some fifty bars, whatever the size of the corpus."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sluice.report.columns import Shown
+from sluice.report.tables import VERDICTS, Column, Tables, quoted
+from sluice.report.thresholds import Threshold
+
+_FINE: Final = 4096  # bins from which quantiles are read: exact for small whole numbers, else within 0.5%
+_BARS: Final = 44
+_EDGE: Final = 0.003  # of the values at either end may stand in the outermost bar
+_STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
+_LOG_STEPS: Final = (0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of one column by bar and verdict. Positions are values, or their decimal logarithms where `log`."""
+
+    shown: Shown
+    log: bool
+    low: float  # position of the first bar's left edge
+    step: float
+    counts: tuple[tuple[int, ...], ...]  # by verdict code, by bar
+    thresholds: tuple[Threshold, ...]
+    measured: int
+    unmeasured: int
+    below: bool  # the first bar also holds what lies below it
+    above: bool
+    p5: float
+    median: float
+    p95: float
+
+    def edge(self, bar: int) -> float:
+        """The value at the left edge of `bar`."""
+        position = self.low + bar * self.step
+        return 10**position if self.log else position
+
+    def position(self, value: float) -> float:
+        """Where `value` lies on the axis."""
+        return math.log10(max(value, 1e-9)) if self.log else value
+
+
+def histogram(tables: Tables, column: Column, shown: Shown, lines: Sequence[Threshold]) -> Histogram | None:
+    """The distribution of `column` over its images, texts or samples; None where nothing was measured."""
+    fine = _Fine.of(tables, column)
+    if fine is None:
+        return None
+    low, high = fine.quantile(_EDGE), fine.quantile(1 - _EDGE)
+    here = [line for line in lines if line.column == column.name]
+    low = min([low, *(line.value for line in here)])
+    high = max([high, *(line.value for line in here)])
+    log = shown.log and high > 0
+    start, step, bars = _log_bars(low, high) if log else _bars(low, high, whole=column.whole)
+    counts = _counts(tables, column, log, start, step, bars)
+    edge = start + bars * step
+    position = math.log10 if log else float
+    return Histogram(
+        shown,
+        log,
+        start,
+        step,
+        counts,
+        tuple(here),
+        fine.total,
+        fine.missing,
+        fine.low <= 0 if log and fine.low <= 0 else position(fine.low) < start,
+        position(fine.high) >= edge if not log or fine.high > 0 else False,
+        fine.quantile(0.05),
+        fine.quantile(0.5),
+        fine.quantile(0.95),
+    )
+
+
+@dataclass(frozen=True)
+class _Fine:
+    """A fine histogram over asinh(value), which is even near 0 and logarithmic far from it."""
+
+    low: float
+    high: float
+    total: int
+    missing: int
+    bins: tuple[tuple[float, int], ...]  # least value, count; ascending
+
+    @staticmethod
+    def of(tables: Tables, column: Column) -> _Fine | None:
+        name, place = _finite(column), tables.sample_place(column.grain)
+        low, high, total, entries = tables.rows(
+            f"SELECT min({name}), max({name}), count({name}), count(*) FROM measured WHERE {place}"
+        )[0]
+        if not total:
+            return None
+        width = (math.asinh(high) - math.asinh(low)) / _FINE or 1.0
+        bins = tables.rows(
+            f"SELECT min({name})::DOUBLE, count(*) FROM measured WHERE {place} AND {name} IS NOT NULL "
+            f"GROUP BY floor((asinh({name}) - ?) / ?) ORDER BY 1",
+            math.asinh(low),
+            width,
+        )
+        return _Fine(float(low), float(high), total, entries - total, tuple((float(v), int(n)) for v, n in bins))
+
+    def quantile(self, share: float) -> float:
+        """The value below which `share` of all lie."""
+        wanted = share * (self.total - 1)
+        seen = 0
+        for value, count in self.bins:
+            seen += count
+            if seen > wanted:
+                return value
+        return self.high
+
+
+def _finite(column: Column) -> str:
+    name = quoted(column.name)
+    return f"{name}::DOUBLE" if column.whole else f"CASE WHEN isfinite({name}) THEN {name}::DOUBLE END"
+
+
+def _counts(
+    tables: Tables, column: Column, log: bool, low: float, step: float, bars: int
+) -> tuple[tuple[int, ...], ...]:
+    name, place = _finite(column), tables.sample_place(column.grain)
+    code = "text_code" if column.grain == "text" else "code"
+    position = f"log10(greatest({name}, 1e-9))" if log else name
+    # 1e-9 of a bar: a value on an edge belongs right of it, though the edge is not exact in binary
+    found = tables.rows(
+        f"SELECT {code}, least(greatest(floor(({position} - ?) / ? + 1e-9), 0), ?)::INTEGER AS bar, count(*) "
+        f"FROM measured WHERE {place} AND {name} IS NOT NULL GROUP BY ALL",
+        low,
+        step,
+        bars - 1,
+    )
+    counts = [[0] * bars for _ in VERDICTS]
+    for verdict, bar, count in found:
+        counts[verdict][bar] = count
+    return tuple(tuple(row) for row in counts)
+
+
+def _bars(low: float, high: float, *, whole: bool) -> tuple[float, float, int]:
+    """Left edge, width and number of bars on round values.
+
+    >>> _bars(0.0, 255.0, whole=False)
+    (0.0, 10.0, 26)
+    >>> _bars(3, 12, whole=True)
+    (3.0, 1.0, 10)
+    """
+    span = high - low
+    if not span:
+        step = 1.0 if whole or not low else 10 ** math.floor(math.log10(abs(low))) / 10
+    else:
+        rough = span / _BARS
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(factor * power for factor in _STEPS if factor * power >= rough * 0.999)
+        step = max(1.0, round(step)) if whole else step
+    start = math.floor(low / step + 1e-9) * step
+    return float(start), float(step), max(1, math.floor((high - start) / step + 1e-9) + 1)
+
+
+def _log_bars(low: float, high: float) -> tuple[float, float, int]:
+    """The same in decimal logarithms; what is not positive stands in the first bar."""
+    right = math.log10(high)
+    left = math.log10(low) if low > 0 else right - 4
+    left = max(left, right - 6)
+    step = next((s for s in _LOG_STEPS if (right - left) / s <= _BARS), _LOG_STEPS[-1])
+    start = math.floor(left / step + 1e-9) * step
+    return start, step, max(1, math.floor((right - start) / step + 1e-9) + 1)

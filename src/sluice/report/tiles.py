@@ -1,0 +1,117 @@
+"""From chosen samples to what the page shows of them: a picture or why there is none, a caption, a value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow.parquet as pq
+
+from sluice.media.limits import Limits
+from sluice.report.examples import Pick
+from sluice.report.tables import Tables
+from sluice.report.thumbs import NoPicture, Picture, pictures
+from sluice.table.layout import FILTERED
+from sluice.table.refs import Ref
+
+_CAPTION: Final = 160  # characters of a caption that are shown
+
+
+@dataclass(frozen=True)
+class Tile:
+    """An example as the page shows it."""
+
+    id: str
+    key: str
+    label: str
+    text: str | None
+    language: str | None
+    picture: Picture | NoPicture | None  # None: the sample has no image
+    kept: bool
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the raw tables hold of a pick."""
+
+    key: str
+    text: str | None
+    language: str | None
+    image: int | None
+    ref: Ref | None
+
+
+def tiles(tables: Tables, picks: Iterable[Pick], limits: Limits) -> dict[Pick, Tile]:
+    """A tile for each pick, but for samples that were taken down: the run shows nothing of those."""
+    gone = _taken_down(tables)
+    wanted = [pick for pick in dict.fromkeys(picks) if pick.id not in gone]
+    items, keys = _raw(tables, wanted)
+    failures = _failures(tables, wanted)
+    found = {pick: _look(pick, items.get(pick.id, []), keys.get(pick.id, pick.id)) for pick in wanted}
+    healthy = {
+        found[pick].ref: None
+        for pick in wanted
+        if found[pick].ref is not None and (pick.id, found[pick].image) not in failures
+    }
+    refs = [ref for ref in healthy if ref is not None]
+    drawn = dict(zip(refs, pictures(refs, limits), strict=True))
+    return {pick: _tile(pick, found[pick], drawn, failures) for pick in wanted}
+
+
+def _tile(
+    pick: Pick, found: _Found, drawn: Mapping[Ref, Picture | NoPicture], failures: Mapping[tuple[str, Any], NoPicture]
+) -> Tile:
+    picture: Picture | NoPicture | None = failures.get((pick.id, found.image)) if found.image is not None else None
+    if picture is None and found.ref is not None:
+        picture = drawn[found.ref]
+    return Tile(pick.id, found.key, pick.label, found.text, found.language, picture, pick.kept)
+
+
+def _look(pick: Pick, items: Sequence[dict[str, Any]], key: str) -> _Found:
+    """The image and the text that the reason speaks of; else the first of each."""
+    images = [item for item in items if item["kind"] == "image"]
+    texts = [item for item in items if item["kind"] == "text"]
+    image = next((item for item in images if item["item"] == pick.item), images[0] if images else None)
+    text = next((item for item in texts if item["item"] == pick.item), texts[0] if texts else None)
+    ref = None
+    if image is not None and image["uri"] is not None:
+        ref = Ref(image["container"], image["uri"], image["member"], image["offset"], image["size"])
+    words = text["text"] if text else None
+    if words is not None and len(words) > _CAPTION:
+        words = words[: _CAPTION - 1] + "…"
+    return _Found(key, words, text["language"] if text else None, image["item"] if image else None, ref)
+
+
+def _raw(tables: Tables, picks: Sequence[Pick]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+    """Items by sample in their order, and keys, read from the units that the picks lie in."""
+    items: dict[str, list[dict[str, Any]]] = {}
+    keys: dict[str, str] = {}
+    by_unit: dict[int, list[str]] = {}
+    for pick in picks:
+        by_unit.setdefault(pick.unit, []).append(pick.id)
+    columns = ["id", "item", "kind", "text", "language", "container", "uri", "member", "offset", "size"]
+    for unit, ids in sorted(by_unit.items()):
+        chosen = [("id", "in", ids)]
+        for item in pq.read_table(tables.layout.items(unit), columns=columns, filters=chosen).to_pylist():
+            items.setdefault(item["id"], []).append(item)
+        for sample in pq.read_table(tables.layout.samples(unit), columns=["id", "key"], filters=chosen).to_pylist():
+            keys[sample["id"]] = sample["key"]
+    return items, keys
+
+
+def _failures(tables: Tables, picks: Sequence[Pick]) -> dict[tuple[str, int | None], NoPicture]:
+    path = tables.layout.failures(FILTERED)
+    if not path.is_file() or not picks:
+        return {}
+    rows = tables.rows(
+        "SELECT id, item, class, message FROM read_parquet(?) WHERE id IN (SELECT unnest(?::VARCHAR[]))",
+        str(path),
+        [pick.id for pick in picks],
+    )
+    return {(identity, item): NoPicture(name, message) for identity, item, name, message in rows}
+
+
+def _taken_down(tables: Tables) -> set[str]:
+    path = tables.layout.takedowns
+    return set(pq.read_table(path, columns=["id"]).column("id").to_pylist()) if path.is_file() else set()
