@@ -71,8 +71,8 @@ def dhash(images: Sequence[Pixels]) -> npt.NDArray[np.uint64]:
 
 def _thumbnails(images: Sequence[Pixels], width: int, height: int, *, gap: float) -> Pixels:
     size, lanczos = (width, height), Image.Resampling.LANCZOS
-    small = [Image.fromarray(pixels).resize(size, lanczos, reducing_gap=gap) for pixels in images]
-    return np.array([np.asarray(image) for image in small], dtype=np.uint8).reshape(-1, height, width)
+    small = (Image.fromarray(pixels).resize(size, lanczos, reducing_gap=gap).tobytes() for pixels in images)
+    return np.frombuffer(b"".join(small), dtype=np.uint8).reshape(-1, height, width)
 
 
 def _packed(bits: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:

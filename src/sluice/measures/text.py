@@ -60,12 +60,14 @@ def basic(batch: Batch, *, ngram: int = 3) -> Columns:
     - `characters`: Unicode code points, white space included.
     - `words`: words as `sluice.measures.words` counts them: each Han or kana character is one, and in Thai, Lao,
       Khmer and Myanmar three letters are.
-    - `letter_share`, `digit_share`: letters of any script with their combining marks, and decimal digits, among
-      the characters that are not white space.
+    - `letter_share`: letters of any script, with their combining marks, among the characters that are not white space.
+    - `digit_share`: decimal digits among the same.
     - `repeated_word_share`: 1 - distinct / all words, ignoring case.
     - `repeated_ngram_share`: the same of runs of `ngram` words (3 by default).
     - `capital_share`: capitals among letters that have case; 0 in a script without.
-    - `urls`, `emails`, `phones`: how many; years, dates, sizes and ids are no phone numbers.
+    - `urls`: how many, with or without http://.
+    - `emails`: how many addresses.
+    - `phones`: how many numbers; years, dates, sizes and ids are none.
     - `file_name_like`: a file name, or one with at most two words beside it.
     - `boilerplate`: nothing is left after a lead-in ("image of"), or fewer than two content words beside a notice
       ("click to enlarge"); English, German, French, Spanish, Chinese and some Japanese.
