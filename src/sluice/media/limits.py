@@ -12,7 +12,7 @@ class Limits:
 
     pixels: int = 128_000_000  # width x height, from the header, before anything is decoded
     bytes: int = 128 * 2**20  # of the encoded file
-    ratio: float = 2_000.0  # decoded bytes / encoded bytes; a bomb's mark (a blank 8-bit PNG reaches about 1,000)
+    ratio: float = 2_000.0  # decoded / encoded bytes, from 16 MiB decoded on (a blank 8-bit PNG reaches 1,000)
     seconds: float = 30.0  # for one sample, all its measures together; kept by the supervisor of the worker
     memory: int = 2 * 2**30  # bytes of data a worker may hold (RLIMIT_DATA)
     truncated: Literal["fail", "decode"] = "fail"  # `decode`: take what is there of a cut file
