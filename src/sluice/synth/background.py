@@ -114,12 +114,13 @@ def _street(rng: Random, height: int, width: int, line: int) -> Colour:
     scene = np.empty((3, height, width), dtype=np.float32)
     brick_h = max(7, int(height * rng.uniform(0.035, 0.06)))
     brick_w = int(brick_h * 2.4)
-    rows, columns = np.mgrid[0:line, 0:width].astype(np.float32)
-    course = np.floor(rows / brick_h)
-    shifted = columns + (course % 2) * brick_w / 2
-    joint = ((rows % brick_h) < max(1.4, brick_h * 0.12)) | ((shifted % brick_w) < max(1.4, brick_h * 0.12))
-    tones = rng.normal(0, 13, (int(line / brick_h) + 2, int(width / brick_w) + 3)).astype(np.float32)
-    tone = tones[course.astype(int), (shifted // brick_w).astype(int)]
+    rows, columns = np.arange(line)[:, None], np.arange(width)[None, :]
+    course = rows // brick_h
+    shifted = columns + (course % 2) * (brick_w // 2)
+    gap = max(1.4, brick_h * 0.12)
+    joint = (rows % brick_h < gap) | (shifted % brick_w < gap)
+    tones = rng.normal(0, 13, (line // brick_h + 1, width // brick_w + 2)).astype(np.float32)
+    tone = tones[course, shifted // brick_w]
     brick = _jitter(rng, _rgb(150, 86, 66) if rng.random() < 0.6 else _rgb(168, 156, 140), 16)
     wall = brick + (tone + grain(rng, line, width, 0.0) * 9)
     wall = np.where(joint, _rgb(188, 180, 170) + grain(rng, line, width) * 7, wall)
@@ -136,7 +137,7 @@ def _bokeh(rng: Random, height: int, width: int) -> Colour:
     tones = [_rgb(*(rng.uniform(70, 205) + rng.uniform(-26, 26, 3))) for _ in range(3)]
     wall = mix(tones[0], tones[1], smoothstep(field(rng, height, width, 3), -1.2, 1.2))
     wall = mix(wall, tones[2], smoothstep(field(rng, height, width, 4), 0, 1.6))
-    small: tuple[int, int] = (max(2, height // 3), max(2, width // 3))  # out of focus: a third of the size is enough
+    small = max(2, height // 4), max(2, width // 4)  # out of focus: a quarter of the size is enough
     lights = np.zeros(small, dtype=np.float32)
     for _ in range(int(rng.integers(4, 14))):
         radius = small[0] * rng.uniform(0.05, 0.15)
@@ -192,7 +193,7 @@ def _room(rng: Random, height: int, width: int, line: int) -> Colour:
 
 
 def _cloth(rng: Random, height: int, width: int, line: int) -> Colour:
-    base = _rgb(*rng.uniform(70, 215, 3))
+    base = _rgb(*(rng.uniform(80, 200) + rng.uniform(-38, 38, 3)))  # muted: things stand out
     folds = clouds(rng, height, width, rng.uniform(2.2, 4.5), rng.choice((0.5, 1.0, 2.0)))
     rows, columns = _count(height)[:, None], _count(width)[None, :]
     weave = np.sin(rows * rng.uniform(1.2, 2.2)) + np.sin(columns * rng.uniform(1.2, 2.2))
@@ -217,7 +218,7 @@ def _sand(rng: Random, height: int, width: int, line: int) -> Colour:
 
 def _marble(rng: Random, height: int, width: int, line: int) -> Colour:
     base = _jitter(rng, _rgb(222, 220, 216) if rng.random() < 0.7 else _rgb(150, 168, 160), 8)
-    veins = 1 - np.abs(np.tanh(clouds(rng, height, width, 3, 1.5) * 2.4))
+    veins = 1 - np.abs(np.tanh(clouds(rng, height, width, 3, 1.5, octaves=4) * 2.4))
     fine = 1 - np.abs(np.tanh(clouds(rng, height, width, 6) * 5))
     tone = 1 - 0.34 * veins**2 - 0.16 * fine**3 + 0.1 * clouds(rng, height, width, 2.3)
     return base * tone + (grain(rng, height, width) * 5)

@@ -24,6 +24,7 @@ from sluice.synth.texture import Colour, Plane, field, grain, mix, smoothstep, s
 _TINT: Final = {"day": (1.0, 1.0, 0.98), "evening": (1.09, 0.98, 0.84), "overcast": (0.93, 0.97, 1.03)}
 _LOW_KEY: Final = 0.03  # shares of pictures that a threshold set too eagerly would lose
 _SOFT: Final = 0.08
+_GLOSSY: Final = ("ball", "mug", "vase", "ring", "heart")
 _PASTE: Final = 128  # alpha above which a pixel belongs to a thing
 
 
@@ -85,15 +86,15 @@ def _develop(canvas: Colour, scene: Scene, rng: np.random.Generator) -> npt.NDAr
     columns = np.linspace(-1, 1, width, dtype=np.float32)[None, :] - np.float32(rng.uniform(-0.3, 0.3))
     falloff = 1 - np.float32(rng.uniform(0.06, 0.2)) * (rows**2 + columns**2)
     light = falloff * (1 + np.float32(0.13) * field(rng, height, width, rng.uniform(1.5, 4)))
-    canvas *= light
     # As a camera does: metered for the whole picture, never exactly; now and then a low-key picture, still a good one.
-    gain = np.clip(rng.uniform(92, 150) / float(canvas.mean()), 0.75, 1.4)
+    gain = float(np.clip(rng.uniform(92, 150) / float((canvas[:, ::3, ::3] * light[::3, ::3]).mean()), 0.75, 1.4))
     gain *= rng.uniform(0.32, 0.5) if rng.random() < _LOW_KEY else 1.0
-    canvas *= np.array(_TINT[scene.light], dtype=np.float32)[:, None, None] * np.float32(gain)
     noise = grain(rng, height, width) * np.float32(rng.uniform(1.5, 4.5))
     soft = float(rng.uniform(0.0012, 0.0022)) * min(height, width) if rng.random() < _SOFT else 0.0
-    canvas += noise
-    pixels = np.ascontiguousarray(np.clip(canvas, 0, 255).astype(np.uint8).transpose(1, 2, 0))
+    pixels = np.empty((height, width, 3), dtype=np.uint8)
+    for band, tint in enumerate(_TINT[scene.light]):
+        exposed = canvas[band] * (light * np.float32(tint * gain)) + noise
+        np.clip(exposed, 0, 255, out=pixels[..., band], casting="unsafe")
     return np.asarray(soften(Image.fromarray(pixels), soft)) if soft else pixels
 
 
@@ -148,16 +149,20 @@ def _paint(
     side = max(8, round(thing.side * min(height, width)))
     body, tone, painted = _outline(thing, side)
     alpha = np.asarray(body, dtype=np.float32) / 255
-    colours = rgb(thing.colour) + rng.uniform(-7, 7, (3, 1, 1)).astype(np.float32)
+    colours = rgb(thing.colour) * rng.uniform(0.95, 1.06, (3, 1, 1)).astype(np.float32)
     if thing.texture != "plain":
         second = np.array((116, 128, 152) if thing.colour == "white" else (246, 244, 238), dtype=np.float32)
         colours = mix(colours, second[:, None, None], _pattern(thing, side))
-    colours = colours * (np.asarray(tone, dtype=np.float32) / 128 * _relief(body, alpha, side, sun, thing.shape))
+    light = np.asarray(tone, dtype=np.float32) * np.float32(1 / 128) * _relief(body, side, sun, thing.shape)
+    colours = colours * light
     if painted is not None:
         layer = np.asarray(painted, dtype=np.float32).transpose(2, 0, 1)
         colours = mix(colours, layer[:3], layer[3] / 255)
-    colours = colours + _gloss(side, sun, thing.shape) + grain(rng, side, side, 1.2) * np.float32(2.5)
-    blended = _blend(canvas, np.clip(colours, 0, 255), alpha, thing.x * width, thing.y * height)
+    surface = grain(rng, side, side, 1.2) * np.float32(2.5)
+    if thing.shape in _GLOSSY:
+        surface += _gloss(side, sun, thing.shape)
+    colours += surface
+    blended = _blend(canvas, np.clip(colours, 0, 255, out=colours), alpha, thing.x * width, thing.y * height)
     if blended is not None:
         rows, columns, share = blended
         mask[rows, columns][share * 255 > _PASTE] = number
@@ -182,31 +187,36 @@ def _outline(thing: Thing, side: int) -> tuple[Image.Image, Image.Image, Image.I
     return body.reduce(times), tone.reduce(times), painted.reduce(times) if painted else None
 
 
-def _relief(body: Image.Image, alpha: Plane, side: int, sun: tuple[float, float], shape: str) -> Plane:
+def _relief(body: Image.Image, side: int, sun: tuple[float, float], shape: str) -> Plane:
     """How much light each point of a thing gets: a sphere for a ball, a soft bevel for the rest."""
     if shape == "ball":
-        y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32) / np.float32(0.95)
+        y, x = (axis / np.float32(0.95) for axis in _axes(side))
         z = np.sqrt(np.clip(1 - x * x - y * y, 0, 1))
         return 0.62 + 0.5 * np.clip(-0.55 * sun[0] * x - 0.6 * sun[1] * y + 0.75 * z, -0.5, 1)
     dome = np.asarray(soften(body, side * 0.07), dtype=np.float32) / 255
-    slope_y, slope_x = np.gradient(dome)
-    bevel = (slope_x * sun[0] + slope_y * sun[1]) * (side * 0.16)
-    return 0.97 - np.clip(-bevel, -0.4, 0.4) * 0.9 + 0.04 * alpha
+    bevel = np.zeros_like(dome)  # the slope towards the sun
+    bevel[:, 1:-1] += (dome[:, 2:] - dome[:, :-2]) * np.float32(sun[0] * side * 0.072)
+    bevel[1:-1] += (dome[2:] - dome[:-2]) * np.float32(sun[1] * side * 0.072)
+    return np.clip(bevel, -0.36, 0.36) + np.float32(0.99)
+
+
+def _axes(side: int) -> tuple[Plane, Plane]:
+    """y and x of a patch, from -1 to 1, to be broadcast."""
+    axis = np.linspace(-1, 1, side, dtype=np.float32)
+    return axis[:, None], axis[None, :]
 
 
 def _gloss(side: int, sun: tuple[float, float], shape: str) -> Plane:
-    """A highlight, for what is round and smooth."""
-    if shape not in ("ball", "mug", "vase", "ring", "heart"):
-        return np.zeros((side, side), dtype=np.float32)
+    """A highlight on a thing that is round and smooth."""
     strength = 95 if shape == "ball" else 38
-    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    y, x = _axes(side)
     far = (x + 0.38 * sun[0] + 0.06) ** 2 + (y + 0.45 * sun[1]) ** 2
-    return (strength * np.exp(-far / 0.05)).astype(np.float32)
+    return np.float32(strength) * np.exp(far * np.float32(-20))
 
 
 def _pattern(thing: Thing, side: int) -> Plane:
     """Where a textured thing shows its second colour: 0 to 1, turned with it."""
-    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
+    y, x = _axes(side)
     turn = np.radians(thing.turn)
     u = x * np.float32(np.cos(turn)) + y * np.float32(np.sin(turn))
     v = -x * np.float32(np.sin(turn)) + y * np.float32(np.cos(turn))
@@ -216,9 +226,8 @@ def _pattern(thing: Thing, side: int) -> Plane:
         return np.clip(np.sin(v * repeats) * sharp + 0.5, 0, 1)
     if thing.texture == "checked":
         return np.clip(np.sin(u * repeats) * np.sin(v * repeats) * sharp + 0.5, 0, 1)
-    return np.clip((np.sin(u * repeats) * np.sin(v * repeats) - 0.45) * sharp + 0.5, 0, 1) + np.clip(
-        (np.sin(u * repeats + np.pi) * np.sin(v * repeats) - 0.45) * sharp + 0.5, 0, 1
-    )
+    # dots where both waves have the same sign and, turned by half a period, where they have not: a staggered grid
+    return np.clip((np.abs(np.sin(u * repeats) * np.sin(v * repeats)) - 0.45) * sharp + 0.5, 0, 1)
 
 
 def _lay(canvas: Colour, card: Image.Image, x: float, y: float, sun: tuple[float, float]) -> None:

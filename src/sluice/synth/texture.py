@@ -19,7 +19,8 @@ Colour: TypeAlias = npt.NDArray[np.floating]  # (3, height, width), or (3, 1, 1)
 _ATLAS_SIDE: Final = 1024
 _ZERO: Final = np.float32(128)  # the atlas is 8-bit: this is 0,
 _UNIT: Final = np.float32(40)  # and this 1
-_SINGLE_THREAD: Final = 200_000  # multiplications; OpenBLAS uses one thread up to 262,144
+_OCTAVES: Final = ((1.0, 0.85), (2.1, 0.47), (4.3, 0.26), (9.1, 0.145))  # scale, weight: together of unit spread
+_SINGLE_THREAD: Final = 250_000  # multiplications; OpenBLAS uses one thread up to 262,144
 
 
 def field(rng: np.random.Generator, height: int, width: int, cells: float, stretch: float = 1.0) -> Plane:
@@ -27,19 +28,27 @@ def field(rng: np.random.Generator, height: int, width: int, cells: float, stret
 
     It carries the low frequencies in which unrelated pictures differ: perceptual hashes read nothing else.
     """
+    return stretched(_knots(rng, height, width, cells, stretch), height, width)
+
+
+def clouds(
+    rng: np.random.Generator, height: int, width: int, cells: float, stretch: float = 1.0, octaves: int = 3
+) -> Plane:
+    """Fields at up to four scales, each finer one weaker: clouds, stone, trodden sand."""
+    down: list[Plane] = []
+    across: list[Plane] = []
+    for octave, weight in _OCTAVES[:octaves]:
+        knots = _knots(rng, height, width, cells * octave, stretch) * np.float32(weight)
+        down.append(_weights(knots.shape[0], height) @ knots)
+        across.append(_weights(knots.shape[1], width).T)
+    return _product(np.hstack(down), np.vstack(across))  # the sum of four products, as one
+
+
+def _knots(rng: np.random.Generator, height: int, width: int, cells: float, stretch: float) -> Plane:
     short = min(height, width)
     rows = max(2, round(cells * height / short) + 1)
     columns = max(2, round(cells * width / short / stretch) + 1)
-    grid = rng.standard_normal((rows, columns), dtype=np.float32)
-    return stretched(grid, height, width)
-
-
-def clouds(rng: np.random.Generator, height: int, width: int, cells: float, stretch: float = 1.0) -> Plane:
-    """Fields at four scales, each finer one weaker: clouds, stone, trodden sand."""
-    total = field(rng, height, width, cells, stretch)
-    for octave, weight in ((2.1, 0.55), (4.3, 0.3), (9.1, 0.17)):
-        total = total + np.float32(weight) * field(rng, height, width, cells * octave, stretch)
-    return total * np.float32(0.85)
+    return rng.standard_normal((rows, columns), dtype=np.float32)
 
 
 def grain(
@@ -53,8 +62,11 @@ def grain(
     if rng.random() < 0.5:
         cut = cut.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if cut.size != (width, height):
-        cut = cut.resize((width, height), Image.Resampling.BICUBIC)
-    return (np.asarray(cut, dtype=np.float32) - _ZERO) * (1 / _UNIT)
+        cut = cut.resize((width, height), Image.Resampling.BILINEAR)
+    noise = np.array(cut, dtype=np.float32)
+    noise -= _ZERO
+    noise *= 1 / _UNIT
+    return noise
 
 
 def stretched(plane: Plane, height: int, width: int) -> Plane:
@@ -63,15 +75,19 @@ def stretched(plane: Plane, height: int, width: int) -> Plane:
     >>> stretched(np.ones((3, 4), np.float32), 20, 30).round(4).min().item()
     1.0
     """
-    across = _weights(plane.shape[1], width).T
-    down = _weights(plane.shape[0], height) @ plane
-    # In blocks that BLAS does not share out among threads: sharing costs more than the product, and the bits
-    # of the result must not depend on how many cores there are.
-    block = max(1, _SINGLE_THREAD // (width * plane.shape[1]))
-    grown = np.empty((height, width), dtype=np.float32)
-    for row in range(0, height, block):
-        np.matmul(down[row : row + block], across, out=grown[row : row + block])
-    return grown
+    return _product(_weights(plane.shape[0], height) @ plane, _weights(plane.shape[1], width).T)
+
+
+def _product(down: Plane, across: Plane) -> Plane:
+    """The matrix product, in blocks that BLAS does not share out among threads.
+
+    Sharing costs more than products of this size, and no bit may depend on how many cores there are.
+    """
+    block = max(1, _SINGLE_THREAD // across.size)
+    product = np.empty((down.shape[0], across.shape[1]), dtype=np.float32)
+    for row in range(0, len(down), block):
+        np.matmul(down[row : row + block], across, out=product[row : row + block])
+    return product
 
 
 @lru_cache(maxsize=512)
@@ -105,7 +121,11 @@ def smoothstep(plane: Plane, low: float, high: float) -> Plane:
 
 def mix(one: Colour | Plane, other: Colour | Plane, share: Plane) -> Colour:
     """`one` where `share` is 0, `other` where it is 1; either may be a single colour."""
-    return one + (other - one) * share
+    mixed = np.empty((3, *share.shape), dtype=np.float32)
+    for band in range(3):  # one band fits the cache, three do not
+        mixed[band] = (other[band] - one[band]) * share
+        mixed[band] += one[band]
+    return mixed
 
 
 @cache
