@@ -27,6 +27,7 @@ from sluice.run.measuring import MeasurePlan, measure_plan
 from sluice.run.order import compile_order
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
+from sluice.run.reporting import refresh_report
 from sluice.run.rows import rows_schema
 from sluice.run.rules import CompiledRule
 from sluice.run.stage import stage_record
@@ -104,6 +105,8 @@ def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, on
     with events.stage(FINAL):
         final_stage(file, layout, engine, events, prepared.plan)
     events.tell("stage_counts", stage=FINAL, **_counts(layout, FINAL))
+    if refresh_report(file, layout):
+        events.tell("report_written", report=str(layout.report))
 
 
 def make_engine(file: RecipeFile) -> LocalEngine:

@@ -27,6 +27,7 @@ _KINDS: Final[dict[str, str]] = {
     "NULL": _NULL,
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "a date"),
 }
+_REAL: Final = dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "a real number")  # where whole ones may be asked for
 _NO_FUNCTION: Final = re.compile(r"argument types '(.+?)\((.*)\)'")
 _NO_CAST: Final = re.compile(r"Could not convert string (.+) to (\w+)")
 
@@ -65,7 +66,7 @@ def _small(kind: pa.DataType) -> bool:
 
 def _check_kinds(database: duckdb.DuckDBPyConnection, checked: Checked) -> None:
     """Every comparison compares like with like, every condition is true or false; innermost first."""
-    for sides in checked.comparisons:
+    for sides in filter(None, checked.comparisons):
         kinds = _kinds(database, sides)
         for side, kind in zip(sides[1:], kinds[1:], strict=True):
             if not _alike(kinds[0], kind) and not _is_date(database, sides[0], kinds[0], side, kind):
@@ -90,19 +91,20 @@ def _is_date(database: duckdb.DuckDBPyConnection, one: str, one_kind: str, other
 
 def _kinds(database: duckdb.DuckDBPyConnection, expressions: Sequence[str]) -> list[str]:
     types = [str(kind) for kind in database.sql(f"SELECT {', '.join(expressions)} FROM typed").types]
-    return ["a list" if name.endswith("]") else _KINDS.get(_bare(name), name) for name in types]
+    return [_kind(name) for name in types]
 
 
-def _bare(name: str) -> str:
-    """A type's name without quotes and parameters: `DECIMAL(18,3)` is DECIMAL."""
-    return name.strip().partition("(")[0].strip('"')
+def _kind(name: str) -> str:
+    """A type of DuckDB's in plain words; parameters, as in `DECIMAL(18,3)`, do not matter."""
+    bare = name.strip().partition("(")[0].strip('"')
+    return "a list" if name.endswith("]") else _KINDS.get(bare, bare)
 
 
 def _plain(message: str) -> str:
     """DuckDB's complaint in the words of the recipe's author, where we know how."""
     if found := _NO_FUNCTION.search(message):
         name = found[1].strip('"')
-        kinds = ", ".join(_KINDS.get(_bare(kind), kind.strip()) for kind in found[2].split(", "))
+        kinds = ", ".join(_REAL.get(kind.partition("(")[0], _kind(kind)) for kind in found[2].split(", "))
         how = f": write {language.CALLS[name]}" if name in language.CALLS else ""
         return f"cannot work out {name} of ({kinds}){how}"
     if found := _NO_CAST.search(message):
