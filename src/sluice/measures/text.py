@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from hashlib import blake2b
 from string import ascii_letters, ascii_uppercase, digits
 from typing import Final, NamedTuple
@@ -16,7 +17,7 @@ from sluice.measures.base import text as text_view
 from sluice.measures.boilerplate import is_boilerplate
 from sluice.measures.contacts import count_emails, count_phones, count_urls
 from sluice.measures.noise import has_html, has_mojibake, is_file_name
-from sluice.measures.words import MARK, words
+from sluice.measures.words import words
 
 _LETTERS: Final = ascii_letters.encode()
 _CAPITALS: Final = ascii_uppercase.encode()
@@ -117,15 +118,38 @@ def _composition(text: str) -> _Composition:
     )
     if len(raw) == len(text):
         return ascii_part
-    rest = _ASCII.sub("", text)
-    capitals_of_rest = sum(map(str.isupper, rest))
+    kinds = Counter(map(_kind_of.__getitem__, _ASCII.sub("", text)))
+
+    def count(flag: str) -> int:
+        return sum(number for kind, number in kinds.items() if flag in kind)
+
     return _Composition(
-        visible=ascii_part.visible + len(rest) - sum(map(str.isspace, rest)),
-        letters=letters + sum(map(str.isalpha, rest)) + len(MARK.findall(rest)),
-        digits=ascii_part.digits + sum(map(str.isdecimal, rest)),
-        capitals=capitals + capitals_of_rest,
-        cased=letters + capitals_of_rest + sum(map(str.islower, rest)),
+        visible=ascii_part.visible + count("v"),
+        letters=letters + count("l"),
+        digits=ascii_part.digits + count("d"),
+        capitals=capitals + count("u"),
+        cased=letters + count("c"),
     )
+
+
+class _KindOf(dict[str, str]):
+    """What each character met so far counts as: v(isible), l(etter or mark), d(igit), u(pper case), c(ased)."""
+
+    def __missing__(self, character: str) -> str:
+        letter = character.isalpha() or unicodedata.category(character).startswith("M")
+        upper = character.isupper()
+        flags = {
+            "v": not character.isspace(),
+            "l": letter,
+            "d": character.isdecimal(),
+            "u": upper,
+            "c": upper or character.islower(),
+        }
+        self[character] = "".join(flag for flag, holds in flags.items() if holds)
+        return self[character]
+
+
+_kind_of: Final = _KindOf()
 
 
 def _repeated_share(things: list[str] | list[tuple[str, ...]]) -> float:

@@ -38,7 +38,6 @@ _MARK_BLOCKS: Final = (range(0x300, 0x3100), range(0xA66F, 0xAC00), range(0xFB1E
 MARKS: Final = _ranges(
     point for block in _MARK_BLOCKS for point in block if unicodedata.category(chr(point)).startswith("M")
 )
-MARK: Final = re.compile(f"[{MARKS}]")
 
 _JOINED: Final = r"(?:['’‐-](?=[^\W_])|(?<=[0-9])[.,:](?=[0-9]))"
 _ASCII_WORD: Final = re.compile(r"[a-z0-9]+(?:(?:['-](?=[a-z0-9])|(?<=[0-9])[.,:](?=[0-9]))[a-z0-9]+)*")
