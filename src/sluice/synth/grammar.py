@@ -20,7 +20,7 @@ def captions(scene: Scene, language: str, rng: np.random.Generator, count: int |
     >>> from sluice.synth.scene import Thing
     >>> balls = tuple(Thing("ball", "red", "plain", "small", x, 0.6, 0.2, 0.0) for x in (0.2, 0.5, 0.8))
     >>> captions(Scene("meadow", "day", 1.5, 0.4, balls), "fr", np.random.default_rng(0), count=1)
-    ['Trois petites balles rouges dans un pré.']
+    ['Dans un pré, on voit trois petites balles rouges.']
     """
     possible = list(dict.fromkeys(TONGUES[language].sentences(scene)))
     wanted = min(len(possible), count if count is not None else int(rng.choice(_HOW_MANY)))
