@@ -25,7 +25,7 @@ def load_references(file: RecipeFile, layout: Layout, engine: Engine, events: Ev
     references: list[Reference] = []
     for config in duplicates.against:
         if config.hashes is not None:
-            hashes, keys = load_hashes(file.base / config.hashes)
+            hashes, keys = load_hashes(file.base / config.hashes, column)
         else:
             hashes, keys = _hash_images(file, layout, config, column, engine, events)
         references.append(Reference(config.name, hashes, keys, config.distance))
