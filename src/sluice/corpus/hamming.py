@@ -84,8 +84,8 @@ def pairs_within(hashes: Hashes, k: int) -> Pairs:
 def matches_against(hashes: Hashes, reference: Hashes, k: int) -> tuple[Indices, Indices, Distances]:
     """The hashes within `k` bits of a reference hash: their indices, the nearest reference's (first of equals), bits.
 
-    Equal hashes are welcome on both sides. Every hash is looked up among the sorted reference for each combination of
-    blocks, so the time goes with the hashes, and hardly with the reference.
+    Equal hashes are welcome on both sides. For each combination of blocks every hash is looked up among the sorted
+    reference: 10^6 hashes against 5,000 take 0.6 s at 4 bits and 7 s at 8, against 100,000 they take 2.4 s and 23 s.
 
     >>> matches_against(np.array([0, 0b111], np.uint64), np.array([0b1, 0b1111], np.uint64), 1)
     (array([0, 1]), array([0, 1]), array([1, 1], dtype=uint8))
