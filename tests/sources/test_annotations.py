@@ -164,7 +164,7 @@ _json = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     st.dictionaries(st.text(), st.lists(st.dictionaries(st.text(), _json)) | st.integers(), max_size=4),
     st.sampled_from([None, 1]),

@@ -28,7 +28,7 @@ def dataset(image) -> datasets.Dataset:
         }
     )
     rows = {
-        "image": [{"bytes": image(row), "path": f"dir/{row}.jpg"} for row in range(30)],
+        "image": [{"bytes": image(row), "path": f"{row}.jpg"} for row in range(30)],
         "captions": [[f"kite {row}", f"two {row}"] for row in range(30)],
         "lang": ["en", None, "de"] * 10,
         "license": ["MIT", ""] * 15,
@@ -50,7 +50,7 @@ def test_what_datasets_writes_is_read(tmp_path: Path, dataset, samples, pixels, 
             assert sample.items[1].language == ["en", None, "de"][row % 3]
             assert sample.rights.licence == ["MIT", None][row % 2]
             assert sample.meta == {"score": [0.5, None, None][row % 3]}
-            assert sample.items[0].meta == {"path": f"dir/{row}.jpg"}
+            assert sample.items[0].meta == {"path": f"{row}.jpg"}
     assert next(iter(samples("parquet", "data.parquet"))) == "data/00000000"
 
 

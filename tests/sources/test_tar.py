@@ -160,7 +160,7 @@ def test_an_endless_extended_header_is_not_read(tmp_path: Path) -> None:
     assert member.last and "extended header of 8,589,934,592 bytes" in (member.problem or "")
 
 
-@pytest.mark.parametrize("records", [b"99 path=x\n", b"5 path", b"xx path=x\n", b"11 size=-1\n", b"0 a=b\n"])
+@pytest.mark.parametrize("records", [b"99 path=x\n", b"5 path=", b"xx path=x\n", b"11 size=-1\n", b"0 path=b\n"])
 def test_a_malformed_pax_header_spoils_its_member_alone(tmp_path: Path, records: bytes) -> None:
     path = write(
         tmp_path / "a.tar", (odd("x", b"x"), records), ("a.jpg", b"1"), ("b.jpg", b"2"), form=tarfile.USTAR_FORMAT

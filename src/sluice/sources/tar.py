@@ -11,6 +11,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Final
+from zlib import adler32
 
 from sluice.errors import SourceError
 from sluice.sources.paths import filesystem
@@ -30,6 +31,8 @@ _REFUSED: Final = {
     b"6": "a FIFO",
     b"S": "a sparse file",
 }
+_PAX_KEYS: Final = (b"path=", b"size=", b"GNU.sparse")
+_ADLER: Final = 65_521
 _WITHOUT_DATA: Final = b"123456"
 
 
@@ -146,7 +149,7 @@ def _header(block: bytes) -> tuple[str, int, bytes] | None:
     if len(block) < _BLOCK:
         return None
     checksum = _number(block[148:156])
-    if checksum is None or (checksum != sum(block) - sum(block[148:156]) + 256 and checksum != _signed_sum(block)):
+    if checksum is None or ((_sum(block) - checksum) % _ADLER and checksum != _signed_sum(block)):
         return None
     size = _number(block[124:136])
     if size is None:
@@ -155,6 +158,11 @@ def _header(block: bytes) -> tuple[str, int, bytes] | None:
     if block[257:263] == b"ustar\0" and block[345]:
         name = f"{_text(block[345:500])}/{name}"
     return name, size, block[156:157]
+
+
+def _sum(block: bytes) -> int:
+    """The checksum of a header modulo 65,521: Adler-32 sums bytes some twenty times faster than Python does."""
+    return (adler32(block) & 0xFFFF) - 1 - sum(block[148:156]) + 8 * 32
 
 
 def _signed_sum(block: bytes) -> int:
@@ -167,10 +175,11 @@ def _number(field: bytes) -> int | None:
     """A number in octal, or in base 256 where its first bit is set; None when it is none or negative."""
     if field[0] & 0x80:
         return None if field[0] & 0x40 else int.from_bytes(bytes([field[0] & 0x3F]) + field[1:])
-    digits = field.partition(b"\0")[0].strip()
-    if digits and (not digits.isdigit() or b"8" in digits or b"9" in digits):
+    digits = field.partition(b"\0")[0].strip() or b"0"
+    try:
+        return int(digits, 8) if digits.isdigit() else None
+    except ValueError:  # an 8 or a 9
         return None
-    return int(digits or b"0", 8)
 
 
 def _text(field: bytes) -> str:
@@ -180,8 +189,8 @@ def _text(field: bytes) -> str:
 
 def _pax(data: bytes, name: str | None, size: int | None) -> tuple[str | None, int | None, str | None]:
     """Name, size and problem of the member after a pax header: records `length key=value newline`."""
-    at = 0
     problem = None
+    at = 0 if any(key in data for key in _PAX_KEYS) else len(data)  # most hold nothing but a time
     while at < len(data) and data[at]:
         count, space, _ = data[at : at + 20].partition(b" ")
         end = at + int(count) if count.isdigit() else at
