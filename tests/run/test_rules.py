@@ -50,6 +50,9 @@ COMPLAINTS = {
     "taken > 'tomorrow'::DATE": "casts a constant that cannot be cast: CAST('tomorrow' AS DATE)",
     "coalesce(width, 'none') = 'none'": "compares \"width\" (a number) with 'none' (a text): compare like with like",
     "length(width) < 3": "cannot work out length of (a number): write length(text)",
+    "log10() < 3": "cannot work out log10 of (): write log10(number)",
+    "sharpness & 1 = 1": "cannot work out & of (a real number, a number)",
+    "tags[text] = 'a'": "cannot work out array_extract of (a list, a text)",
     "width + text > 1": "cannot work out + of (a number, a text)",
     "text::DECIMAL > 1": "casts to DECIMAL: a rule may cast to TINYINT, SMALLINT, INTEGER, BIGINT, HUGEINT, UTINYINT, "
     "USMALLINT, UINTEGER, UBIGINT, FLOAT, DOUBLE, VARCHAR, BOOLEAN, DATE, TIMESTAMP",
@@ -132,6 +135,28 @@ def test_what_cannot_be_worked_out_is_null_and_stops_nothing(when: str, expected
     assert said(when, **columns, text=["x"], tags=[["x"]]) == expected
 
 
+def test_real_numbers_are_compared_in_the_precision_of_their_column() -> None:
+    assert said("sharpness = 1.1 AND sharpness <= 1.1 AND sharpness IN (1.1)", sharpness=[1.1]) == [True]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "-height BETWEEN 1 AND 2",
+        "-height IN (1, 2)",
+        "-height IS DISTINCT FROM 1",
+        "pow(width, height) < 1",
+        "ln(-height) < 1",
+        "-height > 1 AND -height < 9",
+    ],
+)
+def test_an_error_stays_in_its_row_where_a_condition_needs_a_value_twice(when: str) -> None:
+    # DuckDB would work the value out once, outside of what catches the error: the sandbox turns that off.
+    schema = pa.schema([("width", pa.int64()), ("height", pa.int64())])
+    rows = pa.table({"width": [0, 1], "height": [-(2**63), -1]}, schema)
+    assert evaluate([rule(when, schema)], rows)["rule_0"].to_pylist()[1] is not None
+
+
 def test_an_error_in_one_row_leaves_the_others_alone() -> None:
     assert said("width * width * width > 8", width=[2**31 - 1, 3, None, 2]) == [None, True, None, False]
 
@@ -172,7 +197,7 @@ def test_texts_are_matched_as_sql_says(when: str, text: str, expected: bool) -> 
 
 
 @given(pattern=st.text("ab%_.*\\ß[(", max_size=8), text=st.text("abAB.*\\ß[(\n", max_size=8), any_case=st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_like_agrees_with_duckdb(pattern: str, text: str, any_case: bool) -> None:
     word = "ILIKE" if any_case else "LIKE"
     with duckdb.connect() as database:
@@ -260,7 +285,7 @@ ROWS = st.lists(
 
 
 @given(rows=ROWS, drawn=st.lists(conditions(), min_size=1, max_size=5))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_rules_say_what_three_valued_logic_says(rows: list[Row], drawn) -> None:
     schema = pa.schema([SCHEMA.field(name) for name in ("sharpness", "width", "urls", "format", "alpha")])
     table = pa.Table.from_pylist(rows, schema)
@@ -353,6 +378,46 @@ def test_rows_without_the_columns_or_without_a_file_are_told_apart(tmp_path: Pat
         evaluate([rule("width > 1")], broken)
     with pytest.raises(RunError, match="cannot be read"):
         observed(rule("width > 1"), tmp_path / "missing.parquet")
+
+
+TOKENS = [
+    *("sharpness", "width", "text", "alpha", "tags", "taken", "'a'", "'it''s'", "1", "-2.5", "1e9", "NULL", "true"),
+    *(
+        "(",
+        ")",
+        "[",
+        "]",
+        ",",
+        ";",
+        ".",
+        "::",
+        "=",
+        "<",
+        "<>",
+        "AND",
+        "OR",
+        "NOT",
+        "IN",
+        "IS",
+        "LIKE",
+        "ILIKE",
+        "ESCAPE",
+    ),
+    *("BETWEEN", "CASE", "WHEN", "THEN", "ELSE", "END", "CAST", "AS", "INTEGER", "DATE", "+", "-", "*", "/", "%", "^"),
+    *("||", "~", "!", "@", "#", "$", "?", '"', "'", "--", "/*", "*/", "SELECT", "FROM", "DISTINCT", "OVER", "INTERVAL"),
+    *("lower(", "length(", "if(", "coalesce(", "list_value(", "regexp_matches(", "replace(", "EXTRACT(", "{", "}", ":"),
+    *("->", "\\", "$$"),
+]
+
+
+@given(text=st.lists(st.sampled_from(TOKENS), max_size=12).map(" ".join) | st.text(max_size=20))
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_any_text_is_either_a_rule_or_a_complaint(text: str) -> None:
+    try:
+        compiled = rule(text)
+    except RecipeError:
+        return
+    assert evaluate([compiled], SCHEMA.empty_table()).num_rows == 0
 
 
 def test_no_rules_say_nothing() -> None:

@@ -202,7 +202,7 @@ class _Writer:
         if name in language.OF_ONE_KIND:
             self.checked.comparisons.append(tuple(values[language.OF_ONE_KIND[name] :]))
         call = f"{language.WRITTEN_AS.get(name, name)}({', '.join(values)})"
-        if name in language.ONLY_ABOVE:  # an error in one row would cost DuckDB a second look at thousands
+        if name in language.ONLY_ABOVE and values:  # an error in one row would cost DuckDB a second look at thousands
             return f"(CASE WHEN {values[0]} {language.ONLY_ABOVE[name]} THEN {call} END)"
         return f"nullif({call}, 'nan'::DOUBLE)" if name in language.GIVES_NAN else call
 

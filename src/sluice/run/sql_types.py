@@ -27,7 +27,7 @@ _KINDS: Final[dict[str, str]] = {
     "NULL": _NULL,
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "a date"),
 }
-_REAL: Final = dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "a real number")  # where whole ones may be asked for
+_REAL: Final[dict[str, str]] = {**dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "a real number")}
 _NO_FUNCTION: Final = re.compile(r"argument types '(.+?)\((.*)\)'")
 _NO_CAST: Final = re.compile(r"Could not convert string (.+) to (\w+)")
 
