@@ -50,7 +50,7 @@ COMPLAINTS = {
     "taken > 'tomorrow'::DATE": "casts a constant that cannot be cast: CAST('tomorrow' AS DATE)",
     "coalesce(width, 'none') = 'none'": "compares \"width\" (a number) with 'none' (a text): compare like with like",
     "length(width) < 3": "cannot work out length of (a number): write length(text)",
-    "log10() < 3": "cannot work out log10 of (): write log10(number)",
+    "log10() < width": "cannot work out log10 of (): write log10(number)",
     "sharpness & 1 = 1": "cannot work out & of (a real number, a number)",
     "tags[text] = 'a'": "cannot work out array_extract of (a list, a text)",
     "width + text > 1": "cannot work out + of (a number, a text)",
