@@ -72,6 +72,14 @@ def test_a_sidecar_without_image_is_accounted_for(photos: Path, samples) -> None
     assert len(found) == 5
 
 
+def test_names_that_differ_in_case_alone_keep_their_own_captions(tmp_path: Path, samples, texts, image) -> None:
+    for name in ("A", "a", "B"):
+        (tmp_path / f"{name}.jpg").write_bytes(image(1))
+        (tmp_path / f"{'b' if name == 'B' else name}.txt").write_text(name)
+    found = samples("folder", ".")
+    assert {key: texts(sample) for key, sample in found.items()} == {"A.jpg": ["A"], "B.jpg": ["B"], "a.jpg": ["a"]}
+
+
 def test_a_glob_takes_the_sidecars_along(photos: Path, samples, texts) -> None:
     found = samples("folder", "photos/**/*.jpg")
     assert {key: texts(sample) for key, sample in found.items()} == {"a.jpg": ["a red kite"]}

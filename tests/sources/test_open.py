@@ -56,7 +56,7 @@ def test_a_sample_with_too_many_items_fails(tmp_path: Path, samples, image) -> N
 @pytest.mark.parametrize("field", ["license", "caption", "url"])
 def test_text_that_is_no_unicode_fails_its_sample(tmp_path: Path, samples, image, field: str) -> None:
     (tmp_path / "a.jpg").write_bytes(image(1))
-    (tmp_path / "a.json").write_text('{"%s": "x\\ud800"}' % field)
+    (tmp_path / "a.json").write_text(f'{{"{field}": "x\\ud800"}}')
     sample = samples("folder", ".")["a.jpg"]
     assert sample.failure is not None and sample.failure[0] == "decode"
     assert "not valid Unicode" in sample.failure[1]

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import SourceError
-from sluice.sources.paths import default_name, expand_braces, key_of, list_files, walk
+from sluice.sources.braces import expand_braces
+from sluice.sources.listing import walk
+from sluice.sources.paths import default_name, key_of, list_files
 
 _literal = st.text("ab/.*-", max_size=3)
 _choice = st.lists(_literal, min_size=2, max_size=3).map(lambda names: "{" + ",".join(names) + "}")
@@ -87,6 +89,8 @@ def test_what_is_not_there_is_an_error_that_says_what_was_expected(tree: Path) -
             list_files(path, tree, (".tar",), "shards of tar")
     with pytest.raises(SourceError, match=r"a/3\.tar: no such file"):
         list_files("a/{1..3}.tar", tree, (".tar",), "tars")
+    with pytest.raises(SourceError, match="not a glob"):
+        list_files("[z-a].tar", tree, (".tar",), "tars")
     with pytest.raises(SourceError, match="nosuchscheme"):
         list_files("nosuchscheme://x/a.tar", tree, (".tar",), "tars")
 

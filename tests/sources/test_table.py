@@ -166,6 +166,14 @@ def test_images_may_lie_elsewhere_or_be_urls(corpus: Path, samples, pixels, imag
     assert list(found) == ["a.jpg", "memory://far/z.jpg", "b.jpg"]
 
 
+def test_another_delimiter_may_part_the_columns(corpus: Path, samples, texts, source) -> None:
+    (corpus / "f.csv").write_text("image_name| comment_number| comment\nim/a.jpg| 0| a kite, red\nim/a.jpg| 1| two\n")
+    found = samples("table", "f.csv", delimiter="|", unlisted="ignore")
+    assert {key: texts(sample) for key, sample in found.items()} == {"im/a.jpg": [" a kite, red", " two"]}
+    with pytest.raises(SourceError, match=r"its columns are image_name\| comment_number\| comment"):
+        list(source("table", "f.csv").samples())
+
+
 def test_several_tables_are_one_source(corpus: Path, samples) -> None:
     for number, name in enumerate(("a", "b")):
         (corpus / f"part-{number}.csv").write_text(f"path,caption\nim/{name}.jpg,x\nbad\n")

@@ -15,7 +15,7 @@ from sluice.sources.chat import COLUMNS as CHATS
 from sluice.sources.chat import is_conversation, turns
 from sluice.sources.config import ImageColumnConfig
 from sluice.sources.fields import Fields
-from sluice.sources.paths import stat_file
+from sluice.sources.listing import stat_file
 from sluice.sources.texts import Refused
 from sluice.table.refs import Container, Ref
 

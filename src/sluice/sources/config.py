@@ -58,6 +58,12 @@ class TableConfig(CaptionColumnsConfig):
         description="Column that holds the path of the image. Default: the first called path, file, file_name, image, "
         "image_path, ...",
     )
+    delimiter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="What parts the columns of a text table. Default: a tab in `.tsv`, a comma in `.csv`.",
+    )
     unlisted: Literal["sample", "ignore"] = Field(
         default="sample",
         description="What an image below `images` that no row names becomes: a `sample` without a caption, or nothing.",

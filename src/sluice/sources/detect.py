@@ -19,7 +19,7 @@ from sluice.sources.columns import find_image_column
 from sluice.sources.fields import PATH_NAMES
 from sluice.sources.folder import IMAGE_SUFFIXES
 from sluice.sources.json_scan import open_json
-from sluice.sources.paths import walk
+from sluice.sources.listing import walk
 from sluice.sources.rows import BadRow, rows
 
 _MOST_FILES: Final = 200_000  # looked at; a larger folder is told from its first files

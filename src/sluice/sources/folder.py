@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,8 @@ from sluice.errors import SourceError
 from sluice.sources.base import JSON, NO_RIGHTS, Item, RawSample, Rights, SourceFile
 from sluice.sources.config import FolderConfig
 from sluice.sources.fields import Plans
-from sluice.sources.paths import default_name, key_of, list_files, place, stat_file, walk
+from sluice.sources.listing import Folder, folders, grouped, stat_file
+from sluice.sources.paths import default_name, key_of, list_files, place
 from sluice.sources.texts import Refused, parsed_object, read_text
 from sluice.table.refs import Ref
 
@@ -34,58 +34,76 @@ class FolderSource:
 
     def files(self) -> list[SourceFile]:
         """Every image and sidecar."""
-        return [file for file in self._listing()[1] if _is_image(file.uri) or _is_sidecar(file.uri)]
+        return [
+            folder.file(name)
+            for folder in self._folders()[1]
+            for name in folder.names
+            if name.lower().endswith(IMAGE_SUFFIXES + SIDECARS)
+        ]
 
     def samples(self) -> Iterator[RawSample]:
-        """Every image as a sample; then, folder by folder, every sidecar that has no image."""
-        root, files = self._listing()
+        """Folder by folder, every image as a sample, then every sidecar that has no image as a failed one."""
+        root, found = self._folders()
         plans = Plans()
-        for _, group in groupby(files, key=lambda file: file.uri.rpartition("/")[0]):
-            members = list(group)
-            sidecars = {file.uri: file for file in members if _is_sidecar(file.uri)}
-            lower = {uri.lower(): uri for uri in sidecars}
-            used: set[str] = set()
-            for image in (file for file in members if _is_image(file.uri)):
-                beside = [lower[name] for name in _sidecar_names(image.uri) if name in lower]
-                used.update(beside)
-                yield _sample(image, [sidecars[uri] for uri in beside], root, plans)
-            for uri in sidecars:
-                if uri not in used and not _is_note(uri):
-                    key = key_of(uri, root)
-                    yield RawSample(key, (), failure=("io", f"{uri}: no image of this name lies beside it"))
+        images = 0
+        for folder in found:
+            beside = _Sidecars(folder)
+            for name in folder.names:
+                if name.lower().endswith(IMAGE_SUFFIXES):
+                    images += 1
+                    yield _sample(folder.file(name), beside.of(name), root, plans)
+            for uri in beside.left():
+                yield RawSample(key_of(uri, root), (), failure=("io", f"{uri}: no image of this name lies beside it"))
+        if not images:
+            raise SourceError(
+                f"{self.config.path}: no image below {root}; expected files that end in {', '.join(IMAGE_SUFFIXES)}. "
+                "Is it the right folder, and the right `type` of source?"
+            )
 
-    def _listing(self) -> tuple[str, Iterator[SourceFile] | list[SourceFile]]:
+    def _folders(self) -> tuple[str, Iterator[Folder]]:
         where = place(self.config.path, self.base)
         if where.patterns == (where.root,) and stat_file(where.root) is None:
             if not where.remote and not Path(where.root).is_dir():
                 raise SourceError(
                     f"{self.config.path}: no such folder ({where.root}); `path` is relative to the recipe"
                 )
-            return where.root, _at_least_one_image(where.root, self.config.path)
+            return where.root, folders(where.root)
         root, files = list_files(self.config.path, self.base, IMAGE_SUFFIXES + SIDECARS, "images")
-        images = {file.uri: file for file in files if _is_image(file.uri)}
+        listed = {file.uri: file for file in files}
         # a glob such as `*.jpg` names the images alone: what lies beside them belongs to them all the same
-        for uri in list(images):
-            for beside in _sidecar_names(uri, exact=True):
-                if beside not in images and (found := stat_file(beside)) is not None:
-                    images[beside] = found
-        listed = {file.uri: file for file in files} | images
-        return root, sorted(listed.values(), key=lambda file: file.uri.rpartition("/")[::2])
+        for uri in list(listed):
+            for beside in _sidecar_names(uri) if uri.lower().endswith(IMAGE_SUFFIXES) else ():
+                if beside not in listed and (found := stat_file(beside)) is not None:
+                    listed[beside] = found
+        return root, grouped(sorted(listed.values(), key=lambda file: file.uri.rpartition("/")[::2]))
 
 
-def _at_least_one_image(root: str, path: str) -> Iterator[SourceFile]:
-    images = 0
-    for file in walk(root):
-        images += _is_image(file.uri)
-        yield file
-    if not images:
-        raise SourceError(
-            f"{path}: no image below {root}; expected files that end in {', '.join(IMAGE_SUFFIXES)}. "
-            "Is it the right folder, and the right `type` of source?"
-        )
+class _Sidecars:
+    """The sidecars of one folder, and which of them no image has claimed."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._names = {name: False for name in folder.names if name.lower().endswith(SIDECARS)}
+        self._by_lower = {lower: name for name in self._names if (lower := name.lower()) != name}
+
+    def of(self, image: str) -> list[str]:
+        """The uris of the sidecars of `image`; where no name fits exactly, upper and lower case are one."""
+        found: list[str] = []
+        for wanted in _sidecar_names(image):
+            lower = wanted.lower()
+            name = next((name for name in (wanted, lower) if name in self._names), self._by_lower.get(lower))
+            if name is not None:
+                self._names[name] = True
+                found.append(self._folder.file(name).uri)
+        return found
+
+    def left(self) -> list[str]:
+        """The uris of the sidecars without an image, notes on the whole folder left out."""
+        alone = [name for name, claimed in self._names.items() if not claimed]
+        return [self._folder.file(name).uri for name in alone if name.lower().partition(".")[0] not in _NOTES]
 
 
-def _sample(image: SourceFile, sidecars: list[SourceFile], root: str, plans: Plans) -> RawSample:
+def _sample(image: SourceFile, sidecars: list[str], root: str, plans: Plans) -> RawSample:
     key = key_of(image.uri, root)
     item = image_item(image.uri, image.size)
     try:
@@ -100,16 +118,16 @@ def image_item(uri: str, size: int | None) -> Item:
     return Item("image", "image", None, Ref("file", uri, None, None, size))
 
 
-def _described(sidecars: list[SourceFile], plans: Plans) -> tuple[list[Item], Rights, dict[str, JSON]]:
+def _described(sidecars: list[str], plans: Plans) -> tuple[list[Item], Rights, dict[str, JSON]]:
     captions: list[Item] = []
     rights = NO_RIGHTS
     meta: dict[str, JSON] = {}
-    for file in sidecars:
-        text = read_text(file.uri)
-        if file.uri.lower().endswith(".txt"):
+    for uri in sidecars:
+        text = read_text(uri)
+        if uri.lower().endswith(".txt"):
             captions += [Item("text", "caption", text.strip())] if text.strip() else []
             continue
-        row = parsed_object(text, file.uri)
+        row = parsed_object(text, uri)
         fields = plans.of(tuple(row))
         values = list(row.values())
         texts = {item.text for item in captions}
@@ -119,23 +137,10 @@ def _described(sidecars: list[SourceFile], plans: Plans) -> tuple[list[Item], Ri
     return captions, rights, meta
 
 
-def _is_image(uri: str) -> bool:
-    return uri.lower().endswith(IMAGE_SUFFIXES)
-
-
-def _is_sidecar(uri: str) -> bool:
-    return uri.lower().endswith(SIDECARS)
-
-
-def _is_note(uri: str) -> bool:
-    return uri.rpartition("/")[2].lower().partition(".")[0] in _NOTES
-
-
-def _sidecar_names(uri: str, exact: bool = False) -> list[str]:
-    """Where the sidecars of an image may lie: `a.txt`, `a.jpg.txt`, `a.json`, `a.jpg.json`."""
-    name = uri if exact else uri.lower()
-    stem = name[: name.rindex(".")]
-    return [f"{start}{suffix}" for suffix in SIDECARS for start in (stem, name)]
+def _sidecar_names(image: str) -> list[str]:
+    """What the sidecars of an image may be called: `a.txt`, `a.jpg.txt`, `a.json`, `a.jpg.json`."""
+    stem = image[: image.rindex(".")]
+    return [f"{start}{suffix}" for suffix in SIDECARS for start in (stem, image)]
 
 
 def open_folder(config: FolderConfig, base: Path) -> FolderSource:

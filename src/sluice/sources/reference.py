@@ -23,9 +23,9 @@ _EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "captions.csv\n  image_path,caption,language,license\n  beach/0001.jpg,a red kite,en,CC-BY-4.0\n"
         "  beach/0001.jpg,ein roter Drachen,de,CC-BY-4.0",
         "- type: table\n  path: captions.csv\n  images: photos",
-        "A sample an image. Rows in succession that name the same image are one sample with several captions; a row that "
-        "names it again later is a sample `path#2`. A row whose image is missing, or that cannot be read, is a failed "
-        "sample; an image that no row names is a sample without a caption (`unlisted`).",
+        "A sample an image. Rows in succession that name the same image are one sample with several captions; a row "
+        "that names it again later is a sample `path#2`. A row whose image is missing, or that cannot be read, is a "
+        "failed sample; an image that no row names is a sample without a caption (`unlisted`).",
     ),
     "webdataset": (
         "shards/000.tar\n  0001.jpg\n  0001.txt\n  0001.json",
@@ -61,7 +61,8 @@ _EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "`fetched` is `date_captured`.",
     ),
     "llava": (
-        'llava.json\n  [{"id": "1", "image": "a.jpg", "conversations": [{"from": "human", "value": "<image>\\nWhat?"}, ...]}]',
+        'llava.json\n  [{"id": "1", "image": "a.jpg",\n'
+        '    "conversations": [{"from": "human", "value": "<image>\\nWhat?"}, ...]}]',
         "- type: llava\n  path: llava.json\n  images: images",
         "A sample a conversation: its images, then its turns (`human`, `gpt`, `system`), verbatim. Exactly as many "
         "`<image>` placeholders as images, else the sample fails.",

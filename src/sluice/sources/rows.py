@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import FailureClass, SourceError
-from sluice.sources.paths import filesystem
+from sluice.sources.listing import filesystem
 from sluice.table.refs import local_path
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -31,13 +31,13 @@ class BadRow:
 Row: TypeAlias = tuple[int, tuple[str, ...], tuple[Any, ...] | BadRow]  # number from 1, field names, values
 
 
-def rows(uri: str, columns: list[str] | None = None) -> Iterator[Row]:
-    """Every row of the table `uri`; of a Parquet table only `columns`, where they are given."""
+def rows(uri: str, delimiter: str | None = None) -> Iterator[Row]:
+    """Every row of the table `uri`; `delimiter` is what parts the columns of a text table that is no CSV or TSV."""
     suffix = uri.lower().rpartition(".")[2]
     if suffix == "parquet":
-        return _parquet(uri, columns)
+        return _parquet(uri)
     if suffix in ("csv", "tsv"):
-        return _csv(uri, "\t" if suffix == "tsv" else ",")
+        return _csv(uri, delimiter or ("\t" if suffix == "tsv" else ","))
     if suffix in ("jsonl", "ndjson"):
         return _jsonl(uri)
     raise SourceError(f"{uri}: expected a table that ends in {', '.join(TABLE_SUFFIXES)}")
@@ -118,16 +118,16 @@ def _json_row(line: bytes, number: int, uri: str) -> Row:
     return number, tuple(value), tuple(value.values())
 
 
-def _parquet(uri: str, columns: list[str] | None) -> Iterator[Row]:
+def _parquet(uri: str) -> Iterator[Row]:
     with opened(uri) as file:
         try:
             table = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
-        names = tuple(table.schema_arrow.names) if columns is None else tuple(columns)
+        names = tuple(table.schema_arrow.names)
         number = 0
         try:
-            for batch in table.iter_batches(batch_size=_BATCH_ROWS, columns=list(names)):
+            for batch in table.iter_batches(batch_size=_BATCH_ROWS):
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
                     yield number, names, values

@@ -19,8 +19,9 @@ from sluice.sources.config import TableConfig
 from sluice.sources.fields import PATH_NAMES, Fields
 from sluice.sources.folder import IMAGE_SUFFIXES
 from sluice.sources.images import size_of
+from sluice.sources.listing import walk
 from sluice.sources.names import Keys, Names
-from sluice.sources.paths import default_name, key_of, list_files, place, walk
+from sluice.sources.paths import default_name, key_of, list_files, place
 from sluice.sources.rows import TABLE_SUFFIXES, BadRow, rows
 from sluice.table.refs import Ref, local_uri
 
@@ -67,7 +68,7 @@ class TableSource:
         found = Names()
         shapes: dict[tuple[str, ...], str | None] = {}
         for table in tables:
-            for _, names, values in rows(table.uri):
+            for _, names, values in rows(table.uri, self.config.delimiter):
                 if isinstance(values, BadRow):
                     continue
                 column = shapes.get(names, "")
@@ -105,7 +106,7 @@ class TableSource:
         start = images if images.endswith("/") else f"{images}/"
         for table in tables:
             shown = key_of(table.uri, root)
-            for number, names, values in rows(table.uri):
+            for number, names, values in rows(table.uri, self.config.delimiter):
                 if isinstance(values, BadRow):
                     yield RawSample(f"{shown}:{number}", (), failure=values.failure)
                     continue

@@ -14,7 +14,7 @@ from typing import IO, Final
 from zlib import adler32
 
 from sluice.errors import SourceError
-from sluice.sources.paths import filesystem
+from sluice.sources.listing import filesystem
 from sluice.table.refs import local_path
 
 _BLOCK: Final = 512

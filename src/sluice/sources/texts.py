@@ -6,7 +6,7 @@ import json
 from typing import Any, Final
 
 from sluice.errors import FailureClass
-from sluice.sources.paths import read_small
+from sluice.sources.listing import read_small
 
 SIDECAR_BYTES: Final = 2**20
 

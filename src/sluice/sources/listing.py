@@ -1,0 +1,144 @@
+"""What lies in folders, local or behind an fsspec URL, in one order: a folder's files by name, then its folders."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from stat import S_ISDIR
+from typing import Any, Final
+
+from sluice.errors import MissingExtraError, SourceError
+from sluice.sources.base import SourceFile
+from sluice.table.refs import local_path, local_uri
+
+_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A folder with the names of its files, sorted; `file` gives one of them with size and stamp.
+
+    Names alone are held, because a flat folder may have millions of files.
+    """
+
+    uri: str
+    names: list[str]
+    file: Callable[[str], SourceFile]
+
+
+def folders(root: str) -> Iterator[Folder]:
+    """Every folder from `root` on down, what is hidden left out; none where `root` is no folder."""
+    return _remote_folders(root) if "://" in root else _local_folders(root)
+
+
+def walk(root: str) -> Iterator[SourceFile]:
+    """Every file below the folder `root`."""
+    return (folder.file(name) for folder in folders(root) for name in folder.names)
+
+
+def grouped(files: list[SourceFile]) -> Iterator[Folder]:
+    """Files that are listed already, by their folders."""
+    for uri, group in groupby(files, key=lambda file: file.uri.rpartition("/")[0]):
+        known = {file.uri.rpartition("/")[2]: file for file in group}
+        yield Folder(uri, list(known), known.__getitem__)
+
+
+def _local_folders(root: str) -> Iterator[Folder]:
+    seen: set[tuple[int, int]] = set()  # a link back up would otherwise be walked for ever
+    pending = [root]
+    while pending:
+        uri = pending.pop()
+        names: list[str] = []
+        inner: list[str] = []
+        try:
+            facts = os.stat(uri)  # noqa: PTH116 - as in stat_file
+            if (facts.st_dev, facts.st_ino) in seen:
+                continue
+            seen.add((facts.st_dev, facts.st_ino))
+            with os.scandir(uri) as entries:
+                for entry in entries:
+                    if entry.name[0] != ".":
+                        (inner if entry.is_dir() else names).append(entry.name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise SourceError(f"{uri}: cannot be listed: {error.strerror}") from error
+        names.sort()
+        start = uri if uri.endswith("/") else f"{uri}/"
+        yield Folder(uri, names, lambda name, start=start: _local_file(start + name))
+        pending += [start + name for name in sorted(inner, reverse=True)]
+
+
+def _local_file(path: str) -> SourceFile:
+    # a dangling link is a file that cannot be read, not one that is not there
+    return stat_file(path) or SourceFile(local_uri(path), None, "")
+
+
+def _remote_folders(root: str) -> Iterator[Folder]:
+    system, path = filesystem(root)
+    try:
+        listing: dict[str, Any] = system.find(path, detail=True)
+    except Exception as error:  # each remote client raises its own family: no credentials, no route, no such bucket
+        raise SourceError(f"{root}: cannot be listed: {error}") from error
+    cut = len(path.rstrip("/")) + 1
+    parts = {name: name[cut:].split("/") for name in listing}
+    shown = [name for name in listing if not any(part.startswith(".") for part in parts[name])]
+    ordered = sorted(shown, key=lambda name: [*((True, part) for part in parts[name][:-1]), (False, parts[name][-1])])
+    return grouped([_remote_file(f"{root.rstrip('/')}/{name[cut:]}", listing[name]) for name in ordered])
+
+
+def stat_file(uri: str) -> SourceFile | None:
+    """The file `uri` with size and stamp, or None when there is no such file."""
+    if "://" in uri:
+        system, path = filesystem(uri)
+        try:
+            facts = system.info(path)
+        except OSError:
+            return None
+        return _remote_file(uri, facts) if facts.get("type") == "file" else None
+    try:
+        facts = os.stat(uri)  # noqa: PTH116 - a million Path objects cost more than their listing
+    except (OSError, ValueError):
+        return None
+    return None if S_ISDIR(facts.st_mode) else SourceFile(local_uri(uri), facts.st_size, str(facts.st_mtime_ns))
+
+
+@lru_cache(maxsize=64)
+def _system_of(prefix: str) -> Any:  # an fsspec file system
+    import fsspec
+
+    return fsspec.core.url_to_fs(prefix)[0]
+
+
+def filesystem(uri: str) -> tuple[Any, str]:
+    """The fsspec file system of a URL, and the path in it."""
+    scheme, _, rest = uri.partition("://")
+    try:
+        system = _system_of(f"{scheme}://{rest.partition('/')[0]}/")
+    except ImportError as error:
+        raise MissingExtraError(f"{scheme}://", _EXTRAS.get(scheme, scheme)) from error
+    except ValueError as error:
+        raise SourceError(f"{uri}: {error}") from error
+    return system, system._strip_protocol(uri)
+
+
+def read_small(uri: str, most: int) -> bytes:
+    """The first `most` bytes of a file: sidecars and other small things that become part of a sample."""
+    if "://" in uri and not uri.startswith("file://"):
+        system, path = filesystem(uri)
+        try:
+            with system.open(path, "rb") as file:
+                return file.read(most)
+        except Exception as error:  # as above: each remote client raises its own family
+            raise OSError(str(error) or type(error).__name__) from error
+    with open(local_path(uri) or uri, "rb", buffering=0) as file:
+        return file.read(most) or b""
+
+
+def _remote_file(uri: str, facts: dict[str, Any]) -> SourceFile:
+    stamp = next((facts[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if facts.get(key)), "")
+    size = facts.get("size")
+    return SourceFile(uri, size if isinstance(size, int) else None, str(stamp))
