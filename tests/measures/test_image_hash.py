@@ -15,7 +15,7 @@ from PIL import Image
 from sluice.measures.base import registered
 from sluice.measures.image_hash import dhash, phash
 from sluice.measures.views import DecodePlan, ImageRow, apply
-from sluice.media.decode import decode, shrink, to_gray
+from sluice.media.decode import decode, to_gray
 from sluice.media.header import read_header
 from sluice.media.limits import Limits
 
@@ -93,7 +93,7 @@ def cases() -> list[Case]:
             image.save(buffer, "PNG")
         data = buffer.getvalue()
         pixels = decode(data, read_header(data, LIMITS), 256, "rgb", LIMITS)
-        out.append(Case(kind, data, shrink(to_gray(pixels), 256)))
+        out.append(Case(kind, data, to_gray(pixels)))
     return out
 
 

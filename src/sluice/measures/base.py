@@ -39,6 +39,7 @@ class View:
     kind: Literal["header", "bytes", "gray", "rgb", "text", "sample"]
     grain: Grain
     max_side: int | None = None
+    exact: bool = True  # the longer side is `max_side`; else it is that or more, as the decoder gave it
 
     @property
     def pixels(self) -> bool:
@@ -56,14 +57,17 @@ def data() -> View:
     return View("bytes", "image")
 
 
-def gray(max_side: int) -> View:
-    """The image in gray, uint8 (height, width), its longer side at most `max_side` px."""
-    return View("gray", "image", max_side)
+def gray(max_side: int, *, exact: bool = True) -> View:
+    """The image in gray, uint8 (height, width), its longer side at most `max_side` px.
+
+    Not `exact`: `max_side` px or more where the image has them, as it was decoded; averaging it down is spared.
+    """
+    return View("gray", "image", max_side, exact)
 
 
-def rgb(max_side: int) -> View:
-    """The image in sRGB, uint8 (height, width, 3), its longer side at most `max_side` px."""
-    return View("rgb", "image", max_side)
+def rgb(max_side: int, *, exact: bool = True) -> View:
+    """The image in sRGB, uint8 (height, width, 3), its longer side at most `max_side` px; `exact` as for `gray`."""
+    return View("rgb", "image", max_side, exact)
 
 
 def text() -> View:
@@ -153,7 +157,7 @@ class Measure:
         `decoding` says how the whole pass decodes (`rgb@256`), `limits` what it refuses to: the first counts for
         measures that look at pixels, the second for all that look at images.
         """
-        views = ",".join(f"{view.kind}:{view.max_side}" for view in self.reads)
+        views = ",".join(f"{view.kind}:{view.max_side}:{view.exact}" for view in self.reads)
         params = json.dumps(self.params, sort_keys=True, default=str)
         writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
         parts = [str(self.version), views, params, writes, self.model or ""]

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from sluice.errors import FailureClass, SampleFailure, SluiceError
 from sluice.measures.base import Columns, Measure, Pixels, View
-from sluice.media.decode import decode, shrink, to_gray
+from sluice.media.decode import decode_padded, shrink, to_gray
 from sluice.media.header import Header, read_header
 from sluice.media.limits import Limits
 
@@ -70,7 +70,7 @@ class ImageRow:
         self._poison = poison
 
     def view(self, view: View) -> Any:
-        return self._get(view.kind, view.max_side)
+        return self._get(view.kind, view.max_side if view.exact else None)
 
     def fact(self, name: str) -> str | None:
         return self._extension if name == "extension" else None
@@ -98,7 +98,7 @@ class ImageRow:
             case "decoded":
                 return self._decode()
             case "rgb":
-                return self._shrunk(self._get("decoded"), side)
+                return self._shrunk(self._get("decoded"), side)[:, :, :3]
             case "decoded gray":
                 return to_gray(self._get("decoded"))
             case _:  # gray first, then averaged: a third of the bytes to average
@@ -106,7 +106,7 @@ class ImageRow:
 
     def _decode(self) -> Pixels:
         head: Header = self._get("header")
-        return decode(self._get("bytes"), head, self._plan.max_side, self._plan.mode, self._limits)
+        return decode_padded(self._get("bytes"), head, self._plan.max_side, self._plan.mode, self._limits)
 
     @staticmethod
     def _shrunk(pixels: Pixels, side: int | None) -> Pixels:

@@ -39,6 +39,12 @@ def decode(data: bytes, header: Header, max_side: int | None, mode: Mode, limits
     is laid on white, an animation gives its first frame. Raises SampleFailure, for a truncated file too unless
     `limits.truncated` is `decode`.
     """
+    pixels = decode_padded(data, header, max_side, mode, limits)
+    return pixels if pixels.ndim == 2 or pixels.shape[2] == 3 else np.ascontiguousarray(pixels[:, :, :3])
+
+
+def decode_padded(data: bytes, header: Header, max_side: int | None, mode: Mode, limits: Limits) -> Pixels:
+    """What `decode` gives, but colour may come with a fourth, meaningless channel: Pillow then need not copy it."""
     if header.format == "jpeg":
         pixels = _jpeg(data, header, max_side, mode, limits)
         turned = header.orientation
@@ -63,7 +69,21 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
     from PIL import Image
 
     size = max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer))
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, reducing_gap=1.0))
+    return np.asarray(as_image(pixels).resize(size, Image.Resampling.BOX, reducing_gap=1.0))
+
+
+def as_image(pixels: Pixels) -> Image.Image:
+    """The pixels as a Pillow image to read from; without a copy where they are gray or padded colour.
+
+    >>> as_image(np.zeros((2, 3), np.uint8)).size
+    (3, 2)
+    """
+    from PIL import Image
+
+    mode = "L" if pixels.ndim == 2 else "RGBX" if pixels.shape[2] == 4 else None
+    if mode is None or not pixels.flags.c_contiguous:
+        return Image.fromarray(pixels[:, :, :3] if mode == "RGBX" else pixels)
+    return Image.frombuffer(mode, (pixels.shape[1], pixels.shape[0]), pixels, "raw", mode, 0, 1)
 
 
 def to_gray(pixels: Pixels) -> Pixels:
@@ -74,9 +94,7 @@ def to_gray(pixels: Pixels) -> Pixels:
     """
     if pixels.ndim == 2:
         return pixels
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(pixels).convert("L"))
+    return np.asarray(as_image(pixels).convert("L"))
 
 
 def _jpeg(data: bytes, header: Header, max_side: int | None, mode: Mode, limits: Limits) -> Pixels:
@@ -90,7 +108,7 @@ def _jpeg(data: bytes, header: Header, max_side: int | None, mode: Mode, limits:
         elif header.mode == "L" and converts:
             layout = "GRAY"
         else:
-            layout = "RGB" if mode == "rgb" or converts else "GRAY"
+            layout = "RGB" if converts else "RGBX" if mode == "rgb" else "GRAY"
         pixels = _jpeg_pixels(data, layout, _least_size(header, max_side), strict=limits.truncated == "fail")
         if pixels is None:
             return _pillow(data, header, max_side, mode, limits)
