@@ -1,0 +1,36 @@
+"""What tests of whole runs share: a small corpus, a launcher of commands, and an undisturbed run to hold others to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.commands import Launcher
+from support.corpus import build_corpus
+from support.recipes import write_recipe
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """72 images with sidecars, a third of them with some trouble. Read only: copy it to change it."""
+    return build_corpus(tmp_path_factory.mktemp("corpus") / "images")
+
+
+@pytest.fixture(scope="session")
+def launcher() -> Iterator[Launcher]:
+    """Starts `sluice` commands in milliseconds."""
+    launched = Launcher()
+    yield launched
+    launched.close()
+
+
+@pytest.fixture
+def recipe(tmp_path: Path, corpus: Path) -> Callable[..., Path]:
+    """Write a recipe over the small corpus (or `source`) into `tmp_path`; keyword arguments replace its fields."""
+
+    def written(name: str = "recipe.yaml", *, source: Path = corpus, **changes: Any) -> Path:
+        return write_recipe(tmp_path / name, source, **changes)
+
+    return written

@@ -1,0 +1,38 @@
+"""An engine without processes: tasks one after the other, here, in order or shuffled."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sluice.engine import Outcome, Task, WorkerContext
+from sluice.engine.journal import Journal
+from sluice.engine.worker import resolve
+
+
+class InlineEngine:
+    """Same contract as the local engine, for tests that are not about processes."""
+
+    def __init__(self, shuffle: int | None = None) -> None:
+        self._shuffle = shuffle
+        self.ran: list[tuple[str, int]] = []
+
+    def __enter__(self) -> InlineEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return
+
+    def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Yield an outcome for each task."""
+        listed = list(tasks)
+        if self._shuffle is not None:
+            random.Random(self._shuffle).shuffle(listed)
+        with tempfile.TemporaryDirectory() as folder:
+            journal = Journal(Path(folder) / "journal")
+            for task in listed:
+                self.ran.append((function, task.number))
+                yield Outcome(task.number, resolve(function)(shared, task.payload, WorkerContext(journal)))
