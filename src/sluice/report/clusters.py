@@ -9,6 +9,7 @@ from sluice.report.examples import Pick
 from sluice.report.tables import Tables
 from sluice.table.layout import FILTERED
 
+_CLUSTERS: Final = 12  # that are shown
 _MEMBERS: Final = 5  # of a cluster that are shown, its keeper among them
 
 
@@ -29,7 +30,7 @@ class Clusters:
     count: int
     members: int  # rejected in favour of a keeper
     largest: int
-    distances: tuple[tuple[int, int], ...]  # bits to the keeper, samples
+    distances: tuple[tuple[int, int], ...]  # bits to the keeper, near-duplicates; equal bytes left out
     shown: tuple[Cluster, ...]
 
 
@@ -40,7 +41,8 @@ def clusters(tables: Tables, seed: int, most: int) -> Clusters:
     """
     tables.duck.execute(
         """CREATE OR REPLACE TEMP TABLE member AS
-        SELECT file_row_number AS ordinal, id, unit, verdict, cluster, coalesce(distance, 0) AS distance
+        SELECT file_row_number AS ordinal, id, unit, cluster, coalesce(distance, 0) AS distance,
+               list_contains(rules, 'duplicate_bytes') AS same_bytes
         FROM read_parquet(?, file_row_number = true) WHERE cluster IS NOT NULL""",
         [str(tables.layout.verdicts(FILTERED))],
     )
@@ -51,9 +53,10 @@ def clusters(tables: Tables, seed: int, most: int) -> Clusters:
     count, members, largest = tables.rows(
         "SELECT count(*), coalesce(sum(size) - count(*), 0)::BIGINT, coalesce(max(size), 0) FROM clusters"
     )[0]
-    distances = tables.rows(
-        "SELECT distance, count(*) FROM member WHERE id <> cluster GROUP BY distance ORDER BY distance"
+    near = dict(
+        tables.rows("SELECT distance, count(*) FROM member WHERE id <> cluster AND NOT same_bytes GROUP BY distance")
     )
+    distances = tuple((bits, near.get(bits, 0)) for bits in range(max(near) + 1)) if near else ()
     orders = [
         tables.rows(
             f"SELECT cluster, size, farthest FROM clusters ORDER BY {order}, hash(cluster, ?) LIMIT ?", seed, most
@@ -65,20 +68,23 @@ def clusters(tables: Tables, seed: int, most: int) -> Clusters:
     room = most
     for cluster, size, farthest in turns:
         taken = min(size, _MEMBERS)
-        if taken > room:
+        if taken > room or len(shown) == _CLUSTERS:
             break
         room -= taken
         shown.append(_cluster(tables, cluster, size, farthest))
-    return Clusters(count, members, largest, tuple((bits, n) for bits, n in distances), tuple(shown))
+    return Clusters(count, members, largest, distances, tuple(shown))
 
 
 def _cluster(tables: Tables, cluster: str, size: int, farthest: int) -> Cluster:
     rows = tables.rows(
-        "SELECT id, unit, distance FROM member WHERE cluster = ? AND id <> cluster "
+        "SELECT id, unit, distance, same_bytes FROM member WHERE cluster = ? AND id <> cluster "
         "ORDER BY distance DESC, ordinal LIMIT ?",
         cluster,
         _MEMBERS - 1,
     )
-    others = [Pick(i, unit, None, "same bytes or hash" if not d else f"{d} bits away") for i, unit, d in reversed(rows)]
+    others = [
+        Pick(identity, unit, None, "same bytes" if same else "1 bit away" if bits == 1 else f"{bits} bits away")
+        for identity, unit, bits, same in reversed(rows)
+    ]
     unit = tables.rows("SELECT unit FROM member WHERE id = ?", cluster)[0][0]
     return Cluster(Pick(cluster, unit, None, "kept", True), tuple(others), size, farthest)

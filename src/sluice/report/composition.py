@@ -9,6 +9,7 @@ from typing import Final
 from sluice.report.tables import Tables
 
 _MOST: Final = 14  # names of a kind that are told apart; the rest is summed up
+_LENGTH: Final = 80  # characters of a name
 _SIDES: Final = (64, 128, 256, 512, 1024, 2048)  # px
 
 
@@ -32,13 +33,15 @@ def shares(tables: Tables, label: str, grain: str) -> tuple[Share, ...]:
         return ()
     code = "text_code" if grain == "text" else "code"
     rows = tables.rows(
-        f"""WITH counted AS (SELECT {label} AS name, {code} AS code, count(*) AS n FROM measured
+        f"""WITH counted AS (SELECT left({label}, {_LENGTH}) AS name, {code} AS code, count(*) AS n
+                             FROM (SELECT {label} FROM read_parquet(?)) POSITIONAL JOIN place
                              WHERE {tables.sample_place(grain)} GROUP BY ALL),
         totalled AS (SELECT *, sum(n) OVER (PARTITION BY name) AS total FROM counted),
         ranked AS (SELECT *, dense_rank() OVER (ORDER BY total DESC, name NULLS LAST) AS place FROM totalled)
         SELECT CASE WHEN place <= {_MOST} THEN name END AS shown, least(place, {_MOST} + 1) AS row, code,
                sum(n)::BIGINT, (SELECT max(place) FROM ranked)
-        FROM ranked GROUP BY 1, 2, 3 ORDER BY 2, 3"""
+        FROM ranked GROUP BY 1, 2, 3 ORDER BY 2, 3""",
+        str(tables.layout.rows),
     )
     counts: dict[int, list[int]] = {}
     names: dict[int, str | None] = {}
@@ -64,7 +67,7 @@ def size_buckets(tables: Tables) -> tuple[Share, ...]:
     counts = [[0, 0, 0, 0] for _ in range(len(_SIDES) + 1)]
     for place, code, count in rows:
         counts[place][code] = count
-    names = [f"under {_SIDES[0]} px"]
-    names += [f"{low:,} to {high - 1:,} px" for low, high in pairwise(_SIDES)]
-    names += [f"{_SIDES[-1]:,} px and more"]
+    names = [f"under {_SIDES[0]}"]
+    names += [f"{low:,} to {high - 1:,}" for low, high in pairwise(_SIDES)]
+    names += [f"{_SIDES[-1]:,} and more"]
     return tuple(Share(name, (c[0], c[1], c[2], c[3])) for name, c in zip(names, counts, strict=True)) if rows else ()

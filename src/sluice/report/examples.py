@@ -37,17 +37,24 @@ class Examples:
     drawn: bool = False  # typical is a draw
 
 
-def choose(tables: Tables, rule: str, lines: Sequence[Threshold], seed: int, most: int) -> Examples:
-    """Examples of `rule`, `most` in all: typical is around the median of what it rejected."""
+def choose(tables: Tables, rule: str, lines: Sequence[Threshold], seed: int, each: int) -> Examples:
+    """Examples of `rule`, `each` of a kind: typical is around the median of what it rejected."""
     margin = _margin(rule, lines)
     if margin is None:
-        return Examples(typical=_drawn(tables, rule, seed, min(most, 6)), drawn=True)
-    groups = 3 if lines else 2
-    each = max(1, most // groups)
+        return Examples(typical=_drawn(tables, rule, seed, min(3 * each, 6)), drawn=True)
     typical, borderline = _ranked(tables, rule, margin, seed, each)
     if not typical and not borderline:  # every value is NULL
         return Examples(typical=_drawn(tables, rule, seed, each), drawn=True)
     return Examples(typical, borderline, _passed(tables, lines, seed, each) if lines else ())
+
+
+def kept_examples(tables: Tables, seed: int, most: int) -> tuple[Pick, ...]:
+    """A seeded draw of what is kept."""
+    rows = tables.rows(
+        "SELECT ordinal FROM measured WHERE first_row AND code = 0 ORDER BY hash(ordinal, ?) LIMIT ?", seed, most
+    )
+    where = ids_of(tables, [ordinal for (ordinal,) in rows])
+    return tuple(Pick(*where[ordinal], None, "") for (ordinal,) in rows)
 
 
 def _margin(rule: str, lines: Sequence[Threshold]) -> str | None:
@@ -107,7 +114,13 @@ def _places(tables: Tables, seed: int, each: int, offset: int) -> list[int]:
 
 def _drawn(tables: Tables, rule: str, seed: int, most: int) -> tuple[Pick, ...]:
     rows = tables.rows(
-        "SELECT ordinal FROM spoke WHERE rule = ? GROUP BY ordinal ORDER BY hash(ordinal, ?) LIMIT ?", rule, seed, most
+        "SELECT ordinal FROM spoke WHERE rule = ? GROUP BY ordinal "
+        # a rejecting rule that could not judge has only held: not what it stands for
+        "ORDER BY min(verdict = 'failed' AND effect <> 'failed'), "
+        "min(list_position(['failed', 'rejected', 'caption', 'held'], effect)), hash(ordinal, ?) LIMIT ?",
+        rule,
+        seed,
+        most,
     )
     return _picks(tables, rule, [ordinal for (ordinal,) in rows])
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from sluice.report.clusters import Clusters, clusters
 from sluice.report.columns import shown_columns
 from sluice.report.composition import Share, shares, size_buckets
-from sluice.report.examples import Examples, Pick, choose
+from sluice.report.examples import Examples, Pick, choose, kept_examples
 from sluice.report.facts import Failure, Reason, RecipePart, Rule, Stages, Step, failures, funnel, reasons
 from sluice.report.histograms import Histogram, histogram
 from sluice.report.tables import Tables, open_tables
@@ -19,6 +19,7 @@ from sluice.table.layout import Layout
 
 PICTURES: Final = 150  # in the whole report
 _CLUSTERED: Final = 36  # of them, at most, for duplicate clusters
+_LOOK: Final = 8  # kept samples shown first
 _ILLUSTRATED: Final = 36  # reasons with pictures
 
 
@@ -33,6 +34,7 @@ class Facts:
     funnel: tuple[Step, ...]
     reasons: tuple[Reason, ...]
     examples: Mapping[str, Examples]
+    look: tuple[Pick, ...]  # a draw of what is kept
     tiles: Mapping[Pick, Tile]
     rules: tuple[Rule, ...]
     thresholds: tuple[Threshold, ...]
@@ -51,15 +53,16 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
     """Read a run whose 01_filtered is done."""
     with open_tables(layout) as tables:
         stages = Stages.read(layout)
-        lines = tuple(line for rule in rules for line in thresholds(rule.name, rule.sql))
+        lines = tuple(_lines(tables, rules))
         found = clusters(tables, recipe.seed, _CLUSTERED)
         why = reasons(tables, stages, rules)
         spoke = [reason for reason in why if reason.samples][:_ILLUSTRATED]
-        room = PICTURES - sum(1 + len(cluster.others) for cluster in found.shown)
-        most = min(12, max(3, room // max(1, len(spoke)))) // 3 * 3
+        look = kept_examples(tables, recipe.seed, _LOOK)
+        room = PICTURES - len(look) - sum(1 + len(cluster.others) for cluster in found.shown)
+        each = next((each for each in (4, 2) if 3 * each * len(spoke) <= room), 1)
         examples = {
             reason.name: choose(
-                tables, reason.name, [line for line in lines if line.rule == reason.name], recipe.seed, most
+                tables, reason.name, [line for line in lines if line.rule == reason.name], recipe.seed, each
             )
             for reason in spoke
         }
@@ -72,7 +75,8 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
             funnel(tables, stages),
             why,
             examples,
-            tiles(tables, _picks(examples, found), recipe.limits.limits()),
+            look,
+            tiles(tables, (*look, *_picks(examples, found)), recipe.limits.limits()),
             tuple(rules),
             lines,
             first,
@@ -85,6 +89,15 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
             shares(tables, "format", "image"),
             failures(tables, stages),
         )
+
+
+def _lines(tables: Tables, rules: Sequence[Rule]) -> Iterator[Threshold]:
+    """The thresholds on measured columns, which rules may name in any letter case."""
+    names = {column.name.lower(): column.name for column in tables.columns}
+    for rule in rules:
+        for line in thresholds(rule.name, rule.sql):
+            if line.column.lower() in names:
+                yield replace(line, column=names[line.column.lower()])
 
 
 def _counts(stages: Stages) -> dict[str, int]:

@@ -11,7 +11,7 @@ from sluice.report.columns import Shown
 from sluice.report.tables import VERDICTS, Column, Tables, quoted
 from sluice.report.thresholds import Threshold
 
-_FINE: Final = 4096  # bins from which quantiles are read: exact for small whole numbers, else within 0.5%
+_FINE: Final = 1024  # bins a unit of asinh(value): quantiles are exact for small whole numbers, else within 0.1%
 _BARS: Final = 44
 _EDGE: Final = 0.003  # of the values at either end may stand in the outermost bar
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -69,8 +69,8 @@ def histogram(tables: Tables, column: Column, shown: Shown, lines: Sequence[Thre
         tuple(here),
         fine.total,
         fine.missing,
-        fine.low <= 0 if log and fine.low <= 0 else position(fine.low) < start,
-        position(fine.high) >= edge if not log or fine.high > 0 else False,
+        fine.low <= 0 if log and fine.low <= 0 else position(fine.low) < start - 1e-9 * step,
+        position(fine.high) >= edge,
         fine.quantile(0.05),
         fine.quantile(0.5),
         fine.quantile(0.95),
@@ -89,20 +89,16 @@ class _Fine:
 
     @staticmethod
     def of(tables: Tables, column: Column) -> _Fine | None:
-        name, place = _finite(column), tables.sample_place(column.grain)
-        low, high, total, entries = tables.rows(
-            f"SELECT min({name}), max({name}), count({name}), count(*) FROM measured WHERE {place}"
-        )[0]
-        if not total:
-            return None
-        width = (math.asinh(high) - math.asinh(low)) / _FINE or 1.0
+        name = _finite(column)
         bins = tables.rows(
-            f"SELECT min({name})::DOUBLE, count(*) FROM measured WHERE {place} AND {name} IS NOT NULL "
-            f"GROUP BY floor((asinh({name}) - ?) / ?) ORDER BY 1",
-            math.asinh(low),
-            width,
+            f"SELECT min({name}), max({name}), count(*) FROM measured WHERE {tables.sample_place(column.grain)} "
+            f"GROUP BY floor(asinh({name}) * {_FINE})::INTEGER ORDER BY 1 NULLS FIRST"
         )
-        return _Fine(float(low), float(high), total, entries - total, tuple((float(v), int(n)) for v, n in bins))
+        missing = bins.pop(0)[2] if bins and bins[0][0] is None else 0
+        if not bins:
+            return None
+        counted = tuple((float(least), int(count)) for least, _, count in bins)
+        return _Fine(counted[0][0], float(bins[-1][1]), sum(count for _, count in counted), missing, counted)
 
     def quantile(self, share: float) -> float:
         """The value below which `share` of all lie."""

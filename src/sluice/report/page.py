@@ -17,7 +17,7 @@ from sluice.report.parts import Page
 from sluice.report.sections.composition import composition_section
 from sluice.report.sections.costs import costs_section, failures_section, next_section, rules_section
 from sluice.report.sections.distributions import distributions_section
-from sluice.report.sections.overview import funnel_section, head
+from sluice.report.sections.overview import funnel_section, head, look_section
 from sluice.report.sections.reasons import duplicates_section, reasons_section
 
 _EARLY: Final = (  # before the first paint: what only scripts can use, and the theme chosen last time
@@ -30,6 +30,7 @@ def render(facts: Facts) -> Html:
     """The whole report as one HTML document."""
     page = Page()
     sections = {
+        "What is kept": ("look", look_section(facts)),
         "Funnel": ("funnel", funnel_section(facts, page)),
         "Reasons": ("reasons", reasons_section(facts, page)),
         "Distributions": ("distributions", distributions_section(facts, page)),

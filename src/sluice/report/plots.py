@@ -19,7 +19,7 @@ class Series:
     """A named row of bars; `role` says which colour."""
 
     name: str
-    role: str  # kept | rejected | held | failed | accent | quiet
+    role: str  # kept | rejected | held | failed | quiet
     values: tuple[float, ...]
 
 
@@ -45,13 +45,14 @@ def histogram_plot(data: Histogram) -> Plot:
     }
 
 
-def bars_plot(names: Sequence[str], series: Sequence[Series], unit: str = "samples") -> Plot:
-    """Horizontal stacked bars, one a name, the first on top."""
+def bars_plot(names: Sequence[str], series: Sequence[Series], unit: str = "samples", ends: Sequence[str] = ()) -> Plot:
+    """Horizontal stacked bars, one a name, the first on top; `ends` is written at the end of each."""
     return {
         "kind": "bars",
         "names": list(names),
         "series": [{"name": one.name, "role": one.role, "values": one.values} for one in series if any(one.values)],
         "unit": unit,
+        "ends": list(ends),
     }
 
 

@@ -1,8 +1,9 @@
 """The tables of a run as the report reads them: DuckDB over the Parquet files, within a memory limit.
 
 `spoke`     a row a reason of a verdict: ordinal, id, unit, verdict, rule, effect, item, values
-`measured`  a row a row of rows.parquet: its numbers and labels, the code of its sample's verdict, and whether it is the
-            first row of its sample, image or text (an image with three captions stands in three rows)
+`place`     a row a row of rows.parquet: the code of its sample's verdict, and whether it is the first of its sample,
+            image or text (an image with three captions stands in three rows)
+`measured`  the same with the numbers of rows.parquet
 """
 
 from __future__ import annotations
@@ -23,11 +24,10 @@ from sluice.table.duck import connect
 from sluice.table.layout import FILTERED, Layout
 
 VERDICTS: Final = ("kept", "rejected", "held", "failed")  # by code
-MEMORY: Final = "768MB"  # past it, DuckDB spills to a temporary folder
+MEMORY: Final = "400MB"  # past it, DuckDB spills to a temporary folder
 _HASHES: Final = ("phash", "dhash")
 _IDENTITY: Final = ("ordinal", "unit", "image_item", "text_item", "images", "captions", "texts")
 _LABELS: Final = ("source", "format", "spdx", "licence", "language", "declared_language", "dataset")
-_LABEL_LENGTH: Final = 80  # characters of a label that are kept
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def open_tables(layout: Layout) -> Generator[Tables]:
         duck.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{spill}'")
         duck.execute(_VERDICT, [str(layout.verdicts(FILTERED))])
         duck.execute(_SPOKE, [str(layout.verdicts(FILTERED))])
-        duck.execute(_measured(columns, labels), [str(layout.rows)])
+        duck.execute(_PLACE, [str(layout.rows)])
+        duck.execute(_measured(columns), [str(layout.rows)] if columns else [])
         entered = duck.execute("SELECT count(*) FROM verdict").fetchall()[0][0]
         yield Tables(duck, layout, columns, labels, entered)
 
@@ -101,23 +102,27 @@ FROM told
 """
 
 
-def _measured(columns: tuple[Column, ...], labels: tuple[str, ...]) -> str:
-    numbers = "".join(f", {quoted(column.name)}" for column in columns)
-    names = "".join(f", left({name}, {_LABEL_LENGTH}) AS {name}" for name in labels)
-    return f"""
-    CREATE TEMP TABLE measured AS
-    WITH marked AS (
-        SELECT *, ordinal IS DISTINCT FROM lag(ordinal) OVER () AS first_row,
-               image_item IS NOT NULL AND (ordinal IS DISTINCT FROM lag(ordinal) OVER ()
-                                           OR image_item IS DISTINCT FROM lag(image_item) OVER ()) AS first_image,
-               text_item IS NOT NULL AND (ordinal IS DISTINCT FROM lag(ordinal) OVER ()
-                                          OR text_item IS DISTINCT FROM lag(text_item) OVER ()) AS first_text
-        FROM (SELECT ordinal, image_item, text_item{numbers}{names} FROM read_parquet(?)))
-    SELECT ordinal, image_item, text_item, first_row, first_image, first_text, code::UTINYINT AS code,
-           (CASE WHEN code = 0 AND list_contains(left_out, text_item) THEN 1 ELSE code END)::UTINYINT AS text_code
-           {numbers}{names}
-    FROM marked JOIN verdict USING (ordinal)
-    """
+# Whether a row is the first of its sample, image or text, and the codes of its verdict: 13 bytes a row.
+_PLACE: Final = """
+CREATE TEMP TABLE place AS
+WITH marked AS (
+    SELECT ordinal, image_item, text_item, ordinal IS DISTINCT FROM lag(ordinal) OVER () AS first_row,
+           image_item IS NOT NULL AND (ordinal IS DISTINCT FROM lag(ordinal) OVER ()
+                                       OR image_item IS DISTINCT FROM lag(image_item) OVER ()) AS first_image,
+           text_item IS NOT NULL AND (ordinal IS DISTINCT FROM lag(ordinal) OVER ()
+                                      OR text_item IS DISTINCT FROM lag(text_item) OVER ()) AS first_text
+    FROM read_parquet(?))
+SELECT ordinal, image_item, text_item, first_row, first_image, first_text, code::UTINYINT AS code,
+       (CASE WHEN code = 0 AND list_contains(left_out, text_item) THEN 1 ELSE code END)::UTINYINT AS text_code
+FROM marked JOIN verdict USING (ordinal)
+"""
+
+
+def _measured(columns: tuple[Column, ...]) -> str:
+    """`place` with the numbers beside it: both in the order of rows.parquet, so no key is needed to join them."""
+    numbers = ", ".join(quoted(column.name) for column in columns)
+    source = f"(SELECT {numbers} FROM read_parquet(?)) POSITIONAL JOIN place" if columns else "place"
+    return f"CREATE TEMP TABLE measured AS SELECT * FROM {source}"
 
 
 def quoted(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Final
 
 _COLUMN: Final = r'(?:"(?P<{0}q>[^"]+)"|(?P<{0}>[A-Za-z_]\w*))'
@@ -46,7 +47,8 @@ def thresholds(rule: str, sql: str) -> tuple[Threshold, ...]:
         for match in pattern.finditer(text):
             if not text[: match.start()].rstrip().endswith(_ARITHMETIC):
                 found[match.start(), 0] = _column(match), float(match["n"].replace("_", ""))
-    return tuple(dict.fromkeys(Threshold(*pair, rule) for _, pair in sorted(found.items())))
+    pairs = (pair for _, pair in sorted(found.items()) if isfinite(pair[1]))
+    return tuple(dict.fromkeys(Threshold(*pair, rule) for pair in pairs))
 
 
 def _column(match: re.Match[str]) -> str:

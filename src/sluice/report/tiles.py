@@ -10,11 +10,12 @@ import pyarrow.parquet as pq
 
 from sluice.media.limits import Limits
 from sluice.report.examples import Pick
-from sluice.report.tables import Tables
+from sluice.report.tables import Tables, quoted
 from sluice.report.thumbs import NoPicture, Picture, pictures
 from sluice.table.layout import FILTERED
 from sluice.table.refs import Ref
 
+_ITEM: Final = ("id", "item", "kind", "text", "language", "container", "uri", "member", "offset", "size")
 _CAPTION: Final = 160  # characters of a caption that are shown
 
 
@@ -85,19 +86,20 @@ def _look(pick: Pick, items: Sequence[dict[str, Any]], key: str) -> _Found:
 
 def _raw(tables: Tables, picks: Sequence[Pick]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """Items by sample in their order, and keys, read from the units that the picks lie in."""
+    ids = sorted({pick.id for pick in picks})
+    units = sorted({pick.unit for pick in picks})
+    if not ids:
+        return {}, {}
+    read = "FROM read_parquet(?::VARCHAR[]) WHERE id IN (SELECT unnest(?::VARCHAR[]))"
     items: dict[str, list[dict[str, Any]]] = {}
-    keys: dict[str, str] = {}
-    by_unit: dict[int, list[str]] = {}
-    for pick in picks:
-        by_unit.setdefault(pick.unit, []).append(pick.id)
-    columns = ["id", "item", "kind", "text", "language", "container", "uri", "member", "offset", "size"]
-    for unit, ids in sorted(by_unit.items()):
-        chosen = [("id", "in", ids)]
-        for item in pq.read_table(tables.layout.items(unit), columns=columns, filters=chosen).to_pylist():
-            items.setdefault(item["id"], []).append(item)
-        for sample in pq.read_table(tables.layout.samples(unit), columns=["id", "key"], filters=chosen).to_pylist():
-            keys[sample["id"]] = sample["key"]
-    return items, keys
+    for row in tables.rows(
+        f"SELECT {', '.join(map(quoted, _ITEM))} {read} ORDER BY id, item",
+        [str(tables.layout.items(unit)) for unit in units],
+        ids,
+    ):
+        item: dict[str, Any] = dict(zip(_ITEM, row, strict=True))
+        items.setdefault(item["id"], []).append(item)
+    return items, dict(tables.rows(f"SELECT id, key {read}", [str(tables.layout.samples(unit)) for unit in units], ids))
 
 
 def _failures(tables: Tables, picks: Sequence[Pick]) -> dict[tuple[str, int | None], NoPicture]:

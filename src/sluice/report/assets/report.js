@@ -20,7 +20,7 @@
   };
 
   function palette() {
-    const names = ["ink", "soft", "line", "card", "accent", "quiet", "kept", "rejected", "held", "failed"];
+    const names = ["ink", "soft", "line", "card", "quiet", "kept", "rejected", "held", "failed"];
     return Object.fromEntries(names.map((name) => [name, colour(name)]));
   }
 
@@ -149,10 +149,10 @@
         ...common(tones),
         tooltip: { ...common(tones).tooltip, formatter: (rows) => plainTip(plot)(named(rows)) },
         legend: legend(plot, tones),
-        grid: { left: 4, right: 24, top: plot.series.length > 1 ? 34 : 6, bottom: 2, containLabel: true },
-        xAxis: valueAxis(tones, { axisLabel: { color: tones.soft, formatter: short } }),
+        grid: { left: 4, right: plot.ends.length ? 96 : 24, top: plot.series.length > 1 ? 34 : 6, bottom: 2, containLabel: true },
+        xAxis: valueAxis(tones, { show: !plot.ends.length, axisLabel: { color: tones.soft, formatter: short } }),
         yAxis: { ...nameAxis(tones, plot.names, { width: 150, overflow: "truncate" }), inverse: true },
-        series: plot.series.map((one) => bar(one, tones, { data: one.values, barWidth: "62%" })),
+        series: [...plot.series.map((one) => bar(one, tones, { data: one.values, barWidth: "62%" })), ends(plot, tones)],
       };
     },
 
@@ -167,6 +167,12 @@
       };
     },
   };
+
+  // An invisible bar of no length at the end of each stack carries what is written there.
+  function ends(plot, tones) {
+    const label = { show: true, position: "right", color: tones.soft, fontSize: 12.5, formatter: (row) => plot.ends[row.dataIndex] ?? "" };
+    return { type: "bar", stack: "all", data: plot.names.map(() => 0), label, silent: true, tooltip: { show: false } };
+  }
 
   const named = (rows) => rows.map((row) => ({ ...row, name: row.seriesName }));
 

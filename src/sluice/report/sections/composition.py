@@ -22,10 +22,10 @@ def composition_section(facts: Facts, page: Page) -> Html:
         _captions(facts),
         tag(
             "div",
-            _mix("Languages", "text", facts.languages, "of texts"),
-            _mix("Licences", "sample", facts.licences, "of samples"),
-            _mix("Sources", "sample", facts.sources, "of samples"),
-            _mix("Formats", "image", facts.formats, "of images"),
+            _mix("Languages", "text", facts.languages),
+            _mix("Licences", "sample", facts.licences),
+            _mix("Sources", "sample", facts.sources),
+            _mix("Formats", "image", facts.formats),
             class_="mixes",
         ),
     )
@@ -41,7 +41,7 @@ def _sizes(facts: Facts, page: Page) -> Html | None:
     content = table(["Shorter side", *ROLES], rows, caption="Images by shorter side", numbers=range(1, 5))
     return tag(
         "div",
-        tag("h3", "Images by shorter side"),
+        tag("h3", "Images by shorter side, in px"),
         legend(),
         page.chart(columns_plot(names, series, "images"), label, height=240),
         as_table(content),
@@ -63,7 +63,7 @@ def _captions(facts: Facts) -> Html | None:
     return tag("div", tag("h3", "Text length"), stats(pairs))
 
 
-def _mix(title: str, thing: str, shares: Sequence[Share], of: str) -> Html | None:
+def _mix(title: str, thing: str, shares: Sequence[Share]) -> Html | None:
     if not shares:
         return None
     total = sum(share.total for share in shares)
@@ -84,8 +84,8 @@ def _mix(title: str, thing: str, shares: Sequence[Share], of: str) -> Html | Non
         ]
         for share in shares
     ]
-    head = [title, tag("span", "bar", class_="unseen"), "In", "Share", "Kept"]
-    return table(head, rows, caption=f"{title}, {of} ({plural(total, thing)})", numbers=(2, 3, 4))
+    head = [f"of {plural(total, thing)}", tag("span", "bar", class_="unseen"), "In", "Share", "Kept"]
+    return table(head, rows, caption=title, numbers=(2, 3, 4))
 
 
 def _name(share: Share) -> str:

@@ -23,7 +23,13 @@ def failures_section(facts: Facts) -> Html:
     for failure in facts.failures:
         by_class[failure.name] = by_class.get(failure.name, 0) + failure.count
     rows = [
-        [failure.name, failure.message[:240], f"{failure.count:,}", failure.stage, tag("code", failure.id[:12])]
+        [
+            failure.name,
+            failure.message[:240],
+            f"{failure.count:,}",
+            failure.stage,
+            tag("code", failure.id[:12], class_="id"),
+        ]
         for failure in facts.failures
     ]
     lead = "What could not be read or decoded, by class: " + ", ".join(f"{n} {c:,}" for n, c in by_class.items()) + "."
@@ -39,7 +45,7 @@ def costs_section(facts: Facts, page: Page) -> Html:
     content = table(["Work", "Seconds", "Share"], rows, caption="Seconds by work", numbers=(1, 2))
     names, values = [name for name, _ in spent], tuple(seconds for _, seconds in spent)
     label = "Seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent[:6])
-    plot = bars_plot(names, [Series("seconds", "accent", values)], "seconds")
+    plot = bars_plot(names, [Series("seconds", "kept", values)], "seconds", [f"{seconds:,.2f} s" for seconds in values])
     return section(
         "costs",
         "Time and bytes",

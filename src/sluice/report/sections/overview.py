@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sluice.report.gather import Facts
-from sluice.report.html import Html, join, table, tag
-from sluice.report.parts import ROLES, Page, as_table, chip, percent, plural, section, size, split_bar, stats
+from sluice.report.html import Child, Html, join, table, tag
+from sluice.report.parts import ROLES, Page, as_table, chip, percent, plural, section, size, split_bar, stats, tile
 from sluice.report.plots import Series, bars_plot
 from sluice.table.layout import FINAL, RAW
+
+_FORMATS: Final = {"webdataset": "WebDataset", "parquet": "Parquet"}
 
 
 def head(facts: Facts) -> Html:
@@ -37,20 +41,30 @@ def head(facts: Facts) -> Html:
     )
 
 
-def _figures(facts: Facts) -> list[tuple[str, str, str]]:
+def _figures(facts: Facts) -> list[tuple[str, Child, Child]]:
     raw, final = facts.stages.records.get(RAW, {}), facts.stages.records.get(FINAL, {})
     words = next((data for data in (*facts.first, *facts.more) if data.shown.name == "words"), None)
     packed = final.get("bytes", {})
     shards = final.get("shards", {})
-    found = [
+    found: list[tuple[str, Child, Child]] = [
         ("Images", f"{raw.get('images', 0):,}", f"{size(raw.get('bytes', 0))} in all"),
         ("Texts", f"{raw.get('texts', 0):,}", f"median {words.median:,.0f} words" if words else ""),
         ("Duplicates", f"{facts.clusters.members:,}", f"in {plural(facts.clusters.count, 'cluster')}"),
     ]
     found += [
-        (f"Packed as {form}", size(count), plural(shards.get(form, 0), "shard")) for form, count in packed.items()
+        (_FORMATS.get(str(form), str(form)), size(count), f"packed in {plural(shards.get(form, 0), 'shard')}")
+        for form, count in packed.items()
     ]
     return found
+
+
+def look_section(facts: Facts) -> Html | None:
+    """A draw of what is kept."""
+    shown = [tile(facts.tiles[pick], "kept") for pick in facts.look if pick in facts.tiles]
+    if not shown:
+        return None
+    lead = f"{len(shown)} of {facts.counts['kept']:,} samples, drawn with the seed of the recipe."
+    return section("look", "What is kept", lead, tag("div", shown, class_="tiles"))
 
 
 def funnel_section(facts: Facts, page: Page) -> Html:
@@ -64,6 +78,7 @@ def funnel_section(facts: Facts, page: Page) -> Html:
             Series("left", "kept", tuple(step.left for step in steps)),
             Series("taken out here", "rejected", tuple(step.lost for step in steps)),
         ],
+        ends=[f"{step.left:,}" for step in steps],
     )
     label = "Funnel: " + ", ".join(f"{step.name} {step.left:,}" for step in steps)
     rows = [

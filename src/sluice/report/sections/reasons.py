@@ -10,7 +10,7 @@ from sluice.report.facts import Reason
 from sluice.report.gather import Facts
 from sluice.report.html import Html, table, tag
 from sluice.report.parts import Page, as_table, chip, percent, plural, section, strip, tile
-from sluice.report.plots import Series, bars_plot
+from sluice.report.plots import Series, bars_plot, columns_plot
 
 _OPEN: Final = 4  # reasons unfolded from the start
 _LISTED: Final = 60
@@ -28,9 +28,10 @@ def reasons_section(facts: Facts, page: Page) -> Html:
     plot = bars_plot(
         [reason.name for reason in plotted],
         [
-            Series("this reason alone", "accent", tuple(_alone(reason) for reason in plotted)),
+            Series("this reason alone", "kept", tuple(_alone(reason) for reason in plotted)),
             Series("with others", "quiet", tuple(reason.samples - _alone(reason) for reason in plotted)),
         ],
+        ends=[f"{reason.samples:,}  {percent(reason.samples, entered)}" for reason in plotted],
     )
     label = "Samples by reason: " + ", ".join(f"{reason.name} {reason.samples:,}" for reason in plotted[:8])
     return section(
@@ -112,17 +113,15 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
         return None
     plot: Html | None = None
     if len(found.distances) > 1:
-        from sluice.report.plots import columns_plot
-
         names = [str(bits) for bits, _ in found.distances]
         values = tuple(count for _, count in found.distances)
-        label = "Bits between a duplicate and the one kept: " + ", ".join(
-            f"{bits} bits {count:,}" for bits, count in found.distances
+        label = "Bits between a near-duplicate and the one kept: " + ", ".join(
+            f"{bits} bits {count:,}" for bits, count in found.distances if count
         )
-        chart = page.chart(columns_plot(names, [Series("duplicates", "accent", values)]), label, height=200)
+        chart = page.chart(columns_plot(names, [Series("near-duplicates", "kept", values)]), label, height=200)
         rows = [[name, f"{count:,}"] for name, count in zip(names, values, strict=True)]
         listed = table(["Bits", "Duplicates"], rows, caption="Distance to the kept one", numbers=(0, 1))
-        plot = tag("div", tag("h3", "Bits between a duplicate and the one kept"), chart, as_table(listed))
+        plot = tag("div", tag("h3", "Bits between a near-duplicate and the one kept"), chart, as_table(listed))
     lead = (
         f"{plural(found.members, 'sample')} {'repeats' if found.members == 1 else 'repeat'} another in "
         f"{plural(found.count, 'cluster')}; the largest has {found.largest:,} members. "
@@ -134,7 +133,9 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
             tag(
                 "p",
                 tag("b", plural(cluster.size, "member")),
-                f" · farthest {plural(cluster.farthest, 'bit')} from the one kept",
+                f" · the farthest {plural(cluster.farthest, 'bit')} from the one kept"
+                if cluster.farthest
+                else " · equal",
                 class_="aside",
             ),
             tag(
@@ -146,6 +147,7 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
                 ],
                 class_="tiles",
             ),
+            class_="wide" if len(cluster.others) > 2 else None,
         )
         for cluster in found.shown
     ]
