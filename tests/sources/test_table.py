@@ -85,8 +85,10 @@ def test_bad_rows_fail_alone(corpus: Path, samples) -> None:
         "bad.csv:2": "decode",
         "bad.csv:3": "io",
         "bad.csv:4": "decode",
-        "im/b.jpg": "decode",
+        "bad.csv:5": "decode",
+        "im/b.jpg": None,
     }
+    assert "bad.csv:6: not UTF-8" in found["bad.csv:5"].failure[1]
     assert "bad.csv:3: 1 columns, the header names 2" in found["bad.csv:2"].failure[1]
 
 
@@ -115,11 +117,18 @@ def test_a_quote_that_is_never_closed_is_told(corpus: Path, samples) -> None:
 
 
 def test_lone_surrogates_fail_their_sample(corpus: Path, samples) -> None:
-    (corpus / "s.jsonl").write_text('{"path": "im/a.jpg", "text": "\\ud800"}\n{"path": "\\udfff.jpg", "text": "x"}\n')
+    lines = [
+        '{"path": "im/a.jpg", "text": "\\ud83d\\ude00", "other": {"deep": ["\\ud83d\\ude00"]}}',
+        '{"path": "im/b.jpg", "text": "\\ud800"}',
+        '{"path": "\\uDFFF.jpg", "text": "x"}',
+        '{"path": "im/b.jpg", "text": "x", "other": {"deep": ["\\ud800"]}}',
+    ]
+    (corpus / "s.jsonl").write_text("\n".join(lines))
     found = samples("table", "s.jsonl", unlisted="ignore")
-    assert [sample.failure[0] for sample in found.values()] == ["decode", "decode"]
+    assert [sample.failure and sample.failure[0] for sample in found.values()] == [None, "decode", "decode", "decode"]
+    assert found["im/a.jpg"].items[1].text == "😀"
     for key, sample in found.items():
-        (key + sample.failure[1]).encode()
+        (key + str(sample.failure)).encode()
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,28 @@ def test_a_hostile_member_is_refused_and_the_next_still_read(tmp_path: Path, inf
     assert (second.name, second.problem) == ("fine.jpg", None)
 
 
+def test_sparse_files_are_refused_and_the_next_still_read(tmp_path: Path) -> None:
+    header = bytearray(odd("a.jpg", tarfile.GNUTYPE_SPARSE).tobuf(tarfile.GNU_FORMAT))
+    header[482] = 1  # its map goes on in the block that follows
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    after = write(tmp_path / "b.tar", ("fine.jpg", b"data")).read_bytes()
+    (tmp_path / "a.tar").write_bytes(bytes(header) + bytes(512) + after)
+    first, second = read(tmp_path / "a.tar")
+    assert first.problem == "is a sparse file"
+    assert (second.name, second.problem, second.size) == ("fine.jpg", None, 4)
+
+
+def test_checksums_of_signed_bytes_are_accepted(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", ("é" * 20 + ".jpg", b"data"), form=tarfile.GNU_FORMAT)
+    data = bytearray(path.read_bytes())
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(byte - 256 * (byte > 127) for byte in data[:512])
+    path.write_bytes(data)
+    with tarfile.open(path) as tar:
+        assert [member.name for member in read(path)] == tar.getnames()
+
+
 def test_folders_are_no_members(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tar", (odd("folder", tarfile.DIRTYPE), b""), ("folder/a.jpg", b"x"))
     assert [member.name for member in read(path)] == ["folder/a.jpg"]

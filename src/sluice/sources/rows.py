@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from sluice.errors import FailureClass, SourceError
 from sluice.sources.listing import filesystem
+from sluice.sources.texts import loads
 from sluice.table.refs import local_path
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
@@ -81,7 +81,11 @@ def _csv(uri: str, delimiter: str) -> Iterator[Row]:
                 for values in reader:
                     if len(values) == width:
                         number += 1
-                        yield number, names, tuple(values)
+                        if (whole := "".join(values)).isascii() or _is_utf8(whole):
+                            yield number, names, tuple(values)
+                        else:
+                            message = f"{uri}:{reader.line_num}: not UTF-8; convert the table to UTF-8"
+                            yield number, names, BadRow(("decode", message))
                     elif values:  # a blank line is no row
                         number += 1
                         message = f"{uri}:{reader.line_num}: {len(values)} columns, the header names {width}"
@@ -91,6 +95,15 @@ def _csv(uri: str, delimiter: str) -> Iterator[Row]:
             except csv.Error as error:
                 number += 1
                 yield number, names, BadRow(("decode", f"{uri}:{line}-{reader.line_num}: {error}"))
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether `text` was UTF-8 when it was read: bytes that were none became lone surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _jsonl(uri: str) -> Iterator[Row]:
@@ -109,7 +122,7 @@ def _jsonl(uri: str) -> Iterator[Row]:
 
 def _json_row(line: bytes, number: int, uri: str) -> Row:
     try:
-        value = json.loads(line)
+        value = loads(line)
     except (ValueError, RecursionError) as error:
         return number, (), BadRow(("decode", f"{uri}:{number}: malformed JSON: {error}"))
     if not isinstance(value, dict):
@@ -131,5 +144,5 @@ def _parquet(uri: str) -> Iterator[Row]:
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
                     yield number, names, values
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SourceError(f"{uri}: damaged after row {number:,}: {error}") from error

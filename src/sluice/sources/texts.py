@@ -38,10 +38,22 @@ def decoded(data: bytes, where: str) -> str:
         raise Refused("decode", f"{where}: not UTF-8 at byte {error.start:,}; convert it to UTF-8") from error
 
 
+def loads(text: str | bytes) -> Any:
+    """JSON whose texts can all be written as UTF-8; `ValueError` where it is none, or holds half a character."""
+    value = json.loads(text)
+    escaped = ("\\ud", "\\uD") if isinstance(text, str) else (b"\\ud", b"\\uD")
+    if any(escape in text for escape in escaped):  # pyright: ignore[reportOperatorIssue] - both are of the kind of text
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError(f"not valid Unicode: {error.reason}") from error
+    return value
+
+
 def parsed(text: str, where: str) -> Any:
     """JSON of any kind; `Refused` when it is none."""
     try:
-        return json.loads(text)
+        return loads(text)
     except (ValueError, RecursionError) as error:
         raise Refused("decode", f"{where}: malformed JSON: {error}") from error
 
