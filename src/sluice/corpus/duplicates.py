@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from sluice.corpus.clusters import components, stars
 from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
 from sluice.errors import RunError
 from sluice.table.commit import write_table
+from sluice.table.read import read_table
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Cluster = Literal["star", "components"]
@@ -66,7 +66,7 @@ def save_near_index(index: NearIndex, path: Path) -> None:
 
 def load_near_index(path: Path) -> NearIndex:
     """The index saved at `path`."""
-    table = pq.read_table(path)
+    table = read_table(path)
     metadata = table.schema.metadata or {}
     if not table.schema.equals(_SCHEMA) or _DISTANCE_KEY not in metadata:
         raise RunError(f"{path} is no index of near pairs: delete it and run again to have it measured anew")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import FailureClass, SampleFailure, SluiceError
@@ -255,9 +256,16 @@ def _call(measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]
     return columns
 
 
+def _plain(column: Sequence[Any] | npt.NDArray[Any] | pa.Array) -> list[Any]:
+    """Python's own values: NumPy's would each take a conversion of their own on their way to Arrow."""
+    if isinstance(column, np.ndarray):
+        return column.tolist()
+    return column.to_pylist() if isinstance(column, pa.Array) else list(column)
+
+
 def _scatter(values: Columns, positions: Sequence[int], columns: dict[str, list[Any]]) -> None:
     for name, column in values.items():
         target = columns[name]
-        listed: list[Any] = column.tolist() if isinstance(column, np.ndarray | pa.Array) else list(column)
+        listed = _plain(column)
         for position, value in zip(positions, listed, strict=True):
             target[position] = value

@@ -24,7 +24,7 @@ from sluice.run.final import final_stage
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measuring import MeasurePlan, measure_plan
-from sluice.run.order import compile_order
+from sluice.run.order import Order, compile_order
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
 from sluice.run.reporting import refresh_report
@@ -47,7 +47,7 @@ class Prepared:
     measures: dict[str, Measure]  # by identity
     schema: pa.Schema  # the columns that rules may read
     rules: Sequence[CompiledRule]
-    order: str  # ORDER BY of the keeper of a cluster
+    order: Order  # which member of a cluster is kept
 
 
 def prepare(file: RecipeFile) -> Prepared:

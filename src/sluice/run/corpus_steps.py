@@ -28,12 +28,16 @@ from sluice.corpus.duplicates import (
 )
 from sluice.corpus.hamming import matches_against
 from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
-from sluice.run.recipe import DuplicatesConfig
+from sluice.run.order import Order
+from sluice.run.recipe import DuplicatesConfig, NearConfig
+from sluice.run.row_columns import take
 from sluice.run.sandbox import sandbox
 from sluice.table.commit import write_table
+from sluice.table.compute import pc
 from sluice.table.duck import connect
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
+from sluice.table.read import read_table
 
 NEAR: Final = "near_duplicate"
 SAME_BYTES: Final = "duplicate_bytes"
@@ -65,19 +69,19 @@ class CorpusFacts:
 
 
 def measure_corpus(
-    layout: Layout, config: DuplicatesConfig, order: str, references: list[Reference], rows_name: str
+    layout: Layout, config: DuplicatesConfig, order: Order, references: list[Reference], rows_name: str
 ) -> CorpusFacts:
     """Bring the tables under `corpus/` up to date with rows.parquet; each is made again only if its inputs changed."""
     columns = set(pq.read_schema(layout.rows).names)
     near = config.near
     if near is not None:
-        name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order)
+        name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order.sql)
         if not _has(layout.corpus("near_members"), name):
-            _measure_near(layout, near.hash, near.distance, order, name)
+            _measure_near(layout, near, order, name)
     if config.bytes and "sha256" in columns:
-        name = fingerprint("bytes/1", rows_name, order)
+        name = fingerprint("bytes/1", rows_name, order.sql)
         if not _has(layout.corpus("same_bytes"), name):
-            _write(layout.corpus("same_bytes"), _members(layout, "sha256", order, "HAVING count(*) > 1"), name)
+            _write(layout.corpus("same_bytes"), _members(layout, _first_rows(layout, "sha256"), order), name)
     if "text_hash" in columns and (config.captions or config.boilerplate):
         name = fingerprint("captions/1", rows_name)
         if not _has(layout.corpus("captions"), name):
@@ -96,7 +100,7 @@ def load_corpus(layout: Layout, config: DuplicatesConfig) -> CorpusFacts:
 
     def read(name: str, wanted: bool) -> pa.Table | None:
         path = layout.corpus(name)
-        return pq.read_table(path) if wanted and path.is_file() else None
+        return read_table(path) if wanted and path.is_file() else None
 
     near = config.near is not None and layout.corpus("near_members").is_file()
     contaminated = read("contaminated", bool(config.against))
@@ -163,7 +167,8 @@ def find_duplicates(facts: CorpusFacts, config: DuplicatesConfig, decision: Deci
         chosen, bits = near_clusters(facts.near, hashes, alive[ordinal], rank, config.near.cluster)
         _record(ordinal, chosen, keeper, by_hash, clustered)
         distance[ordinal] = bits
-    keeper = keeper[keeper]  # equal bytes of a near-duplicate belong to the near-duplicate's keeper
+    distance = np.where(by_bytes, distance[keeper], distance)  # equal bytes of a near-duplicate ...
+    keeper = keeper[keeper]  # ... belong to the near-duplicate's keeper, as far away as it is
     return Duplicates(keeper, distance, by_bytes, by_hash, clustered)
 
 
@@ -208,66 +213,58 @@ def _caption_speaker(name: str, rows: Any, total: int) -> Speaker:
 _CONTAMINATED: Final = pa.schema(
     [("ordinal", pa.int64()), ("reference", pa.string()), ("key", pa.string()), ("distance", pa.uint8())]
 )
-_PAIRS_ONLY: Final = "images = 1 AND texts = captions"  # see the module's docstring
 
 
-def _measure_near(layout: Layout, hash_column: str, distance: int, order: str, name: str) -> None:
+def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str) -> None:
     layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
-    hashes = _first_rows(layout, f'"{hash_column}" AS value', f'"{hash_column}" IS NOT NULL').column("value")
-    index = near_index(hashes.to_numpy(), distance)
+    first = _first_rows(layout, config.hash)
+    index = near_index(first.column("value").to_numpy(), config.distance)
     save_near_index(index, layout.corpus("near_pairs"))
     near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
-    members = _members(layout, hash_column, order, "", near)
-    _write(layout.corpus("near_members"), members, name)
+    _write(layout.corpus("near_members"), _members(layout, first, order, near), name)
 
 
-def _members(layout: Layout, column: str, order: str, having: str, also: Any = None) -> pa.Table:
-    """ordinal, value, rank of the samples whose value of `column` another shares (or is among `also`), by ordinal.
+def _members(layout: Layout, first: pa.Table, order: Order, also: Any = None) -> pa.Table:
+    """ordinal, value, rank of the samples whose value another shares, or whose value is among `also`; by ordinal.
 
     `rank` is their order of preference by the recipe's `keep`; ties fall to the earlier sample.
     """
+    value = first.column("value").combine_chunks()
+    counts = pc.value_counts(value)
+    shared = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
+    belongs = pc.is_in(value, shared)
+    if also is not None:
+        belongs = pc.or_(belongs, pc.is_in(value, pa.array(also)))
+    members = first.filter(belongs)
+    ordinal = members.column("ordinal").to_numpy()
     with sandbox() as duck:  # `order` is the recipe's own SQL
-        duck.register("rows", _table_of(layout))
-        duck.register("also", pa.table({"value": also if also is not None else pa.array([], pa.string())}))
-        return duck.sql(
-            f"""
-            WITH firsts AS (SELECT * FROM rows WHERE {_PAIRS_ONLY} AND "{column}" IS NOT NULL
-                            QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY text_item) = 1),
-            shared AS (SELECT "{column}" AS value FROM firsts GROUP BY 1 HAVING count(*) > 1
-                       UNION SELECT value FROM also),
-            members AS (SELECT firsts.*, "{column}" AS value FROM firsts
-                        WHERE "{column}" IN (SELECT value FROM shared))
-            SELECT ordinal, value, row_number() OVER (ORDER BY {order}, ordinal) AS rank
-            FROM members ORDER BY ordinal
-            """
-        ).to_arrow_table()
+        rows = take(layout.rows, list({*order.columns, "ordinal"}), members.column("row").to_numpy())
+        duck.register("members", rows)
+        best_first = duck.sql(f"SELECT ordinal FROM members ORDER BY {order.sql}, ordinal").to_arrow_table()
+    rank = np.empty(len(ordinal), np.int64)
+    rank[np.searchsorted(ordinal, best_first.column("ordinal").to_numpy())] = np.arange(1, len(ordinal) + 1)
+    return members.drop_columns(["row"]).append_column("rank", pa.array(rank))
 
 
-def _table_of(layout: Layout) -> Any:
-    import pyarrow.dataset as ds
-
-    return ds.dataset(layout.rows)
-
-
-def _first_rows(layout: Layout, select: str, where: str) -> pa.Table:
-    with connect() as duck:
-        duck.register("rows", _table_of(layout))
-        return duck.sql(
-            f"SELECT ordinal, {select} FROM rows WHERE {_PAIRS_ONLY} AND {where} "
-            "QUALIFY row_number() OVER (PARTITION BY ordinal ORDER BY text_item) = 1 ORDER BY ordinal"
-        ).to_arrow_table()
+def _first_rows(layout: Layout, column: str) -> pa.Table:
+    """ordinal, row, value: the first row of each sample that is a pair and has a value in `column`; by ordinal."""
+    table = read_table(layout.rows, ["ordinal", "images", "texts", "captions", column])
+    first = np.diff(table.column("ordinal").to_numpy(), prepend=-1) != 0
+    pair = pc.and_(pc.equal(table.column("images"), 1), pc.equal(table.column("texts"), table.column("captions")))
+    chosen = pc.and_(pc.and_(pa.array(first), pair), pc.is_valid(table.column(column)))
+    row = pa.array(np.arange(table.num_rows))
+    return pa.table({"ordinal": table.column("ordinal"), "row": row, "value": table.column(column)}).filter(chosen)
 
 
 def _repeated_captions(layout: Layout) -> pa.Table:
+    """row, images, repeat of the captions that stand on several images, or again on the same one."""
+    table = read_table(layout.rows, ["ordinal", "text_hash", "alternative"])
     with connect() as duck:
-        duck.register("rows", _table_of(layout))
+        duck.register("rows", table.append_column("row", pa.array(np.arange(table.num_rows))))
         return duck.sql(
             """
-            WITH numbered AS (SELECT row_number() OVER () - 1 AS row, ordinal, text_item, text_hash, alternative
-                              FROM rows),
-            captions AS (SELECT *, row_number() OVER (PARTITION BY ordinal, text_hash ORDER BY text_item, row) > 1
-                                   AS repeat
-                         FROM numbered WHERE alternative AND text_hash IS NOT NULL),
+            WITH captions AS (SELECT *, row_number() OVER (PARTITION BY ordinal, text_hash ORDER BY row) > 1 AS repeat
+                              FROM rows WHERE alternative AND text_hash IS NOT NULL),
             counted AS (SELECT text_hash, count(DISTINCT ordinal) AS images FROM captions GROUP BY 1)
             SELECT row, images, repeat FROM captions JOIN counted USING (text_hash)
             WHERE images > 1 OR repeat ORDER BY row
@@ -276,7 +273,7 @@ def _repeated_captions(layout: Layout) -> pa.Table:
 
 
 def _contaminated(layout: Layout, references: list[Reference], column: str) -> pa.Table:
-    table = _first_rows(layout, f'"{column}" AS value', f'"{column}" IS NOT NULL')
+    table = _first_rows(layout, column)
     hashes, ordinal = table.column("value").to_numpy(), table.column("ordinal").to_numpy()
     found: list[pa.Table] = []
     for reference in references:

@@ -16,6 +16,7 @@ from sluice.run.filtering import judge, rules_of
 from sluice.run.rules import compile_rule
 from sluice.run.sql_check import did_you_mean
 from sluice.table.compute import pc
+from sluice.table.read import read_table
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -94,7 +95,7 @@ def curve(run: Run, column: str) -> Curve:
 
 def _by_sample(run: Run, column: str, first: Any) -> Any:
     """The value of each sample's first row; NaN where it could not be measured."""
-    values = pq.read_table(run.layout.rows, columns=[column]).column(column)
+    values = read_table(run.layout.rows, columns=[column]).column(column)
     return pc.cast(values, pa.float64()).to_numpy()[first]
 
 
@@ -111,7 +112,7 @@ def _deciles(run: Run, values: Any, measured: Any) -> tuple[Decile, ...]:
     if not len(places):
         return ()
     order = places[np.argsort(values[places], kind="stable")]
-    ids = pq.read_table(run.layout.rows, columns=["id", "ordinal"])
+    ids = read_table(run.layout.rows, columns=["id", "ordinal"])
     first = np.flatnonzero(np.diff(ids.column("ordinal").to_numpy(), prepend=-1))
     deciles: list[Decile] = []
     for tenth in range(11):

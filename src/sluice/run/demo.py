@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from sluice.run.conductor import run
 from sluice.run.events import Listener
 from sluice.run.ledger import Run
@@ -15,6 +13,7 @@ from sluice.run.template import recipe_text
 from sluice.synth.generate import generate
 from sluice.synth.score import score
 from sluice.table.commit import write_bytes
+from sluice.table.read import read_table
 
 _SOURCE: Final = {"type": "table", "path": "world/captions.jsonl", "name": "world"}
 
@@ -25,7 +24,7 @@ def demo(folder: Path, count: int, seed: int, *, listener: Listener | None = Non
     recipe = folder / "recipe.yaml"
     write_bytes(recipe, recipe_text("demo", [_SOURCE], rights=True).encode())
     finished = Run.open(run(load_recipe(recipe), listener=listener))
-    truth = pq.read_table(world.folder / "truth.parquet")
+    truth = read_table(world.folder / "truth.parquet")
     result = score(truth, finished.samples())
     rejected = finished.samples("rejected").column("key")
     example = Path(rejected[0].as_py()).name if len(rejected) else "NAME"

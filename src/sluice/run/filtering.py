@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.engine import Engine, Task
 from sluice.measures.base import Measure
@@ -19,6 +18,7 @@ from sluice.run.corpus_steps import CorpusFacts, Duplicates, Reference
 from sluice.run.decide import HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
 from sluice.run.events import Events
 from sluice.run.measuring import MeasureJob, MeasurePlan, UnitCost
+from sluice.run.order import Order
 from sluice.run.recipe import DuplicatesConfig, FilterConfig, RecipeFile
 from sluice.run.rows import IDENTITY, rows_schema, stored_grains, write_rows
 from sluice.run.rules import CompiledRule, Rule, compile_rule, evaluate, observed
@@ -28,6 +28,7 @@ from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, RAW, Layout
+from sluice.table.read import read_table
 
 _NULLS = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS = {"held": HELD, "rejected": REJECTED}
@@ -119,7 +120,7 @@ def judge(
 
 def row_facts(layout: Layout) -> RowFacts:
     """What deciding needs of the rows beside the rules' columns."""
-    table = pq.read_table(layout.rows, columns=["ordinal", "alternative", "image_error", "text_error", "sample_error"])
+    table = read_table(layout.rows, columns=["ordinal", "alternative", "image_error", "text_error", "sample_error"])
     failed = np.zeros(table.num_rows, np.bool_)
     for name in ("image_error", "text_error", "sample_error"):
         column = table.column(name)
@@ -129,10 +130,10 @@ def row_facts(layout: Layout) -> RowFacts:
     return RowFacts(table.column("ordinal").to_numpy(), alternative, failed)
 
 
-def filter_fingerprint(rows: str, config: FilterConfig, references: Sequence[Reference], order: str) -> str:
+def filter_fingerprint(rows: str, config: FilterConfig, references: Sequence[Reference], order: Order) -> str:
     """What 01_filtered was decided from."""
     sets = [fingerprint(ref.name, ref.hashes.tobytes().hex(), *ref.keys) for ref in references]
-    return fingerprint("filter/1", rows, config.model_dump_json(), order, *sets)
+    return fingerprint("filter/1", rows, config.model_dump_json(), order.sql, *sets)
 
 
 def decide_stage(
@@ -141,7 +142,7 @@ def decide_stage(
     measures: Mapping[str, Measure],
     rules: Sequence[CompiledRule],
     references: list[Reference],
-    order: str,
+    order: Order,
     spent: Mapping[str, float],
     units: int,
 ) -> bool:
@@ -157,7 +158,7 @@ def decide_stage(
     corpus = corpus_steps.measure_corpus(layout, config.duplicates, order, references, rows_name)
     judgement = judge(layout, rules, config.duplicates, corpus)
     wanted = {column for rule in rules for column in rule.columns} | set(IDENTITY.names)
-    rows = pq.read_table(layout.rows, columns=[name for name in rows_schema(measures.values()).names if name in wanted])
+    rows = read_table(layout.rows, columns=[name for name in rows_schema(measures.values()).names if name in wanted])
     verdicts = verdict_table(
         rows,
         judgement.facts,

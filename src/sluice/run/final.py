@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.corpus.split import Links, assign, equal_links, group_ids, near_links, split_groups
 from sluice.engine import Engine, Task
@@ -34,6 +33,7 @@ from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, FINAL, Layout
+from sluice.table.read import read_table
 from sluice.table.schema import VERDICTS
 
 CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
@@ -101,7 +101,7 @@ class _Kept:
     @staticmethod
     def load(layout: Layout, recipe: Recipe) -> _Kept:
         """Read the verdicts and assign splits; the split groups are written down for the packers."""
-        verdicts = pq.read_table(layout.verdicts(FILTERED), columns=["id", "unit", "verdict"])
+        verdicts = read_table(layout.verdicts(FILTERED), columns=["id", "unit", "verdict"])
         ids = verdicts.column("id").combine_chunks()
         unit = verdicts.column("unit").to_numpy().astype(np.int64)
         starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
@@ -141,7 +141,7 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
     sizes: list[Any] = []
     most_images, turns, weights = 1, False, False
     for number in range(int(unit[-1]) + 1 if len(unit) else 0):
-        items = pq.read_table(layout.items(number), columns=["id", "kind", "role", "size", "weight"])
+        items = read_table(layout.items(number), columns=["id", "kind", "role", "size", "weight"])
         owner = pc.index_in(
             items.column("id"), ids.slice(int(np.searchsorted(unit, number)), int((unit == number).sum()))
         )

@@ -6,11 +6,10 @@ import re
 from pathlib import PurePosixPath
 from typing import Final
 
-import pyarrow.parquet as pq
-
 from sluice.errors import RunError
 from sluice.table.duck import connect
 from sluice.table.layout import RAW, Layout
+from sluice.table.read import read_where
 
 _ID: Final = re.compile(r"[0-9a-f]{4,32}")
 _SHOWN: Final = 10
@@ -85,4 +84,4 @@ def _select(layout: Layout, where: str, values: list[object]) -> list[tuple[str,
 
 def unit_row(layout: Layout, identity: str, unit: int) -> dict[str, object]:
     """The raw sample `identity` of `unit`."""
-    return pq.read_table(layout.samples(unit), filters=[("id", "=", identity)]).to_pylist()[0]
+    return read_where(layout.samples(unit), "id", identity).to_pylist()[0]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.run.recipe import Recipe, RecipeFile
 from sluice.run.stage import done, finish, law_of_counts, reopen
@@ -26,6 +25,7 @@ from sluice.table.commit import table_writer, write_bytes, write_table
 from sluice.table.duck import connect
 from sluice.table.ids import fingerprint, sample_id
 from sluice.table.layout import RAW, Layout
+from sluice.table.read import read_table
 from sluice.table.schema import ITEMS, SAMPLES, VERDICTS
 
 _STAMPS = pa.schema([("uri", pa.string()), ("size", pa.int64()), ("stamp", pa.string())])
@@ -73,7 +73,7 @@ def _stamp_file(layout: Layout) -> Path:
 
 def _same_stamps(layout: Layout, stamps: pa.Table) -> bool:
     path = _stamp_file(layout)
-    return path.is_file() and pq.read_table(path).equals(stamps)
+    return path.is_file() and read_table(path).equals(stamps)
 
 
 def _write_stamps(layout: Layout, stamps: pa.Table) -> None:
@@ -87,7 +87,7 @@ def _forget_changed(layout: Layout, stamps: pa.Table) -> None:
         return
     with connect() as duck:
         duck.register("new", stamps)
-        duck.register("old", pq.read_table(old_file))
+        duck.register("old", read_table(old_file))
         changed = duck.sql(
             "SELECT old.uri FROM old JOIN new USING (uri) "
             "WHERE (old.size, old.stamp) IS DISTINCT FROM (new.size, new.stamp)"
@@ -96,7 +96,7 @@ def _forget_changed(layout: Layout, stamps: pa.Table) -> None:
             return
         duck.register("changed", changed)
         for unit in range(unit_count(layout)):
-            items = pq.read_table(layout.items(unit), columns=["uri"])
+            items = read_table(layout.items(unit), columns=["uri"])
             duck.register("items", items)
             if duck.execute("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchone():
                 forget_unit(layout, unit)

@@ -12,7 +12,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.engine import WorkerContext
 from sluice.errors import RecipeError, SampleFailure
@@ -23,6 +22,7 @@ from sluice.run.recipe import MeasureConfig
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.layout import Layout
+from sluice.table.read import read_table
 from sluice.table.refs import Ref, RefReader
 
 _BATCH_ROWS: Final = 32
@@ -132,8 +132,8 @@ def measure_unit(shared: tuple[Layout, MeasurePlan], job: MeasureJob, context: W
     layout, plan = shared
     loaded = plan.load()
     wanted = {identity: measure for identity, measure in loaded.identities().items() if identity in job.missing}
-    samples = pq.read_table(layout.samples(job.unit), use_threads=False)
-    items = pq.read_table(layout.items(job.unit), use_threads=False)
+    samples = read_table(layout.samples(job.unit), threads=False)
+    items = read_table(layout.items(job.unit), threads=False)
     with RefReader(plan.limits.bytes) as reader:
         unit = _UnitPass(samples, items, loaded, reader, context)
         for grain in ("image", "text", "sample"):

@@ -19,6 +19,7 @@ from sluice.run.measuring import extension_of
 from sluice.table.commit import commit, table_writer
 from sluice.table.compute import pc
 from sluice.table.layout import FILTERED, Layout
+from sluice.table.read import read_table, read_where
 from sluice.table.refs import Ref, RefReader
 
 _EXTENSIONS: Final = {"jpeg": "jpg", "tiff": "tif"}
@@ -66,7 +67,7 @@ def read_receipt(layout: Layout, name: str) -> tuple[ShardReceipt, str] | None:
     path, shard = receipt_path(layout, name), layout.final / name
     if not path.is_file() or not shard.is_file():
         return None
-    rows = pq.read_table(path)
+    rows = read_table(path)
     facts = json.loads((rows.schema.metadata or {})[_RECEIPT])
     if shard.stat().st_size != facts["bytes"]:
         return None
@@ -93,9 +94,9 @@ def _samples(shared: PackShared, job: ShardJob) -> Iterator[PackSample]:
 
 def _unit_samples(shared: PackShared, job: ShardJob, unit: int, places: Any) -> Iterator[PackSample]:
     layout = shared.layout
-    samples = pq.read_table(layout.samples(unit), use_threads=False)
+    samples = read_table(layout.samples(unit), threads=False)
     samples = samples.filter(pc.is_null(samples.column("failure_class"))).take(pa.array(places))
-    items = pq.read_table(layout.items(unit), use_threads=False)
+    items = read_table(layout.items(unit), threads=False)
     items = items.filter(pc.is_in(items.column("id"), samples.column("id").combine_chunks()))
     carried = _measured(shared, unit)
     left_out = _left_out(layout, unit)
@@ -151,7 +152,7 @@ def _measured(shared: PackShared, unit: int) -> dict[str, dict[int, dict[str, An
     schema = pq.read_schema(shared.layout.rows)
     wanted = {"id", "image_item", "format", "width", "height", "sha256", "spdx", *shared.contents.columns}
     columns = [name for name in schema.names if name in wanted]
-    rows = pq.read_table(shared.layout.rows, columns=columns, filters=[("unit", "=", unit)], use_threads=False)
+    rows = read_where(shared.layout.rows, "unit", unit, columns)
     by_sample: dict[str, dict[int, dict[str, Any]]] = {}
     for row in rows.to_pylist():
         item = row["image_item"]
@@ -160,13 +161,11 @@ def _measured(shared: PackShared, unit: int) -> dict[str, dict[int, dict[str, An
 
 
 def _left_out(layout: Layout, unit: int) -> dict[str, list[int]]:
-    table = pq.read_table(
-        layout.verdicts(FILTERED), columns=["id", "captions_left_out"], filters=[("unit", "=", unit)], use_threads=False
-    )
+    table = read_where(layout.verdicts(FILTERED), "unit", unit, ["id", "captions_left_out"])
     lists = zip(table.column("id").to_pylist(), table.column("captions_left_out").to_pylist(), strict=True)
     return {identity: items for identity, items in lists if items}
 
 
 def _groups(shared: PackShared, unit: int) -> dict[str, str]:
-    table = pq.read_table(shared.groups, filters=[("unit", "=", unit)], use_threads=False)
+    table = read_where(Path(shared.groups), "unit", unit)
     return dict(zip(table.column("id").to_pylist(), table.column("group").to_pylist(), strict=True))

@@ -30,6 +30,7 @@ from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import RAW, Layout
+from sluice.table.read import read_table
 
 _AT_LEAST: Final = 100  # samples: fewer tell nothing
 _Z: Final = 1.959964  # of a 95% interval
@@ -110,7 +111,7 @@ def _draw(layout: Layout, sample: Layout, seed: int, share: float) -> int:
     """Write the units of the sample: the samples whose seeded hash falls below `share`."""
     measured = 0
     for unit in range(unit_count(layout)):
-        samples, items = pq.read_table(layout.samples(unit)), pq.read_table(layout.items(unit))
+        samples, items = read_table(layout.samples(unit)), read_table(layout.items(unit))
         chosen = [_number(identity, seed) < share for identity in samples.column("id").to_pylist()]
         mask = pc.and_(pa.array(chosen), pc.is_null(samples.column("failure_class")))
         samples = samples.filter(mask)
@@ -151,7 +152,7 @@ def _bytes_kept(sample: Layout, kept: Any, first: Any) -> float:
     columns = pq.read_schema(sample.rows).names
     if "bytes" not in columns:
         return 0.0
-    sizes = pc.fill_null(pq.read_table(sample.rows, columns=["bytes"]).column("bytes"), 0).to_numpy()
+    sizes = pc.fill_null(read_table(sample.rows, columns=["bytes"]).column("bytes"), 0).to_numpy()
     return float(np.sum(sizes[first][kept]))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.corpus.against import load_hashes
 from sluice.engine import Engine
@@ -16,6 +15,7 @@ from sluice.run.measuring import measure_plan
 from sluice.run.recipe import AgainstConfig, MeasureConfig, Recipe, RecipeFile
 from sluice.table.compute import pc
 from sluice.table.layout import Layout
+from sluice.table.read import read_table
 
 
 def load_references(file: RecipeFile, layout: Layout, engine: Engine, events: Events) -> list[Reference]:
@@ -46,11 +46,9 @@ def _hash_images(
     hashes: list[pa.ChunkedArray] = []
     keys: list[str] = []
     for unit in range(units):
-        table = pq.read_table(inner.measured(identity, unit))
+        table = read_table(inner.measured(identity, unit))
         table = table.filter(pc.is_valid(table.column(column)))
-        names = dict(
-            zip(*(pq.read_table(inner.samples(unit)).column(c).to_pylist() for c in ("id", "key")), strict=True)
-        )
+        names = dict(zip(*(read_table(inner.samples(unit)).column(c).to_pylist() for c in ("id", "key")), strict=True))
         keys += [names[identity] for identity in table.column("id").to_pylist()]
         hashes.append(table.column(column))
     flat = np.concatenate([part.to_numpy() for part in hashes]) if hashes else np.zeros(0, np.uint64)

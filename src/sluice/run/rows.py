@@ -21,6 +21,7 @@ from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
+from sluice.table.read import read_table
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 
@@ -66,7 +67,9 @@ def _grains(measures: Iterable[Measure]) -> dict[str, Grain]:
     kinds: dict[str, Grain] = {}
     for name in IDENTITY.names:
         kinds[name] = "image" if name in images else "text" if name in texts else "sample"
-    return kinds | {name: measure.grain for measure in measures for name in measure.writes}
+    for measure in measures:
+        kinds.update(dict.fromkeys(measure.writes, measure.grain))
+    return kinds
 
 
 def write_rows(layout: Layout, measures: Mapping[str, Measure], units: int, raw: str) -> str:
@@ -104,10 +107,10 @@ def stored_grains(layout: Layout) -> dict[str, Grain]:
 
 def unit_rows(layout: Layout, measures: Mapping[str, Measure], unit: int, ordinal: int) -> tuple[pa.Table, int]:
     """The rows of a unit and the number of its samples that entered; `ordinal` is that of its first sample."""
-    samples = pq.read_table(layout.samples(unit))
+    samples = read_table(layout.samples(unit))
     entered = samples.filter(pc.is_null(samples.column("failure_class")))
     entered_at = np.flatnonzero(pc.is_null(samples.column("failure_class")).to_numpy())
-    items = pq.read_table(layout.items(unit), columns=["id", "item", "kind", "role", "text", "language"])
+    items = read_table(layout.items(unit), columns=["id", "item", "kind", "role", "text", "language"])
     owner = pc.index_in(items.column("id"), entered.column("id")).to_numpy().astype(np.int64)
     kinds, roles = items.column("kind"), items.column("role")
     is_image = pc.equal(kinds, "image").to_numpy()
@@ -131,7 +134,7 @@ def unit_rows(layout: Layout, measures: Mapping[str, Measure], unit: int, ordina
     at: dict[Grain, Indices] = {"image": place.image, "text": place.text, "sample": entered_at[place.sample]}
     errors: dict[Grain, list[pa.Array]] = {"image": [], "text": [], "sample": []}
     for identity, measure in measures.items():
-        table = pq.read_table(layout.measured(identity, unit))
+        table = read_table(layout.measured(identity, unit))
         errors[measure.grain].append(_take(table.column("error"), at[measure.grain]))
         columns |= {name: _take(table.column(name), at[measure.grain]) for name in measure.writes}
     for grain, found in errors.items():

@@ -57,10 +57,8 @@ def _stage(layout: Layout, stage: str, events: list[dict[str, Any]], working: bo
     record, seconds = stage_record(layout, stage), stage_seconds(layout, stage)
     begun = any(event["event"] == "stage_started" and event.get("stage") == stage for event in events)
     ended = any(event["event"] == "stage_done" and event.get("stage") == stage for event in events)
-    if begun and not ended:
-        state = "running" if working else "stopped"
-    else:
-        state = "done" if record else "waiting"
+    unfinished = "running" if working else "stopped"
+    state = unfinished if begun and not ended else "done" if record else "waiting"
     counts = {name: record[name] for name in ("in", "kept", "rejected", "held", "failed") if name in record}
     rules = {name: rule["samples"] for name, rule in record.get("rules", {}).items() if rule["samples"]}
     reasons = {**rules, **{f"failed: {name}": n for name, n in record.get("failures", {}).items()}}

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
 from sluice.table.layout import RAW, Layout
+from sluice.table.read import read_table
 
 TAKEDOWN: Final = "takedown"
 _SCHEMA: Final = pa.schema([("id", pa.string()), ("request", pa.string())])
@@ -27,7 +28,7 @@ def taken_down(layout: Layout) -> dict[str, str]:
     """The ids taken down, each with the request that named it."""
     if not layout.takedowns.is_file():
         return {}
-    table = pq.read_table(layout.takedowns)
+    table = read_table(layout.takedowns)
     return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

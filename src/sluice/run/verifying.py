@@ -7,13 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pyarrow.parquet as pq
-
 from sluice.errors import RunError
 from sluice.pack.verify import verify
 from sluice.run.stage import VERDICT_KINDS, stage_record
 from sluice.table.compute import pc
 from sluice.table.layout import FINAL, STAGES, Layout
+from sluice.table.read import read_table
 
 _SHOWN: Final = 20
 
@@ -49,8 +48,11 @@ class Verification:
 
 def verify_run(layout: Layout) -> Verification:
     """Check the pack and the counts of every finished stage; RunError where there is no finished pack."""
-    if not layout.stage_file(FINAL).is_file():
-        raise RunError(f"{layout.root}: {FINAL} is not finished, there is no pack to verify; run the recipe to its end")
+    for stage in STAGES:
+        if not layout.stage_file(stage).is_file():
+            raise RunError(
+                f"{layout.root}: {stage} is not finished, so there is nothing to verify; run the recipe to its end"
+            )
     report = verify(layout.final)
     problems = (
         [f"{found.shard}: {found.id or 'the file'} {found.what}" for found in report.problems]
@@ -65,7 +67,7 @@ def _counts(layout: Layout) -> Iterator[str]:
     before: int | None = None
     for stage in STAGES:
         record = stage_record(layout, stage)
-        found = Counter(pq.read_table(layout.verdicts(stage), columns=["verdict"]).column("verdict").to_pylist())
+        found = Counter(read_table(layout.verdicts(stage), columns=["verdict"]).column("verdict").to_pylist())
         entered = sum(found.values())
         if before is not None and entered != before:
             yield f"{stage}: {entered:,} samples came in, the stage before kept {before:,}"
@@ -76,9 +78,9 @@ def _counts(layout: Layout) -> Iterator[str]:
 
 def _packed(layout: Layout) -> Iterator[str]:
     """Every kept sample in every format, once."""
-    verdicts = pq.read_table(layout.verdicts(FINAL), columns=["id", "verdict"])
+    verdicts = read_table(layout.verdicts(FINAL), columns=["id", "verdict"])
     kept = verdicts.filter(pc.equal(verdicts.column("verdict"), "kept")).column("id")
-    manifest = pq.read_table(layout.manifest, columns=["id", "format"])
+    manifest = read_table(layout.manifest, columns=["id", "format"])
     for name in pc.unique(manifest.column("format")).to_pylist():
         packed = manifest.filter(pc.equal(manifest.column("format"), name)).column("id")
         if len(packed) != len(kept) or pc.any(pc.invert(pc.is_in(kept, packed))).as_py():

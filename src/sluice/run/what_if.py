@@ -17,6 +17,7 @@ from sluice.run.rules import CompiledRule, Rule, compile_rule, parse_setting
 from sluice.run.stage import stage_record
 from sluice.table.compute import pc
 from sluice.table.layout import FILTERED
+from sluice.table.read import read_table
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -42,7 +43,7 @@ class WhatIf:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
-        return {name: value for name, value in self.__dict__.items()}
+        return dict(vars(self))
 
     def __str__(self) -> str:
         return "\n".join(_text(self))
@@ -67,7 +68,7 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
     judgement = judge(run.layout, rules, config.duplicates, load_corpus(run.layout, config.duplicates))
-    verdicts = pq.read_table(run.layout.verdicts(FILTERED), columns=["verdict"]).column("verdict")
+    verdicts = read_table(run.layout.verdicts(FILTERED), columns=["verdict"]).column("verdict")
     kept_before = pc.equal(verdicts, "kept").to_numpy()
     record = stage_record(run.layout, FILTERED)
     gained, lost = np.flatnonzero(judgement.kept & ~kept_before), np.flatnonzero(kept_before & ~judgement.kept)
@@ -114,7 +115,7 @@ def _overlap(judgement: Judgement, rules: Sequence[CompiledRule]) -> dict[str, i
 def _ids(run: Run, ordinals: Any) -> tuple[str, ...]:
     if not len(ordinals):
         return ()
-    ids = pq.read_table(run.layout.verdicts(FILTERED), columns=["id"]).column("id")
+    ids = read_table(run.layout.verdicts(FILTERED), columns=["id"]).column("id")
     return tuple(ids.take(ordinals[:_EXAMPLES]).to_pylist())
 
 

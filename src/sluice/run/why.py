@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-import pyarrow.parquet as pq
-
 from sluice.run.filtering import rules_of
 from sluice.run.find import find_sample, unit_row
 from sluice.run.rows import IDENTITY
 from sluice.run.rules import compile_rule, evaluate, observed
 from sluice.run.takedown import taken_down
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.read import read_where
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -72,7 +71,7 @@ def tell(run: Run, query: str) -> Story:
     layout = run.layout
     identity, unit = find_sample(layout, query)
     sample = unit_row(layout, identity, unit)
-    items = pq.read_table(layout.items(unit), filters=[("id", "=", identity)]).to_pylist()
+    items = read_where(layout.items(unit), "id", identity).to_pylist()
     stages = {stage: found for stage in STAGES if (found := _verdict(layout, stage, identity))}
     rows = _rows(layout, identity)
     near = run.recipe.filter.duplicates.near
@@ -101,7 +100,7 @@ def tell(run: Run, query: str) -> Story:
 def _verdict(layout: Layout, stage: str, identity: str) -> dict[str, Any] | None:
     if not layout.stage_file(stage).is_file():
         return None
-    rows = pq.read_table(layout.verdicts(stage), filters=[("id", "=", identity)]).to_pylist()
+    rows = read_where(layout.verdicts(stage), "id", identity).to_pylist()
     if not rows:
         return None
     reasons = [{**reason, "values": json.loads(reason["values"])} for reason in rows[0]["reasons"]]
@@ -111,7 +110,7 @@ def _verdict(layout: Layout, stage: str, identity: str) -> dict[str, Any] | None
 def _rows(layout: Layout, identity: str) -> Any:
     if not layout.stage_file(FILTERED).is_file():
         return IDENTITY.empty_table()
-    return pq.read_table(layout.rows, filters=[("id", "=", identity)])
+    return read_where(layout.rows, "id", identity)
 
 
 def _rules_said(run: Run, rows: Any) -> Iterator[RuleSaid]:
@@ -132,9 +131,8 @@ def _rules_said(run: Run, rows: Any) -> Iterator[RuleSaid]:
 def _cluster(layout: Layout, keeper: str | None) -> Iterator[dict[str, Any]]:
     if keeper is None:
         return
-    members = pq.read_table(
-        layout.verdicts(FILTERED), columns=["id", "unit", "verdict", "distance"], filters=[("cluster", "=", keeper)]
-    ).to_pylist()
+    columns = ["id", "unit", "verdict", "distance"]
+    members = read_where(layout.verdicts(FILTERED), "cluster", keeper, columns).to_pylist()
     for member in members[:_CLUSTER_SHOWN]:
         key = str(unit_row(layout, member["id"], member["unit"])["key"])
         yield {**member, "key": key, "kept": member["id"] == keeper}
@@ -142,7 +140,7 @@ def _cluster(layout: Layout, keeper: str | None) -> Iterator[dict[str, Any]]:
 
 def _packed(layout: Layout, identity: str) -> Iterator[dict[str, Any]]:
     if layout.stage_file(FINAL).is_file():
-        yield from pq.read_table(layout.manifest, filters=[("id", "=", identity)]).to_pylist()
+        yield from read_where(layout.manifest, "id", identity).to_pylist()
 
 
 def _text(story: Story) -> Iterator[str]:

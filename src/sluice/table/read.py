@@ -1,0 +1,43 @@
+"""Reading a run's tables. Not through `pyarrow.dataset`: its import alone takes longer than most questions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.table.compute import pc
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None, *, threads: bool = True) -> pa.Table:
+    """The table `path`, or those of its `columns`, in the order asked."""
+    with pq.ParquetFile(path, pre_buffer=True) as file:
+        table: pa.Table = file.read(columns=None if columns is None else list(columns), use_threads=threads)
+    return table if columns is None else table.select(list(columns))
+
+
+def read_where(path: Path, column: str, value: Any, columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of `path` in which `column` is `value`; row groups that cannot hold one are not read."""
+    with pq.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        wanted = list(schema.names if columns is None else columns)
+        place = schema.names.index(column)
+        found = [schema.empty_table().select(wanted)]
+        for group in range(file.num_row_groups):
+            statistics = _statistics(file.metadata.row_group(group), column, place)
+            if statistics is None or statistics.min <= value <= statistics.max:
+                table = file.read_row_group(group, columns=list({*wanted, column}), use_threads=False)
+                found.append(table.filter(pc.equal(table.column(column), value)).select(wanted))
+    return pa.concat_tables(found)
+
+
+def _statistics(group: Any, column: str, place: int) -> Any:
+    """Least and greatest of a column in a row group; None where they are not known."""
+    for chunk in range(place, group.num_columns):  # nested columns before it take several places
+        if group.column(chunk).path_in_schema == column:
+            statistics = group.column(chunk).statistics
+            return statistics if statistics is not None and statistics.has_min_max else None
+    return None
