@@ -17,7 +17,7 @@ from sluice.synth.plan import Part
 from sluice.synth.scene import Scene
 
 _SIDES: Final = (256, 320, 384, 448, 512, 576, 640)  # px of the longer side
-_SIDE_SHARES: Final = (0.07, 0.22, 0.32, 0.22, 0.09, 0.05, 0.03)
+_SIDE_SHARES: Final = (0.10, 0.27, 0.32, 0.18, 0.07, 0.04, 0.02)
 _ASPECTS: Final = (4 / 3, 3 / 4, 3 / 2, 2 / 3, 1.0, 16 / 9, 9 / 16, 5 / 4, 2.6)
 _ASPECT_SHARES: Final = (0.28, 0.14, 0.18, 0.08, 0.14, 0.07, 0.03, 0.06, 0.02)
 _AUTHORS: Final = ("A. Lindqvist", "B. Moreau", "C. Okafor", "D. Tanaka", "E. Rossi", "F. Novak", "G. Silva", "H. Wei")

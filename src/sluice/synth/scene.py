@@ -7,7 +7,7 @@ scene can be drawn at any size in px. What a caption may say is derived here, fr
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 Relation = Literal["left", "right", "above", "below"]
@@ -140,7 +140,7 @@ class Scene:
 
     def to_json(self) -> str:
         """The scene as one line of JSON."""
-        return json.dumps(asdict(self), separators=(",", ":"))
+        return json.dumps(self, default=vars, separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> Scene:

@@ -93,18 +93,17 @@ def _product(down: Plane, across: Plane) -> Plane:
 @lru_cache(maxsize=512)
 def _weights(knots: int, points: int) -> Plane:
     """(points, knots): how much of each knot each point takes; Catmull-Rom, the end knots repeated."""
-    place = np.linspace(0, knots - 1, points)
-    base = np.floor(place).astype(int)
+    place = np.arange(points, dtype=np.float32) * np.float32((knots - 1) / max(points - 1, 1))
+    base = place.astype(np.int32)
     t = place - base
-    taps = (
-        (-t + 2 * t**2 - t**3) / 2,
-        (2 - 5 * t**2 + 3 * t**3) / 2,
-        (t + 4 * t**2 - 3 * t**3) / 2,
-        (-(t**2) + t**3) / 2,
-    )
+    square = t * t
+    cube = square * t
+    taps = (2 * square - t - cube, 2 - 5 * square + 3 * cube, t + 4 * square - 3 * cube, cube - square)
     weights = np.zeros((points, knots), dtype=np.float32)
+    rows = np.arange(points)
     for offset, tap in enumerate(taps, -1):
-        weights[np.arange(points), np.clip(base + offset, 0, knots - 1)] += tap.astype(np.float32)
+        weights[rows, np.clip(base + offset, 0, knots - 1)] += tap
+    weights *= np.float32(0.5)
     return weights
 
 
