@@ -82,9 +82,12 @@ def _cluster(tables: Tables, cluster: str, size: int, farthest: int) -> Cluster:
         cluster,
         _MEMBERS - 1,
     )
-    others = [
-        Pick(identity, unit, None, "same bytes" if same else "1 bit away" if bits == 1 else f"{bits} bits away")
-        for identity, unit, bits, same in reversed(rows)
-    ]
+    others = [Pick(identity, unit, None, _distance(bits, same)) for identity, unit, bits, same in reversed(rows)]
     unit = tables.rows("SELECT unit FROM member WHERE id = ?", cluster)[0][0]
-    return Cluster(Pick(cluster, unit, None, "kept", True), tuple(others), size, farthest)
+    return Cluster(Pick(cluster, unit, None, "", True), tuple(others), size, farthest)
+
+
+def _distance(bits: int, same_bytes: bool) -> str:
+    if same_bytes:
+        return "same bytes"
+    return "same hash" if not bits else "1 bit away" if bits == 1 else f"{bits} bits away"

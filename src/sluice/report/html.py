@@ -57,8 +57,18 @@ def raw(text: str) -> Html:
     return Html(text)
 
 
-def table(head: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: str, numbers: Iterable[int] = ()) -> Html:
-    """A table that scrolls in itself when the page is narrow; columns in `numbers` are aligned as figures."""
+def table(
+    head: Iterable[Child],
+    rows: Iterable[Iterable[Child]],
+    *,
+    caption: str,
+    numbers: Iterable[int] = (),
+    quiet: bool = False,
+) -> Html:
+    """A table that scrolls in itself when the page is narrow; columns in `numbers` are aligned as figures.
+
+    A `quiet` caption is only heard: the heading above says the same to the eye.
+    """
     figures = set(numbers)
 
     def cells(kind: str, values: Iterable[Child]) -> Html:
@@ -68,7 +78,7 @@ def table(head: Iterable[Child], rows: Iterable[Iterable[Child]], *, caption: st
         "div",
         tag(
             "table",
-            tag("caption", caption),
+            tag("caption", caption, class_="unseen" if quiet else None),
             tag("thead", tag("tr", cells("th", head))),
             tag("tbody", [tag("tr", cells("td", row)) for row in rows]),
         ),

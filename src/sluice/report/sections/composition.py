@@ -8,8 +8,8 @@ from sluice.report.composition import Share
 from sluice.report.examples import figure
 from sluice.report.gather import Facts
 from sluice.report.html import Html, table, tag
-from sluice.report.parts import ROLES, Page, as_table, legend, percent, plural, section, stats
-from sluice.report.plots import Series, columns_plot
+from sluice.report.parts import ROLES, Page, as_table, percent, plural, section, stats
+from sluice.report.plots import Series, bars_plot
 
 
 def composition_section(facts: Facts, page: Page) -> Html:
@@ -37,13 +37,14 @@ def _sizes(facts: Facts, page: Page) -> Html | None:
     names = [share.name or "" for share in facts.sizes]
     series = [Series(role, role, tuple(share.counts[code] for share in facts.sizes)) for code, role in enumerate(ROLES)]
     label = "Images by shorter side: " + ", ".join(f"{share.name} {share.total:,}" for share in facts.sizes)
+    images = sum(share.total for share in facts.sizes)
+    ends = [f"{share.total:,}  {percent(share.total, images)}" for share in facts.sizes]
     rows = [[share.name, *(f"{count:,}" for count in share.counts)] for share in facts.sizes]
     content = table(["Shorter side", *ROLES], rows, caption="Images by shorter side", numbers=range(1, 5))
     return tag(
         "div",
         tag("h3", "Images by shorter side, in px"),
-        legend(),
-        page.chart(columns_plot(names, series, "images"), label, height=240),
+        page.chart(bars_plot(names, series, "images", ends), label, height=34 * len(names) + 20),
         as_table(content),
     )
 

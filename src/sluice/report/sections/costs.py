@@ -34,7 +34,7 @@ def failures_section(facts: Facts) -> Html:
     ]
     lead = "What could not be read or decoded, by class: " + ", ".join(f"{n} {c:,}" for n, c in by_class.items()) + "."
     head = ["Class", "Message", "Items", "Stage", "For example"]
-    return section("failures", "Failures", lead, table(head, rows, caption="Failures", numbers=(2,)))
+    return section("failures", "Failures", lead, table(head, rows, caption="Failures", numbers=(2,), quiet=True))
 
 
 def costs_section(facts: Facts, page: Page) -> Html:
@@ -42,7 +42,7 @@ def costs_section(facts: Facts, page: Page) -> Html:
     spent = sorted(_seconds(facts), key=lambda pair: -pair[1])[:_SHOWN]
     total = sum(seconds for _, seconds in spent)
     rows = [[name, f"{seconds:,.2f}", percent(seconds, total)] for name, seconds in spent]
-    content = table(["Work", "Seconds", "Share"], rows, caption="Seconds by work", numbers=(1, 2))
+    content = table(["Work", "Seconds", "Share"], rows, caption="Seconds by work", numbers=(1, 2), quiet=True)
     names, values = [name for name, _ in spent], tuple(seconds for _, seconds in spent)
     label = "Seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent[:6])
     plot = bars_plot(names, [Series("seconds", "kept", values)], "seconds", [f"{seconds:,.2f} s" for seconds in values])
@@ -86,7 +86,7 @@ def rules_section(facts: Facts) -> Html:
     ]
     if not rows:
         return section("rules", "Rules", "The recipe has no rules.")
-    content = table(["Rule", "Effect", "When", "Samples"], rows, caption="Rules as they ran", numbers=(3,))
+    content = table(["Rule", "Effect", "When", "Samples"], rows, caption="Rules as they ran", numbers=(3,), quiet=True)
     return section("rules", "Rules", "Conditions over the measured columns; the name is the reason.", content)
 
 

@@ -86,7 +86,7 @@ def funnel_section(facts: Facts, page: Page) -> Html:
         for step in steps
     ]
     head_row = ["Step", "Left", "Share", "Taken out", "By what"]
-    content = table(head_row, rows, caption="The funnel, step by step", numbers=(1, 2, 3))
+    content = table(head_row, rows, caption="The funnel, step by step", numbers=(1, 2, 3), quiet=True)
     return section(
         "funnel",
         "Funnel",

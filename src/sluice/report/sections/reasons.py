@@ -11,6 +11,8 @@ from sluice.report.gather import Facts
 from sluice.report.html import Html, table, tag
 from sluice.report.parts import Page, as_table, chip, percent, plural, section, strip, tile
 from sluice.report.plots import Series, bars_plot, columns_plot
+from sluice.report.thumbs import Picture
+from sluice.report.tiles import Tile
 
 _OPEN: Final = 4  # reasons unfolded from the start
 _LISTED: Final = 60
@@ -62,7 +64,7 @@ def _table(reasons: Sequence[Reason], entered: int) -> Html:
         for reason in reasons
     ]
     head = ["Reason", "Effect", "Samples", "Share", "Alone", "When"]
-    return table(head, rows, caption="Reasons", numbers=(2, 3, 4))
+    return table(head, rows, caption="Reasons", numbers=(2, 3, 4), quiet=True)
 
 
 def _reason(reason: Reason, facts: Facts, entered: int, unfolded: bool) -> Html | None:
@@ -135,13 +137,18 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
                 tag("b", plural(cluster.size, "member")),
                 f" · the farthest {plural(cluster.farthest, 'bit')} from the one kept"
                 if cluster.farthest
-                else " · equal",
+                else " · equal in bytes or hash",
                 class_="aside",
             ),
             tag(
                 "div",
                 [
-                    tile(facts.tiles[pick], "duplicate", mark="kept" if pick.kept else None, heading=pick.label)
+                    tile(
+                        facts.tiles[pick],
+                        "duplicate",
+                        mark="kept" if pick.kept else None,
+                        heading=_heading(facts.tiles[pick]),
+                    )
                     for pick in (cluster.keeper, *cluster.others)
                     if pick in facts.tiles
                 ],
@@ -152,3 +159,14 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
         for cluster in found.shown
     ]
     return section("duplicates", "Duplicates", lead, plot, tag("ol", shown, class_="clusters"))
+
+
+def _heading(shown: Tile) -> str:
+    """The distance to the one kept, and the size, which often says why another was kept."""
+    picture = shown.picture
+    size = (
+        f"{picture.full_width:,}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{picture.full_height:,}"
+        if isinstance(picture, Picture)
+        else ""
+    )
+    return " · ".join(filter(None, (shown.label, size)))
