@@ -260,7 +260,7 @@ def _plain(column: Sequence[Any] | npt.NDArray[Any] | pa.Array) -> list[Any]:
     """Python's own values: NumPy's would each take a conversion of their own on their way to Arrow."""
     if isinstance(column, np.ndarray):
         return column.tolist()
-    return column.to_pylist() if isinstance(column, pa.Array) else list(column)
+    return [value.as_py() for value in column] if isinstance(column, pa.Array) else list(column)
 
 
 def _scatter(values: Columns, positions: Sequence[int], columns: dict[str, list[Any]]) -> None:

@@ -15,6 +15,7 @@ from sluice.synth.score import score
 from sluice.table.commit import write_bytes
 from sluice.table.read import read_table
 
+_UNIT: Final = 256  # samples: 2,048 at a time would leave all but one core idle here
 _SOURCE: Final = {"type": "table", "path": "world/captions.jsonl", "name": "world"}
 
 
@@ -22,7 +23,7 @@ def demo(folder: Path, count: int, seed: int, *, listener: Listener | None = Non
     """Draw `count` samples into `folder`, run the default recipe, and compare the verdicts with the truth."""
     world = generate(folder / "world", count, seed)
     recipe = folder / "recipe.yaml"
-    write_bytes(recipe, recipe_text("demo", [_SOURCE], rights=True).encode())
+    write_bytes(recipe, recipe_text("demo", [_SOURCE], rights=True, unit=_UNIT).encode())
     finished = Run.open(run(load_recipe(recipe), listener=listener))
     truth = read_table(world.folder / "truth.parquet")
     result = score(truth, finished.samples())

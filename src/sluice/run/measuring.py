@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -230,9 +231,8 @@ class _UnitPass:
                 rows.append(SampleRow(record, poison))
             else:
                 ref = Ref(record["container"], record["uri"], record["member"], record["offset"], record["size"])
-                rows.append(
-                    ImageRow(extension_of(ref), self._read_of(ref), self._plan.decoding, self._plan.limits, poison)
-                )
+                extension, decoding = extension_of(ref, record["meta"]), self._plan.decoding
+                rows.append(ImageRow(extension, self._read_of(ref), decoding, self._plan.limits, poison))
         return rows
 
     def _read_of(self, ref: Ref) -> Callable[[], bytes]:
@@ -268,13 +268,16 @@ class _UnitPass:
 _GRAINS: Final[tuple[Grain, ...]] = ("image", "text", "sample")
 
 
-def extension_of(ref: Ref) -> str:
-    """The file name extension in `ref`, lower case, without the dot.
+def extension_of(ref: Ref, meta: str | None = None) -> str:
+    """The file name extension of a medium, lower case, without the dot; a table's cell may name its file in `meta`.
 
     >>> extension_of(Ref("file", "photos/A.JPG", None, None, 10))
     'jpg'
+    >>> extension_of(Ref("parquet", "photos.parquet", "image.bytes", 0, 10), '{"path": "b.png"}')
+    'png'
     """
-    name = ref.member if ref.container == "tar" and ref.member else ref.uri
     if ref.container in ("parquet", "arrow"):
-        return ""
-    return PurePosixPath(name).suffix.removeprefix(".").lower()
+        name = json.loads(meta).get("path") if meta else None
+    else:
+        name = ref.member if ref.container == "tar" else ref.uri
+    return PurePosixPath(str(name or "")).suffix.removeprefix(".").lower()

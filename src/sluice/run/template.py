@@ -16,8 +16,8 @@ filter:
   reject:
     tiny: min_side < 64                 # px; little to see, and models are fed 224 or more
     banner: aspect > 3                  # longer side / shorter side: page decoration, cut to nothing by a square crop
-    dark: brightness < 30               # 0 to 255
-    blurry: sharpness < 100             # variance of the Laplacian, image at most 256 px a side
+    dark: brightness < 20               # 0 to 255
+    blurry: sharpness < 50              # variance of the Laplacian, image at most 256 px a side
     flat: entropy < 2                   # bits; blank images, placeholders
     {when_null_extension}
     short_caption: characters < 5
@@ -58,11 +58,13 @@ pack:
 """
 
 
-def recipe_text(name: str, sources: Sequence[Mapping[str, Any]], *, rights: bool, notes: Sequence[str] = ()) -> str:
+def recipe_text(
+    name: str, sources: Sequence[Mapping[str, Any]], *, rights: bool, notes: Sequence[str] = (), unit: int | None = None
+) -> str:
     """A commented recipe over `sources`; with `rights`, unknown and forbidden licences are rejected.
 
-    >>> print(recipe_text("x", [{"type": "folder", "path": "images"}], rights=False)[:60])
-    # A Sluice recipe: `sluice run` carries it out, and goes on w
+    >>> recipe_text("x", [{"type": "folder", "path": "images"}], rights=False).splitlines()[1:3]
+    ['sluice: 1', 'name: x']
     """
     comments = "".join(f"# {note}\n" for note in notes)
     listed = yaml.safe_dump([dict(source) for source in sources], sort_keys=False, allow_unicode=True, width=1000)
@@ -70,7 +72,7 @@ def recipe_text(name: str, sources: Sequence[Mapping[str, Any]], *, rights: bool
     return (
         "# A Sluice recipe: `sluice run` carries it out, and goes on where it was if it is stopped.\n"
         f"sluice: 1\nname: {_scalar(name)}\nseed: 0   # of everything that is drawn\n\n{comments}"
-        f"sources:\n{indented}\n"
+        f"sources:\n{indented}{f'unit: {unit}   # samples a piece of work' + chr(10) if unit else ''}\n"
         f"{RULES.format(when_null_extension=_EXTENSION)}{RIGHTS if rights else NO_RIGHTS}{DUPLICATES}\n{REST}"
     )
 

@@ -142,16 +142,7 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
             ),
             tag(
                 "div",
-                [
-                    tile(
-                        facts.tiles[pick],
-                        "duplicate",
-                        mark="kept" if pick.kept else None,
-                        heading=_heading(facts.tiles[pick]),
-                    )
-                    for pick in (cluster.keeper, *cluster.others)
-                    if pick in facts.tiles
-                ],
+                [_member(facts.tiles[pick]) for pick in (cluster.keeper, *cluster.others) if pick in facts.tiles],
                 class_="tiles",
             ),
             class_="wide" if len(cluster.others) > 2 else None,
@@ -161,12 +152,11 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
     return section("duplicates", "Duplicates", lead, plot, tag("ol", shown, class_="clusters"))
 
 
-def _heading(shown: Tile) -> str:
-    """The distance to the one kept, and the size, which often says why another was kept."""
+def _member(shown: Tile) -> Html:
+    """A member of a cluster: its distance to the one kept, and its size, which often says why that one is."""
     picture = shown.picture
-    size = (
-        f"{picture.full_width:,}\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{picture.full_height:,}"
-        if isinstance(picture, Picture)
-        else ""
-    )
-    return " · ".join(filter(None, (shown.label, size)))
+    size = ""
+    if isinstance(picture, Picture):
+        size = f"{picture.full_width:,} × {picture.full_height:,}".replace(" ", "\N{NO-BREAK SPACE}")
+    heading = " · ".join(filter(None, (shown.label, size)))
+    return tile(shown, "kept" if shown.kept else "duplicate", mark="kept" if shown.kept else None, heading=heading)
