@@ -14,6 +14,7 @@ from sluice.report.thresholds import Threshold
 _FINE: Final = 1024  # bins a unit of asinh(value): quantiles are exact for small whole numbers, else within 0.1%
 _BARS: Final = 44
 _EDGE: Final = 0.003  # of the values at either end may stand in the outermost bar
+_SMALLEST: Final = 1e-200  # below it, steps would run out of exponents
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)
 _LOG_STEPS: Final = (0.01, 0.02, 0.025, 0.05, 0.1, 0.2, 0.25, 0.5)
 
@@ -144,9 +145,9 @@ def _bars(low: float, high: float, *, whole: bool) -> tuple[float, float, int]:
     >>> _bars(3, 12, whole=True)
     (3.0, 1.0, 10)
     """
-    span = high - low
-    if not span:
-        step = 1.0 if whole or not low else 10 ** math.floor(math.log10(abs(low))) / 10
+    span, size = high - low, max(abs(low), abs(high))
+    if span <= max(size * 1e-9, _SMALLEST):  # one value, as far as a plot can tell
+        step = 10.0 ** (math.floor(math.log10(size)) - 1) if size > _SMALLEST and not whole else 1.0
     else:
         rough = span / _BARS
         power = 10.0 ** math.floor(math.log10(rough))

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import pyarrow.parquet as pq
-
 from sluice.media.limits import Limits
 from sluice.report.examples import Pick
 from sluice.report.tables import Tables, quoted
 from sluice.report.thumbs import NoPicture, Picture, pictures
 from sluice.table.layout import FILTERED
+from sluice.table.read import read_table
 from sluice.table.refs import Ref
 
 _ITEM: Final = ("id", "item", "kind", "text", "language", "container", "uri", "member", "offset", "size")
@@ -116,4 +115,4 @@ def _failures(tables: Tables, picks: Sequence[Pick]) -> dict[tuple[str, int | No
 
 def _taken_down(tables: Tables) -> set[str]:
     path = tables.layout.takedowns
-    return set(pq.read_table(path, columns=["id"]).column("id").to_pylist()) if path.is_file() else set()
+    return set(read_table(path, ["id"]).column("id").to_pylist()) if path.is_file() else set()
