@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +15,7 @@ from sluice.errors import RecipeError, SourceError
 from sluice.run.recipe import parse_recipe
 from sluice.run.template import recipe_text
 from sluice.sources.config import SourceConfig
-from sluice.sources.detect import detect
+from sluice.sources.detect import Found, detect
 from sluice.sources.open import open_source
 from sluice.table.commit import write_bytes
 
@@ -32,14 +33,33 @@ def write_recipe(folder: str, output: Path, *, overwrite: bool) -> tuple[Path, l
             "tars, COCO, LLaVA or VQA annotations"
         )
     base = output.absolute().parent
-    first, others = found[0], found[1:]
-    config: dict[str, Any] = {**first.config, "path": _from(base, str(first.config.get("path", folder)))}
+    first, rights = _readable(found, base)
+    config = _config(first, base)
     notes = [f"found: {first.evidence}"]
-    notes += [f"also there: {other.config} ({other.evidence})" for other in others]
-    text = recipe_text(_name(folder), [config], rights=_states_licences(config, base), notes=notes)
+    notes += [f"also there: {other.config} ({other.evidence})" for other in found if other is not first]
+    text = recipe_text(_name(folder), [config], rights=rights, notes=notes)
     parse_recipe(text, output)
     write_bytes(output, text.encode())
-    return output, [f"{item.config['type']}: {item.evidence}" for item in found]
+    return output, [
+        f"{item.config['type']}: {item.evidence}{' (in the recipe)' if item is first and len(found) > 1 else ''}"
+        for item in found
+    ]
+
+
+def _readable(found: Sequence[Found], base: Path) -> tuple[Found, bool]:
+    """The first source that opens as it is, and whether it states licences; where none does, why the first does not."""
+    problems: list[SourceError] = []
+    for candidate in found:
+        try:
+            return candidate, _states_licences(_config(candidate, base), base)
+        except SourceError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _config(found: Found, base: Path) -> dict[str, Any]:
+    places = ("path", "images")
+    return {name: _from(base, str(value)) if name in places else value for name, value in found.config.items()}
 
 
 def _from(base: Path, path: str) -> str:
