@@ -98,14 +98,21 @@ def _forget_changed(layout: Layout, stamps: pa.Table) -> None:
         for unit in range(unit_count(layout)):
             items = read_table(layout.items(unit), columns=["uri"])
             duck.register("items", items)
-            if duck.execute("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchone():
+            if duck.execute("SELECT 1 FROM items SEMI JOIN changed USING (uri) LIMIT 1").fetchall():
                 forget_unit(layout, unit)
 
 
 def forget_unit(layout: Layout, unit: int) -> None:
-    """Remove every measurement of a unit."""
-    for measure in layout.measures().glob("*"):
-        layout.measured(measure.name, unit).unlink(missing_ok=True)
+    """Remove every measurement of a unit and what was derived from them.
+
+    The fingerprints of what is derived name files by place and size: a file changed in place they do not tell.
+    """
+    known = [path for measure in layout.measures().glob("*") if (path := layout.measured(measure.name, unit)).is_file()]
+    if not known:
+        return
+    receipts = (layout.state / "receipts").rglob("*.parquet")
+    for path in (*receipts, *layout.corpus("any").parent.glob("*.parquet"), layout.rows, *known):
+        path.unlink(missing_ok=True)
 
 
 def _write_units(sources: Iterable[Source], size: int, layout: Layout) -> dict[str, Any]:

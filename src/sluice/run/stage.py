@@ -14,7 +14,7 @@ import pyarrow as pa
 from sluice.errors import RunError
 from sluice.table.commit import write_json
 from sluice.table.compute import pc
-from sluice.table.layout import Layout
+from sluice.table.layout import STAGES, Layout
 
 VERDICT_KINDS: Final = ("kept", "rejected", "held", "failed")
 
@@ -35,8 +35,9 @@ def stage_seconds(layout: Layout, stage: str) -> dict[str, Any]:
 
 
 def reopen(layout: Layout, stage: str) -> None:
-    """Mark `stage` as unfinished: what is in it may be half old, half new, until `finish`."""
-    layout.stage_file(stage).unlink(missing_ok=True)
+    """Mark `stage` as unfinished until `finish`, and those after it: they hold what it was, not what it becomes."""
+    for later in reversed(STAGES[STAGES.index(stage) :]):
+        layout.stage_file(later).unlink(missing_ok=True)
 
 
 def finish(
