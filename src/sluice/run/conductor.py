@@ -126,6 +126,7 @@ def finish_pack(run: Run) -> int:
 
     with Events(run.layout, count) as events, make_engine(run.file) as engine, events.stage(FINAL):
         final_stage(run.file, run.layout, engine, events, prepared.plan)
+    refresh_report(run.file, run.layout)  # it shows captions and thumbnails
     return len(written)
 
 

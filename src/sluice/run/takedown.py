@@ -5,6 +5,8 @@ What was like it stays out too: its duplicates were rejected in its favour and a
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +16,7 @@ import pyarrow.parquet as pq
 
 from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
-from sluice.table.layout import RAW, Layout
+from sluice.table.layout import FILTERED, RAW, Layout
 from sluice.table.read import read_table
 
 TAKEDOWN: Final = "takedown"
@@ -50,6 +52,33 @@ def erase(layout: Layout, ids: set[str]) -> None:
         _blank_file(path, ids, _BLANK_ITEM)
     if layout.rows.is_file():
         _blank_file(layout.rows, ids, _BLANK_ROWS)
+    if layout.verdicts(FILTERED).is_file():
+        _blank_reasons(layout.verdicts(FILTERED), ids)
+    shutil.rmtree(layout.state / "plan", ignore_errors=True)  # samples that `plan` drew, copied
+
+
+def _blank_reasons(path: Path, ids: set[str]) -> None:
+    """Blank what rules quoted of `ids`, as deciding on the blanked rows would."""
+    table = pq.read_table(path)
+    hit = np.flatnonzero(pc.is_in(table.column("id"), pa.array(sorted(ids), pa.string())).to_numpy())
+    if not len(hit):
+        return
+    reasons = table.column("reasons").combine_chunks()
+    blank = [
+        [{**reason, "values": _without_content(reason["values"])} for reason in said]
+        for said in reasons.take(pa.array(hit)).to_pylist()
+    ]
+    place = np.arange(len(reasons))
+    place[hit] = len(reasons) + np.arange(len(hit))
+    reasons = pa.concat_arrays([reasons, pa.array(blank, reasons.type)]).take(pa.array(place))
+    write_table(path, table.set_column(table.schema.get_field_index("reasons"), table.schema.field("reasons"), reasons))
+
+
+def _without_content(values: str) -> str:
+    seen = json.loads(values)
+    return json.dumps(
+        {name: None if name in _BLANK_ROWS else value for name, value in seen.items()}, ensure_ascii=False
+    )
 
 
 def blanked(table: pa.Table, ids: set[str], columns: tuple[str, ...]) -> pa.Table:

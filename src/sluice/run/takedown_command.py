@@ -61,7 +61,8 @@ def take_down(run: Run, request: Request) -> TakenDown:
         found = _find(run, wanted)
         matched = {line for lines in found.values() for line in lines}
         new = takedown.record(run.layout, {identity: min(lines) for identity, lines in sorted(found.items())})
-        rewritten = finish_pack(run) if new and run.finished else 0
+        packed = run.layout.stage_file(FILTERED).is_file() and run.layout.final.is_dir()
+        rewritten = finish_pack(run) if packed else 0  # though none is new: a takedown that was killed goes on here
     lines = [f"{kind} {line}" for kind, lines in wanted.items() for line in lines]
     unmatched = tuple(line for line in lines if line not in matched)
     return TakenDown(len(lines), len(found), new, unmatched, rewritten)
