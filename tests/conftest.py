@@ -1,4 +1,4 @@
-"""What tests of whole runs share: a small corpus, a launcher of commands, and an undisturbed run to hold others to."""
+"""What tests of whole runs share: a small corpus, recipes over it, and ways to carry them out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from support.commands import Launcher
 from support.corpus import build_corpus
+from support.inline import InlineEngine
 from support.recipes import write_recipe
 
 
@@ -34,3 +36,14 @@ def recipe(tmp_path: Path, corpus: Path) -> Callable[..., Path]:
         return write_recipe(tmp_path / name, source, **changes)
 
     return written
+
+
+@pytest.fixture
+def inline(monkeypatch: pytest.MonkeyPatch) -> InlineEngine:
+    """From here on `sluice.run` works in this process, without workers and without drawing the report."""
+    import sluice.run.conductor as conductor
+
+    engine = InlineEngine()
+    monkeypatch.setattr(conductor, "make_engine", lambda file: engine)
+    monkeypatch.setattr(conductor, "refresh_report", lambda file, layout: False)
+    return engine

@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+
 from support.corpus import build_corpus
 from support.folders import differing, tree_digest
 from support.recipes import write_recipe

@@ -32,7 +32,7 @@ def _preload() -> None:
     import sluice.run.takedown_command
     import sluice.run.verifying
     import sluice.run.what_if
-    import sluice.run.why
+    import sluice.run.why  # noqa: F401
     from sluice.run.measuring import load_plugins
 
     load_plugins(())

@@ -17,7 +17,7 @@ class InlineEngine:
     """Same contract as the local engine, for tests that are not about processes."""
 
     def __init__(self, shuffle: int | None = None) -> None:
-        self._shuffle = shuffle
+        self.shuffle = shuffle
         self.ran: list[tuple[str, int]] = []
 
     def __enter__(self) -> InlineEngine:
@@ -29,8 +29,8 @@ class InlineEngine:
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task."""
         listed = list(tasks)
-        if self._shuffle is not None:
-            random.Random(self._shuffle).shuffle(listed)
+        if self.shuffle is not None:
+            random.Random(self.shuffle).shuffle(listed)
         with tempfile.TemporaryDirectory() as folder:
             journal = Journal(Path(folder) / "journal")
             for task in listed:
