@@ -246,6 +246,8 @@ def failed(failure_class: FailureClass, message: str) -> str:
 
 def _call(measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]]) -> Columns:
     columns = measure.function(_Batch(measure, rows, views), **measure.params)
+    if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's code may return anything
+        raise SluiceError(f"measure {measure.name} returned {type(columns).__name__}, not its columns by name")
     if set(columns) != set(measure.writes):
         raise SluiceError(
             f"measure {measure.name} returned columns {sorted(columns)} but declares {sorted(measure.writes)}"
@@ -253,6 +255,11 @@ def _call(measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]
     for name, values in columns.items():
         if len(values) != len(rows):
             raise SluiceError(f"measure {measure.name} returned {len(values)} values of {name!r} for {len(rows)} rows")
+        kind = measure.writes[name]
+        try:
+            pa.array(_plain(values), kind)
+        except (pa.ArrowException, OverflowError) as error:
+            raise SluiceError(f"measure {measure.name} declares {name!r} as {kind}: {error}") from error
     return columns
 
 
