@@ -138,7 +138,7 @@ def test_an_image_with_several_captions_is_counted_once_and_each_caption_too(tab
     assert sum(share.total for share in shares(tables, "declared_language", "text")) == len(texts)
     for label in ("source", "licence"):
         assert sum(share.total for share in shares(tables, label, "sample")) == tables.entered
-    assert len(shares(tables, "licence", "sample")) <= 15
+    assert len(shares(tables, "licence", "sample")) <= 11
 
 
 @given(st.floats(-1e6, 1e6), st.floats(0, 1e6), st.booleans())

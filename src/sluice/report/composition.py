@@ -8,7 +8,7 @@ from typing import Final
 
 from sluice.report.tables import Tables
 
-_MOST: Final = 14  # names of a kind that are told apart; the rest is summed up
+_MOST: Final = 10  # names of a kind that are told apart; the rest is summed up
 _LENGTH: Final = 80  # characters of a name
 _SIDES: Final = (64, 128, 256, 512, 1024, 2048)  # px
 

@@ -180,9 +180,9 @@ def ids_of(tables: Tables, ordinals: Sequence[int]) -> dict[int, tuple[str, int]
 
 
 def said(values: str) -> str:
-    """The values that a rule saw, in a few words.
+    """The values that a rule saw, in a few words; yes and no are left out, the rule itself says as much.
 
-    >>> said('{"sharpness": 12.1, "text": null}')
+    >>> said('{"sharpness": 12.1, "mojibake": true, "text": null}')
     'sharpness 12.1, text unknown'
     """
     try:
@@ -193,19 +193,20 @@ def said(values: str) -> str:
         return str(seen["message"])
     if "distance" in seen:
         return f"{seen['distance']} bits away"
-    return ", ".join(f"{name} {figure(value)}" for name, value in seen.items() if name != "text" or value is None)
+    told = {
+        name: value for name, value in seen.items() if not isinstance(value, bool) and (name != "text" or not value)
+    }
+    return ", ".join(f"{name} {figure(value)}" for name, value in told.items())
 
 
 def figure(value: Any) -> str:
     """A value in at most some five digits.
 
-    >>> [figure(v) for v in (12.3456, 2_048_000, 0.0213, True, None)]
-    ['12.3', '2,048,000', '0.021', 'yes', 'unknown']
+    >>> [figure(v) for v in (12.3456, 2_048_000, 0.0213, None)]
+    ['12.3', '2,048,000', '0.021', 'unknown']
     """
     if value is None:
         return "unknown"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):

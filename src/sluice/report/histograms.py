@@ -54,9 +54,8 @@ def histogram(tables: Tables, column: Column, shown: Shown, lines: Sequence[Thre
         return None
     low, high = fine.quantile(_EDGE), fine.quantile(1 - _EDGE)
     here = [line for line in lines if line.column == column.name]
-    low = min([low, *(line.value for line in here)])
-    high = max([high, *(line.value for line in here)])
     log = shown.log and high > 0
+    low, high = _with_lines(low, high, [line.value for line in here], log=log)
     start, step, bars = _log_bars(low, high) if log else _bars(low, high, whole=column.whole)
     counts = _counts(tables, column, log, start, step, bars)
     edge = start + bars * step
@@ -76,6 +75,20 @@ def histogram(tables: Tables, column: Column, shown: Shown, lines: Sequence[Thre
         fine.quantile(0.5),
         fine.quantile(0.95),
     )
+
+
+def _with_lines(low: float, high: float, lines: Sequence[float], *, log: bool) -> tuple[float, float]:
+    """The range that shows all `lines`, with some room beyond those at either end."""
+    if not lines:
+        return low, high
+    left, right = min(lines), max(lines)
+    room = 0.04 * (max(high, right) - min(low, left))
+    if left <= low:
+        beyond = left * 0.85 if log else left - room
+        low = max(0.0, beyond) if low >= 0 <= left else beyond
+    if right >= high:
+        high = right / 0.85 if log and right > 0 else right + room
+    return low, high
 
 
 @dataclass(frozen=True)

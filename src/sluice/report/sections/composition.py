@@ -23,9 +23,9 @@ def composition_section(facts: Facts, page: Page) -> Html:
         tag(
             "div",
             _mix("Languages", "text", facts.languages),
-            _mix("Licences", "sample", facts.licences),
             _mix("Sources", "sample", facts.sources),
             _mix("Formats", "image", facts.formats),
+            _mix("Licences", "sample", facts.licences),
             class_="mixes",
         ),
     )
@@ -50,7 +50,8 @@ def _sizes(facts: Facts, page: Page) -> Html | None:
 
 
 def _captions(facts: Facts) -> Html | None:
-    found = [data for data in (*facts.first, *facts.more) if data.shown.name in ("words", "characters")]
+    measured = {data.shown.name: data for data in (*facts.first, *facts.more)}
+    found = [measured[name] for name in ("words", "characters") if name in measured]
     if not found:
         return None
     pairs = [
