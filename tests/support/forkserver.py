@@ -23,6 +23,10 @@ def _preload() -> None:
     import pyarrow.parquet  # noqa: F401
 
     import sluice.cli
+    import sluice.measures.image
+    import sluice.measures.language
+    import sluice.measures.rights
+    import sluice.measures.text
     import sluice.report.write
     import sluice.run.conductor
     import sluice.run.curve
@@ -33,9 +37,6 @@ def _preload() -> None:
     import sluice.run.verifying
     import sluice.run.what_if
     import sluice.run.why  # noqa: F401
-    from sluice.run.measuring import load_plugins
-
-    load_plugins(())
 
 
 def _crash_at(step: int, count_file: str | None) -> None:
