@@ -82,9 +82,9 @@ def _recipe_schema(_: argparse.Namespace) -> None:
 
 def _measures(options: argparse.Namespace) -> None:
     from sluice.measures.reference import listing
-    from sluice.run.measuring import load_plugins
+    from sluice.run.measure_plan import load_plugins
 
-    load_plugins([str(path.absolute()) for path in options.plugin])
+    load_plugins(tuple(str(path.absolute()) for path in options.plugin))
     print(listing())
 
 
@@ -153,7 +153,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sluice",
         description="A data engine for vision-language models: measure once, decide many times, never lose a reason.",
-        epilog="A first look: `sluice demo`. With your own images: `sluice init FOLDER`, then `sluice run recipe.yaml`.",
+        epilog="A first look: `sluice demo`. With your own images: `sluice init FOLDER`, then `sluice run`.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

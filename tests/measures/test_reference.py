@@ -79,8 +79,8 @@ def test_the_measure_of_the_page_runs_and_its_test_passes(tmp_path: Path) -> Non
 
 
 def test_the_recipe_of_the_page_names_measures_that_exist() -> None:
-    from sluice.run.measuring import load_plugins
+    from sluice.run.measure_plan import load_plugins
 
-    load_plugins([])
+    load_plugins(())
     for name in re.findall(r"\b(?:image|text|rights)\.\w+", example("recipe")):
         assert registered(name).name == name

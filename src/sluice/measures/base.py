@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -124,6 +124,7 @@ class Measure:
     function: MeasureFunction
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     model: str | None = None  # content hash of the model it runs, if any
+    code: str = ""  # fingerprint of the plugin file that holds it; built-in measures rely on their version alone
 
     @property
     def grain(self) -> Grain:
@@ -141,15 +142,7 @@ class Measure:
         if unknown:
             known = ", ".join(sorted(self.params)) or "none"
             raise RecipeError(f"measure {self.name} has no parameter {unknown[0]!r} (it has: {known})")
-        return Measure(
-            self.name,
-            self.version,
-            self.reads,
-            self.writes,
-            self.function,
-            {**self.params, **params},
-            self.model,
-        )
+        return replace(self, params={**self.params, **params})
 
     def identity(self, decoding: str, limits: str) -> str:
         """`name@fingerprint`: equal for equal values.
@@ -160,7 +153,7 @@ class Measure:
         views = ",".join(f"{view.kind}:{view.max_side}:{view.exact}" for view in self.reads)
         params = json.dumps(self.params, sort_keys=True, default=str)
         writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
-        parts = [str(self.version), views, params, writes, self.model or ""]
+        parts = [str(self.version), views, params, writes, self.model or "", self.code]
         if self.grain == "image":
             parts += [limits, f"{DECODE_VERSION} {decoding}" if self.max_side is not None else ""]
         return f"{self.name}@{fingerprint(*parts)}"
@@ -209,6 +202,13 @@ def registered(name: str) -> Measure:
         hint = f" (did you mean {' or '.join(near)}?)" if near else f" (there are: {', '.join(sorted(_REGISTRY))})"
         raise RecipeError(f"unknown measure {name!r}{hint}")
     return _REGISTRY[name]
+
+
+def stamp(module: str, code: str) -> None:
+    """Note the fingerprint of the file behind every measure that `module` registered: another file, another value."""
+    for name, known in _REGISTRY.items():
+        if known.function.__module__ == module:
+            _REGISTRY[name] = replace(known, code=code)
 
 
 def all_registered() -> dict[str, Measure]:

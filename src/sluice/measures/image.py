@@ -192,20 +192,23 @@ def sampled(pixels: Pixels, side: int) -> Pixels:
     return pixels[::step, ::step]
 
 
+_OPPONENTS: Final = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # red - green, yellow - blue
+
+
 def colourfulness(pixels: Pixels) -> float:
     """Colourfulness of an RGB image after Hasler and Susstrunk, "Measuring colourfulness in natural images" (2003).
 
     >>> colourfulness(np.full((4, 4, 3), 90, np.uint8))
     0.0
     """
-    red, green, blue = pixels.reshape(-1, 3).T.astype(np.int32, order="C")
-    spread, mean = 0.0, 0.0
-    for opponent, scale in ((red - green, 1), (red + green - 2 * blue, 2)):
-        number, total = opponent.size, int(opponent.sum(dtype=np.int64))
-        squares = int((opponent * opponent).sum(dtype=np.int64))
-        spread += (squares * number - total * total) / (number * number * scale * scale)
-        mean += (total / (number * scale)) ** 2
-    return float(spread**0.5 + 0.3 * mean**0.5)
+    colours = pixels.reshape(-1, 3).astype(np.float64)
+    number = len(colours)
+    # Sums of products of bytes: whole numbers far below 2**53, so exact, in whatever order BLAS adds them.
+    mean = colours.sum(axis=0) / number
+    covariance = colours.T @ colours / number - np.outer(mean, mean)
+    spread = np.einsum("oi,ij,oj->", _OPPONENTS, covariance, _OPPONENTS)
+    away = _OPPONENTS @ mean
+    return float(max(spread, 0.0) ** 0.5 + 0.3 * float(away @ away) ** 0.5)
 
 
 def border(pixels: Pixels) -> float:

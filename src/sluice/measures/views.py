@@ -246,7 +246,7 @@ def failed(failure_class: FailureClass, message: str) -> str:
 
 def _call(measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]]) -> Columns:
     columns = measure.function(_Batch(measure, rows, views), **measure.params)
-    if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's code may return anything
+    if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's code may return anything  # pyright: ignore[reportUnnecessaryIsInstance] - a third party may return anything
         raise SluiceError(f"measure {measure.name} returned {type(columns).__name__}, not its columns by name")
     if set(columns) != set(measure.writes):
         raise SluiceError(

@@ -23,7 +23,7 @@ from sluice.run.filtering import compile_filter, decide_stage, measure_units
 from sluice.run.final import final_stage
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.lock import write_lock
-from sluice.run.measuring import MeasurePlan, measure_plan
+from sluice.run.measure_plan import MeasurePlan, measure_plan
 from sluice.run.order import Order, compile_order
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references

@@ -21,7 +21,7 @@ from sluice.pack.card_facts import (
 )
 from sluice.run import corpus_steps
 from sluice.run.filtering import rules_of
-from sluice.run.measuring import MeasurePlan
+from sluice.run.measure_plan import MeasurePlan
 from sluice.run.recipe import RecipeFile
 from sluice.run.stage import stage_record
 from sluice.run.takedown import taken_down

@@ -17,7 +17,8 @@ from sluice.run import corpus_steps
 from sluice.run.corpus_steps import CorpusFacts, Duplicates, Reference
 from sluice.run.decide import HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
 from sluice.run.events import Events
-from sluice.run.measuring import MeasureJob, MeasurePlan, UnitCost
+from sluice.run.measure_plan import MeasurePlan
+from sluice.run.measuring import MeasureJob, UnitCost
 from sluice.run.order import Order
 from sluice.run.recipe import DuplicatesConfig, FilterConfig, RecipeFile
 from sluice.run.rows import IDENTITY, rows_schema, stored_grains, write_rows

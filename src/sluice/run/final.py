@@ -24,7 +24,7 @@ from sluice.pack.plan import Shard, cut_shards
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
 from sluice.run.facts import write_card
-from sluice.run.measuring import MeasurePlan
+from sluice.run.measure_plan import MeasurePlan
 from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt, receipt_path
 from sluice.run.recipe import PackConfig, Recipe, RecipeFile
 from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record

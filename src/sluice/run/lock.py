@@ -7,7 +7,7 @@ from typing import Final
 
 import yaml
 
-from sluice.run.measuring import MeasurePlan
+from sluice.run.measure_plan import MeasurePlan
 from sluice.run.recipe import RecipeFile
 from sluice.table.commit import write_bytes
 from sluice.table.layout import Layout

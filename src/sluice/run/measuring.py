@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pyarrow as pa
 
-from sluice.engine import WorkerContext
-from sluice.errors import RecipeError, SampleFailure
-from sluice.measures.base import Grain, Measure, all_registered, registered
-from sluice.measures.views import DecodePlan, ImageRow, Measured, Row, SampleRow, TextRow, apply
-from sluice.media.limits import Limits
-from sluice.run.recipe import MeasureConfig
+from sluice.engine.base import WorkerContext
+from sluice.errors import SampleFailure
+from sluice.measures.base import Grain, Measure
+from sluice.measures.views import ImageRow, Measured, Row, SampleRow, TextRow, apply
+from sluice.run.measure_plan import LoadedPlan, MeasurePlan
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.layout import Layout
@@ -28,85 +23,6 @@ from sluice.table.refs import Ref, RefReader
 
 _BATCH_ROWS: Final = 32
 _BATCH_BYTES: Final = 32 * 2**20  # encoded; batches are cut by bytes, for 48 MP images come in rows too
-BUILT_IN: Final = (
-    "sluice.measures.image",
-    "sluice.measures.text",
-    "sluice.measures.language",
-    "sluice.measures.rights",
-)
-ENTRY_POINTS: Final = "sluice.measures"
-
-
-@dataclass(frozen=True)
-class MeasurePlan:
-    """What a run measures, by name and parameters: picklable, the same in every process."""
-
-    measures: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
-    plugins: tuple[str, ...]
-    limits: Limits
-
-    def load(self) -> LoadedPlan:
-        """Import what registers the measures, and bind their parameters."""
-        load_plugins(self.plugins)
-        return LoadedPlan(tuple(registered(name).bind(dict(params)) for name, params in self.measures), self.limits)
-
-
-@dataclass(frozen=True)
-class LoadedPlan:
-    """The measures of a run, with the identity that each has in this company."""
-
-    measures: tuple[Measure, ...]
-    limits: Limits
-
-    @property
-    def decoding(self) -> DecodePlan:
-        """How a pass decodes: by all measures of the recipe, not only those still missing."""
-        return DecodePlan.of(self.measures)
-
-    def identities(self) -> dict[str, Measure]:
-        """The measures by `name@fingerprint`."""
-        limits = self.limits
-        refused = f"{limits.pixels} {limits.bytes} {limits.ratio:g} {limits.truncated}"
-        return {measure.identity(self.decoding.name, refused): measure for measure in self.measures}
-
-
-def measure_plan(
-    configs: Sequence[MeasureConfig] | None, plugins: Sequence[str], limits: Limits, base: Path
-) -> MeasurePlan:
-    """The plan that a recipe asks for; without a list of measures, all that are registered."""
-    paths = tuple(str((base / plugin).absolute()) for plugin in plugins)
-    load_plugins(paths)
-    names = configs or tuple(MeasureConfig(name=name) for name in all_registered())
-    plan = MeasurePlan(tuple((config.name, tuple(sorted(config.params.items()))) for config in names), paths, limits)
-    owners: dict[str, str] = {}
-    for measure in plan.load().measures:
-        for column in measure.writes:
-            if column in owners:
-                raise RecipeError(f"measures {owners[column]} and {measure.name} both write the column {column!r}")
-            owners[column] = measure.name
-    return plan
-
-
-def load_plugins(paths: Sequence[str]) -> None:
-    """Import the built-in measures, those of installed packages, and the plugin files `paths`."""
-    for module in BUILT_IN:
-        importlib.import_module(module)
-    for point in entry_points(group=ENTRY_POINTS):
-        point.load()
-    for path in paths:
-        name = f"sluice_plugin_{Path(path).stem}_{abs(hash(path)):x}"
-        if name in sys.modules:
-            continue
-        spec = importlib.util.spec_from_file_location(name, path)
-        if spec is None or spec.loader is None or not Path(path).is_file():
-            raise RecipeError(f"plugins: {path}: no such Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise RecipeError(f"plugins: {path} does not import: {type(error).__name__}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -141,7 +57,7 @@ def measure_unit(shared: tuple[Layout, MeasurePlan], job: MeasureJob, context: W
             unit.measure(grain, {key: measure for key, measure in wanted.items() if measure.grain == grain})
     for identity, measure in wanted.items():
         write_table(layout.measured(identity, job.unit), unit.table(identity, measure))
-    return UnitCost(job.unit, samples.num_rows, unit.failed_rows(), unit.bytes_read, unit.seconds)
+    return UnitCost(job.unit, samples.num_rows, unit.failed_rows, unit.bytes_read, unit.seconds)
 
 
 class _UnitPass:
@@ -159,7 +75,10 @@ class _UnitPass:
             "text": items.filter(pc.equal(kinds, "text")),
             "sample": samples,
         }
+        self._lists: dict[Grain, dict[str, list[Any]]] = {}
+        self._decoding = plan.decoding
         self._results: dict[str, list[Measured]] = {}
+        self._failed: set[int] = set()
         self.bytes_read = 0
         self.seconds: dict[str, float] = {"read": 0.0, "decode": 0.0}
 
@@ -176,7 +95,9 @@ class _UnitPass:
             for identity, measure in wanted.items():
                 self._context.journal.mark(base + low, base + high)
                 started = time.perf_counter()
-                self._results[identity].append(apply(measure, rows))
+                measured = apply(measure, rows)
+                self._results[identity].append(measured)
+                self._failed.update(base + low + row for row, error in enumerate(measured.errors) if error)
                 self._spent(measure.name, started)
         self._context.journal.clear()
 
@@ -192,15 +113,10 @@ class _UnitPass:
             table = table.append_column(name, pa.array(values, kind))
         return table.combine_chunks()
 
+    @property
     def failed_rows(self) -> int:
         """Rows on which at least one measure failed."""
-        failed_at: set[tuple[int, int]] = set()
-        for results in self._results.values():
-            start = 0
-            for result in results:
-                failed_at |= {(len(results), start + i) for i, error in enumerate(result.errors) if error}
-                start += len(result.errors)
-        return len(failed_at)
+        return len(self._failed)
 
     def _batches(self, grain: Grain, base: int) -> Iterator[tuple[int, int]]:
         """Half-open ranges of rows; what is suspected of killing workers comes alone."""
@@ -221,19 +137,31 @@ class _UnitPass:
             yield low, table.num_rows
 
     def _rows(self, grain: Grain, base: int, low: int, high: int) -> list[Row]:
-        records = self._tables[grain].slice(low, high - low).to_pylist()
+        make = {"image": self._image_row, "text": self._text_row, "sample": self._sample_row}[grain]
+        columns = self._columns(grain)
         rows: list[Row] = []
-        for position, record in enumerate(records, base + low):
-            poison = SampleFailure(*self._context.poison[position]) if position in self._context.poison else None
-            if grain == "text":
-                rows.append(TextRow(record["text"] or "", record["language"], poison))
-            elif grain == "sample":
-                rows.append(SampleRow(record, poison))
-            else:
-                ref = Ref(record["container"], record["uri"], record["member"], record["offset"], record["size"])
-                extension, decoding = extension_of(ref, record["meta"]), self._plan.decoding
-                rows.append(ImageRow(extension, self._read_of(ref), decoding, self._plan.limits, poison))
+        for row in range(low, high):
+            failure = self._context.poison.get(base + row)
+            rows.append(make(columns, row, SampleFailure(*failure) if failure else None))
         return rows
+
+    def _columns(self, grain: Grain) -> dict[str, list[Any]]:
+        """The table of a grain as Python values, by column: a dictionary a row would cost more than some measures."""
+        if grain not in self._lists:
+            table = self._tables[grain]
+            self._lists[grain] = {name: table.column(name).to_pylist() for name in table.column_names}
+        return self._lists[grain]
+
+    def _image_row(self, columns: dict[str, list[Any]], row: int, poison: SampleFailure | None) -> Row:
+        ref = Ref(*(columns[name][row] for name in _REF))
+        extension = extension_of(ref, columns["meta"][row])
+        return ImageRow(extension, self._read_of(ref), self._decoding, self._plan.limits, poison)
+
+    def _text_row(self, columns: dict[str, list[Any]], row: int, poison: SampleFailure | None) -> Row:
+        return TextRow(columns["text"][row] or "", columns["language"][row], poison)
+
+    def _sample_row(self, columns: dict[str, list[Any]], row: int, poison: SampleFailure | None) -> Row:
+        return SampleRow({name: values[row] for name, values in columns.items()}, poison)
 
     def _read_of(self, ref: Ref) -> Callable[[], bytes]:
         def read() -> bytes:
@@ -255,9 +183,7 @@ class _UnitPass:
                 try:
                     row.view(view)
                 except SampleFailure:
-                    break_early = not view.pixels and view.kind == "bytes"
-                    if break_early:
-                        break  # no bytes, no view; `apply` finds the kept failure
+                    continue  # kept by the row: `apply` finds it again
                 finally:
                     self._spent("decode" if view.pixels else "read", started)
 
@@ -266,6 +192,7 @@ class _UnitPass:
 
 
 _GRAINS: Final[tuple[Grain, ...]] = ("image", "text", "sample")
+_REF: Final = ("container", "uri", "member", "offset", "size")
 
 
 def extension_of(ref: Ref, meta: str | None = None) -> str:
@@ -277,7 +204,8 @@ def extension_of(ref: Ref, meta: str | None = None) -> str:
     'png'
     """
     if ref.container in ("parquet", "arrow"):
-        name = json.loads(meta).get("path") if meta else None
+        name = str(json.loads(meta).get("path") or "") if meta else ""
     else:
-        name = ref.member if ref.container == "tar" else ref.uri
-    return PurePosixPath(str(name or "")).suffix.removeprefix(".").lower()
+        name = (ref.member if ref.container == "tar" else ref.uri) or ""
+    _, dot, extension = name.rpartition("/")[2].rpartition(".")
+    return extension.lower() if dot else ""

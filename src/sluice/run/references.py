@@ -11,7 +11,7 @@ from sluice.run.corpus_steps import Reference
 from sluice.run.events import Events
 from sluice.run.filtering import measure_units
 from sluice.run.ingest import ingest, unit_count
-from sluice.run.measuring import measure_plan
+from sluice.run.measure_plan import measure_plan
 from sluice.run.recipe import AgainstConfig, MeasureConfig, Recipe, RecipeFile
 from sluice.table.compute import pc
 from sluice.table.layout import Layout

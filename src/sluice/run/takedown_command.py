@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sluice.errors import RecipeError, SluiceError
 from sluice.run import takedown
+from sluice.table.commit import sweep
 from sluice.table.duck import connect
 from sluice.table.layout import FILTERED, RAW
 
@@ -58,6 +59,7 @@ def take_down(run: Run, request: Request) -> TakenDown:
 
     wanted = _read(request)
     with working_in(run.layout):
+        sweep(run.layout.root)  # what a killed process left half-written is a copy too
         found = _find(run, wanted)
         matched = {line for lines in found.values() for line in lines}
         new = takedown.record(run.layout, {identity: min(lines) for identity, lines in sorted(found.items())})

@@ -1,0 +1,121 @@
+"""Which measures a run runs: built in, from installed packages, from the recipe's plugin files; with what settings."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from sluice.errors import RecipeError
+from sluice.measures.base import Measure, all_registered, registered, stamp
+from sluice.measures.views import DecodePlan
+from sluice.media.limits import Limits
+from sluice.table.ids import fingerprint
+
+BUILT_IN: Final = (
+    "sluice.measures.image",
+    "sluice.measures.image_hash",
+    "sluice.measures.text",
+    "sluice.measures.language",
+    "sluice.measures.rights",
+)
+ENTRY_POINTS: Final = "sluice.measures"
+
+
+class MeasureChoice(Protocol):
+    """A measure as a recipe asks for it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def params(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True)
+class MeasurePlan:
+    """What a run measures, by name and parameters: picklable, the same in every process."""
+
+    measures: tuple[tuple[str, tuple[tuple[str, Any], ...]], ...]
+    plugins: tuple[str, ...]
+    limits: Limits
+
+    def load(self) -> LoadedPlan:
+        """Import what registers the measures, and bind their parameters."""
+        load_plugins(self.plugins)
+        return LoadedPlan(tuple(registered(name).bind(dict(params)) for name, params in self.measures), self.limits)
+
+
+@dataclass(frozen=True)
+class LoadedPlan:
+    """The measures of a run, with the identity that each has in this company."""
+
+    measures: tuple[Measure, ...]
+    limits: Limits
+
+    @property
+    def decoding(self) -> DecodePlan:
+        """How a pass decodes: by all measures of the recipe, not only those still missing."""
+        return DecodePlan.of(self.measures)
+
+    def identities(self) -> dict[str, Measure]:
+        """The measures by `name@fingerprint`."""
+        limits = self.limits
+        refused = f"{limits.pixels} {limits.bytes} {limits.ratio:g} {limits.truncated}"
+        return {measure.identity(self.decoding.name, refused): measure for measure in self.measures}
+
+
+def measure_plan(
+    choices: Sequence[MeasureChoice] | None, plugins: Sequence[str], limits: Limits, base: Path
+) -> MeasurePlan:
+    """The plan that a recipe asks for; where it lists no measures, all built-in, installed and plugged-in ones."""
+    paths = tuple(str((base / plugin).absolute()) for plugin in plugins)
+    homes = load_plugins(paths)
+    if choices is None:
+        everyone = all_registered().items()
+        chosen = [(name, dict[str, Any]()) for name, measure in everyone if measure.function.__module__ in homes]
+    else:
+        chosen = [(choice.name, dict(choice.params)) for choice in choices]
+    plan = MeasurePlan(tuple((name, tuple(sorted(params.items()))) for name, params in chosen), paths, limits)
+    owners: dict[str, str] = {}
+    for measure in plan.load().measures:
+        for column in measure.writes:
+            if column in owners:
+                raise RecipeError(f"measures {owners[column]} and {measure.name} both write the column {column!r}")
+            owners[column] = measure.name
+    return plan
+
+
+@cache
+def load_plugins(paths: tuple[str, ...]) -> frozenset[str]:
+    """Import the built-in measures, those of installed packages, and the plugin files `paths`; their modules."""
+    for module in BUILT_IN:
+        importlib.import_module(module)
+    installed = {point.load().__module__ for point in entry_points(group=ENTRY_POINTS)}
+    return frozenset({*BUILT_IN, *installed, *map(_load_file, paths)})
+
+
+def _load_file(path: str) -> str:
+    """Import the plugin file `path`; the name of its module, which tells apart what it holds from what it held."""
+    try:
+        code = fingerprint(Path(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"plugins: {path}: cannot be read as a Python file: {error}") from None
+    name = f"sluice_plugin_{Path(path).stem}_{code}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RecipeError(f"plugins: {path}: not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # whatever a user's file raises, it is the user's file to mend
+        del sys.modules[name]
+        raise RecipeError(f"plugins: {path} does not import: {type(error).__name__}: {error}") from error
+    stamp(name, code)
+    return name
