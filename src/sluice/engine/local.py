@@ -133,6 +133,7 @@ class _Worker:
             [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(self.journal.path)],
             pass_fds=[theirs.fileno()],
             stdin=subprocess.DEVNULL,
+            process_group=0,  # Ctrl-C reaches us alone, even while this process is still starting
             env={**_ONE_THREAD, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         theirs.close()

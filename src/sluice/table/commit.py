@@ -21,6 +21,7 @@ from sluice.errors import RunError
 ROW_GROUP: Final = 65_536
 _PARTIAL: Final = ".partial"
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
+_NO_FOLDER: Final = {errno.ENOTDIR, errno.EEXIST}
 _NO_WRITE: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -75,6 +76,8 @@ def explain(error: OSError, path: Path) -> Exception:
         return RunError(f"no room left on the disk of {path.parent}: free some space and run again to go on")
     if error.errno in _NO_WRITE:
         return RunError(f"cannot write to {path.parent}: it is read-only or not yours; choose another `run:` folder")
+    if error.errno in _NO_FOLDER:
+        return RunError(f"{path.parent} is no folder: a file of that name is in the way; move it")
     return error
 
 
