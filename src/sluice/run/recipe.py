@@ -228,7 +228,11 @@ def recipe_from(values: dict[str, Any], base: Path) -> RecipeFile:
 
 def _explain(error: ValidationError, name: str, lines: dict[Place, int]) -> list[str]:
     sentences: list[str] = []
-    for problem in error.errors():
+    problems = error.errors()
+    for problem in problems:
+        inside = [other for other in problems if other["loc"][: len(problem["loc"])] == problem["loc"]]
+        if problem["type"] == "too_short" and len(inside) > 1:
+            continue  # it counts only members that are right
         place = _as_written(problem["loc"], lines)
         line = line_of(place, lines)
         message = problem["msg"].removeprefix("Value error, ")
