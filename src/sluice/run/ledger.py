@@ -76,13 +76,13 @@ class Run:
             return duck.sql(
                 f"""
                 WITH verdicts AS ({latest}),
-                last AS (SELECT id, max_by(struct_pack(stage := stage, verdict := verdict, rules := rules,
-                                                       cluster := cluster), place) AS v
+                last AS (SELECT id, max_by(struct_pack(stage := stage, verdict := verdict, rules := rules), place)
+                                AS v, max(cluster) AS cluster
                          FROM verdicts GROUP BY id),
                 raw AS (SELECT *, filename AS unit_file, file_row_number AS row
                         FROM read_parquet(?, filename = true, file_row_number = true))
                 SELECT raw.* EXCLUDE (failure_class, failure, filename, file_row_number, unit_file, row),
-                       v.stage AS stage, v.verdict AS verdict, v.rules AS rules, v.cluster AS cluster
+                       v.stage AS stage, v.verdict AS verdict, v.rules AS rules, last.cluster AS cluster
                 FROM raw JOIN last USING (id) {where.replace("verdict", "v.verdict")} ORDER BY unit_file, row
                 """,
                 params=[
