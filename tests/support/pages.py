@@ -89,13 +89,11 @@ def refreshed(page: str, folder: Path) -> str:
 
 
 def main(arguments: list[str]) -> None:
-    """Refresh the pages named; those of the README and the like play in a folder where `sluice demo` was run."""
+    """Refresh the pages named, each in a folder of its own."""
     for name in arguments:
         path = Path(name)
         page = path.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:
-            if "demo/" in "".join(step.code for step in steps(page)):
-                subprocess.run([Path(sys.executable).parent / "sluice", "demo"], cwd=folder, check=True)
             path.write_text(refreshed(page, Path(folder).resolve()), encoding="utf-8")
 
 

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
 from sluice.run.recipe import Recipe
+from sluice.sources.config import SourceBase
 
 BEGIN: Final = "<!-- made from the models: begin -->"
 END: Final = "<!-- made from the models: end -->"
@@ -35,36 +40,86 @@ def _with_short_forms(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def markdown() -> str:
-    """The reference: a table a section of the recipe."""
-    schema = Recipe.model_json_schema()
-    lines = ["## The recipe", "", *_table(schema)]
-    for name, inner in schema["$defs"].items():
-        if name.endswith("Config") and "properties" in inner and "type" not in inner["properties"]:
-            lines += [
-                "",
-                f"## `{name.removesuffix('Config').lower()}`",
-                "",
-                inner.get("description", ""),
-                "",
-                *_table(inner),
-            ]
-    return "\n".join(lines)
+    """The reference: a section for each place in the recipe that has fields of its own."""
+    sections: list[str] = []
+    for place, model in _places("", Recipe):
+        heading = f"### `{place}`\n\n{(model.__doc__ or '').strip()}\n\n" if place else ""
+        sections.append(heading + "\n".join(_table(place, model)))
+    return "\n\n".join(sections)
 
 
-def _table(schema: dict[str, Any]) -> Iterator[str]:
+def _places(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    """`model` at `place`, and after it every model below it: `filter`, `filter.duplicates`, ..."""
+    yield place, model
+    for name, field in model.model_fields.items():
+        for inner in _models(field):
+            yield from _places(_below(place, name, field), inner)
+
+
+def _models(field: FieldInfo) -> list[type[BaseModel]]:
+    """The models that the values of `field` are made of; sources have a page of their own."""
+    found = [part for part in _parts(field.annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
+    return [model for model in found if not issubclass(model, SourceBase)]
+
+
+def _parts(annotation: Any) -> Iterator[Any]:
+    yield annotation
+    for argument in get_args(annotation):
+        yield from _parts(argument)
+
+
+def _below(place: str, name: str, field: FieldInfo) -> str:
+    """`filter.reject.NAME` for what is named by the user, `pack[]` for one of a list."""
+    outer = {get_origin(part) for part in _parts(field.annotation)}
+    return f"{place}{'.' if place else ''}{name}{'.NAME' if dict in outer else '[]' if tuple in outer else ''}"
+
+
+def _table(place: str, model: type[BaseModel]) -> Iterator[str]:
     yield "| field | what it says | default |"
     yield "| --- | --- | --- |"
-    required = schema.get("required", [])
-    for name, field in schema["properties"].items():
-        default = "*required*" if name in required else f"`{_plain(field.get('default'))}`"
-        description = str(field.get("description", "")).replace("|", "\\|").replace("\n", " ")
-        yield f"| `{name}` | {description} | {default} |"
+    for name, field in model.model_fields.items():
+        says = [str(field.description).replace("|", "\\|")]
+        choices = [
+            str(choice) for part in _parts(field.annotation) if get_origin(part) is Literal for choice in get_args(part)
+        ]
+        if len(choices) > 1:
+            says.append("one of " + ", ".join(f"`{choice}`" for choice in choices))
+        if _models(field):
+            below = _below(place, name, field)
+            says.append(f"fields: [`{below}`](#{_anchor(below)})")
+        elif any(get_args(part) and SourceBase in _bases(part) for part in _parts(field.annotation)):
+            says.append("[Sources](sources.md) lists the types and their fields")
+        yield f"| `{name}` | {'; '.join(says)} | {_default(field)} |"
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, dict) and len(str(value)) > 40:
-        return "see below"
-    return str(value).lower() if value is None or isinstance(value, bool) else str(value)
+def _bases(annotation: Any) -> set[type]:
+    return {base for part in _parts(annotation) if isinstance(part, type) for base in part.__mro__}
+
+
+def _anchor(place: str) -> str:
+    """The anchor that Markdown gives the heading of `place`.
+
+    >>> _anchor("filter.reject.NAME"), _anchor("pack[]")
+    ('filterrejectname', 'pack')
+    """
+    return "".join(letter for letter in place.lower() if letter.isalnum() or letter == "_")
+
+
+def _default(field: FieldInfo) -> str:
+    """The default of `field` as a recipe would write it."""
+    if field.is_required():
+        return "*required*"
+    value: Any = field.get_default()
+    if isinstance(value, BaseModel):
+        return "as below"
+    if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
+        given = [model.model_dump(mode="json", exclude_defaults=True) for model in value]
+        return f"`{json.dumps(given)}`".replace('"', "")
+    if isinstance(value, bool) or value is None or isinstance(value, (tuple, dict)):
+        return f"`{json.dumps(value)}`".replace('"', "")
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"`{value}`"
 
 
 def update(page: str) -> str:
