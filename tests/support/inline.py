@@ -26,6 +26,9 @@ class InlineEngine:
     def __exit__(self, *_: object) -> None:
         return
 
+    def warm(self, function):
+        """There is no worker to start."""
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task."""
         listed = list(tasks)

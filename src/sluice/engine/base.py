@@ -43,6 +43,10 @@ class WorkerContext:
 class Engine(Protocol):
     """Runs `function` ('module:name', called as `function(shared, payload, context)`) over tasks in workers."""
 
+    def warm(self, function: str) -> None:
+        """Have workers ready that know `function`; nothing is owed."""
+        ...
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends, in any order."""
         ...

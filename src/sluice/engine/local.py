@@ -57,6 +57,11 @@ class LocalEngine:
             worker.kill()
         self._journals.cleanup()
 
+    def warm(self, function: str) -> None:
+        """Start the workers and have them import `function`, while this process does something else."""
+        for worker in self._pool:
+            worker.set_up(Setup(function, None, self._memory))
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends. Left early, the tasks in hand are dropped."""
         queue = deque(_Trial(task) for task in tasks)

@@ -22,8 +22,10 @@ from sluice.table.schema import MANIFEST
 _BLOCK: Final = 2**20
 
 
-def rewrite_shard_without(path: Path, format: str, rows: pa.Table, ids: Collection[str]) -> ShardReceipt:
-    """Rewrite the shard at `path` without the samples `ids`; `rows` are its manifest rows, in order.
+def rewrite_shard_without(
+    path: Path, format: str, rows: pa.Table, ids: Collection[str], target: Path | None = None
+) -> ShardReceipt:
+    """Rewrite the shard at `path` without the samples `ids`, in place or as `target`; `rows` are its manifest rows.
 
     The receipt holds the rows that stay, at their new places. What stays is copied, never decoded. A shard that
     loses all its samples stays as an empty one, so that the numbers of the shards keep their places. Doing it again
@@ -34,7 +36,7 @@ def rewrite_shard_without(path: Path, format: str, rows: pa.Table, ids: Collecti
     gone = frozenset(ids)
     stays = np.array([id not in gone for id in rows["id"].to_pylist()], np.bool_)
     kept = rows.filter(pa.array(stays))
-    with commit(path) as partial, HashedFile(partial) as file:
+    with commit(target or path) as partial, HashedFile(partial) as file:
         if format == "webdataset":
             offsets = _copy_members(path, kept, file)
         else:

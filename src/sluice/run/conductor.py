@@ -19,7 +19,7 @@ from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError, RunError
 from sluice.measures.base import Measure
 from sluice.run.events import Events, Listener
-from sluice.run.filtering import compile_filter, decide_stage, measure_units
+from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
 from sluice.run.final import final_stage
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.lock import write_lock
@@ -82,14 +82,14 @@ def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None 
 
 
 def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None) -> None:
-    file = prepared.file
-    with events.stage(RAW):
-        ingest(file, layout)
-    events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
-    if only == RAW:
-        return
-    with make_engine(file) as engine:
-        _work(prepared, layout, events, engine, only)
+    with make_engine(prepared.file) as engine:
+        if not stage_record(layout, RAW) and only != RAW:
+            engine.warm(MEASURE_UNIT)  # a first run: there will be units to measure
+        with events.stage(RAW):
+            ingest(prepared.file, layout)
+        events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
+        if only != RAW:
+            _work(prepared, layout, events, engine, only)
 
 
 def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, only: str | None) -> None:

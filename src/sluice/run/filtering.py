@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +31,7 @@ from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, RAW, Layout
 from sluice.table.read import read_table
 
+MEASURE_UNIT: Final = "sluice.run.measuring:measure_unit"
 _NULLS = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS = {"held": HELD, "rejected": REJECTED}
 
@@ -64,7 +65,7 @@ def measure_units(
     if not jobs:
         return {}
     events.tell("measuring", units=units, missing=len(jobs))
-    for outcome in engine.run("sluice.run.measuring:measure_unit", (layout, plan), jobs):
+    for outcome in engine.run(MEASURE_UNIT, (layout, plan), jobs):
         cost: UnitCost = outcome.result
         seconds.update(cost.seconds)
         events.tell(

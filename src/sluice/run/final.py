@@ -25,7 +25,7 @@ from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
 from sluice.run.facts import write_card
 from sluice.run.measure_plan import MeasurePlan
-from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt, receipt_path
+from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt
 from sluice.run.recipe import PackConfig, Recipe, RecipeFile
 from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record
 from sluice.run.takedown import TAKEDOWN, taken_down
@@ -59,7 +59,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         jobs = _jobs(kept, recipe.pack, {*gone, *failed}, filtered)
         _write_shards(layout, recipe, kept, jobs, engine, events, columns)
         receipts = {job.name: read_receipt(layout, job.name) for job in jobs}
-        news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found[0].failures}
+        news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found.receipt.failures}
         if not news.keys() - failed.keys():
             break
         failed |= news  # left out of every format: all formats hold the same samples
@@ -67,8 +67,8 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
     _remove_others(layout, jobs)
     shards = [(job.name, receipts[job.name]) for job in jobs]
-    write_manifest(layout.final, [found[0] for _, found in shards if found])
-    write_checksums(layout.final, {job: found[0].sha256 for job, found in shards if found})
+    write_manifest(layout.final, [found.receipt for _, found in shards if found])
+    write_checksums(layout.final, {job: found.receipt.sha256 for job, found in shards if found})
     verdicts = _verdicts(kept, gone, failed)
     write_table(layout.verdicts(FINAL), verdicts)
     counts = law_of_counts(verdicts, len(kept.ids), FINAL)
@@ -78,7 +78,9 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         "splits": {split: int((splits == split).sum()) for split in recipe.split},
         "shards": {pack.format: sum(job.format == pack.format for job in jobs) for pack in recipe.pack},
         "bytes": {
-            pack.format: sum(found[0].bytes for job, found in shards if found and job.startswith(f"{pack.format}/"))
+            pack.format: sum(
+                found.receipt.bytes for job, found in shards if found and job.startswith(f"{pack.format}/")
+            )
             for pack in recipe.pack
         },
     }
@@ -166,13 +168,17 @@ def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], filtered:
 
 
 def _job(pack: PackConfig, shard: Shard, kept: _Kept, absent: Any, filtered: str) -> ShardJob:
-    rows = shard.rows[~absent[shard.rows]]
-    units = kept.unit[rows]
-    samples = tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))
     name = shard.path(pack.format, packer(pack.format).suffix)
-    return ShardJob(
-        pack.format, shard.split, name, samples, fingerprint(filtered, pack.model_dump_json(), name, str(samples))
-    )
+    whole = fingerprint(filtered, pack.model_dump_json(), name, str(_places(kept, shard.rows)))
+    without = tuple(kept.ids.take(pa.array(shard.rows[absent[shard.rows]])).to_pylist())
+    samples = _places(kept, shard.rows[~absent[shard.rows]])
+    return ShardJob(pack.format, shard.split, name, samples, without, whole, fingerprint(whole, *without))
+
+
+def _places(kept: _Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """By unit, the places of the samples among those that entered."""
+    units = kept.unit[rows]
+    return tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))
 
 
 def _write_shards(
@@ -190,8 +196,7 @@ def _write_shards(
     tasks: list[Task] = []
     for number, job in enumerate(jobs):
         written = read_receipt(layout, job.name)
-        if written is None or written[1] != job.fingerprint:
-            receipt_path(layout, job.name).unlink(missing_ok=True)
+        if written is None or written.fingerprint != job.fingerprint:
             tasks.append(Task(number, job))
     events.tell("packing", shards=len(jobs), missing=len(tasks))
     for outcome in engine.run(f"{pack_shard.__module__}:{pack_shard.__name__}", shared, tasks):

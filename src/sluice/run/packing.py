@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 from sluice.engine import WorkerContext
 from sluice.media.limits import Limits
 from sluice.pack.base import Contents, PackImage, PackSample, PackText, ShardReceipt, packer
+from sluice.pack.takedown import rewrite_shard_without
 from sluice.run.measuring import extension_of
 from sluice.table.commit import commit, table_writer
 from sluice.table.compute import pc
@@ -34,6 +36,8 @@ class ShardJob:
     split: str
     name: str  # below 04_final/, e.g. webdataset/train/shard-000000.tar
     samples: tuple[tuple[int, tuple[int, ...]], ...]  # (unit, places among the unit's entered samples)
+    without: tuple[str, ...]  # ids of this shard that are not to be in it: taken down, or failed
+    whole: str  # fingerprint of the shard with those
     fingerprint: str
 
 
@@ -50,11 +54,36 @@ class PackShared:
 def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tuple[str, int, int]:
     """Write one shard and its receipt; (name, samples, bytes). Runs in a worker."""
     layout = shared.layout
-    made = packer(job.format, shared.contents)
-    with RefReader(shared.limits.bytes) as reader:
-        receipt = made.write_shard(layout.final / job.name, job.name, _samples(shared, job), reader.read)
-    _keep_receipt(layout, job, receipt)
+    written = read_receipt(layout, job.name)
+    if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
+        shard, rows = layout.final / job.name, written.receipt.rows
+        receipt = rewrite_shard_without(shard, job.format, rows, job.without, _successor(shard))
+        receipt = replace(receipt, failures=written.receipt.failures)
+        _keep_receipt(layout, job, receipt)
+        _successor(shard).replace(shard)
+    else:
+        made = packer(job.format, shared.contents)
+        with RefReader(shared.limits.bytes) as reader:
+            receipt = made.write_shard(layout.final / job.name, job.name, _samples(shared, job), reader.read)
+        _keep_receipt(layout, job, receipt)
     return job.name, receipt.rows.num_rows, receipt.bytes
+
+
+def _successor(shard: Path) -> Path:
+    """Where a rewritten shard waits until its receipt is kept: a kill in between must not cost what was copied."""
+    return shard.with_name(f"{shard.name}.next")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _holds(written: Written, job: ShardJob) -> bool:
+    """Whether the shard that is there holds every sample of `job`."""
+    there = written.receipt.rows.column("id").to_pylist()
+    wanted = sum(len(places) for _, places in job.samples)
+    return written.whole == job.whole and len(set(there) - set(job.without)) == wanted
 
 
 def receipt_path(layout: Layout, name: str) -> Path:
@@ -62,22 +91,35 @@ def receipt_path(layout: Layout, name: str) -> Path:
     return layout.state / "receipts" / f"{name}.parquet"
 
 
-def read_receipt(layout: Layout, name: str) -> tuple[ShardReceipt, str] | None:
-    """The receipt of the shard `name` and the fingerprint of what it was to hold; None if the shard is not whole."""
+@dataclass(frozen=True)
+class Written:
+    """A shard that is there whole, and what it was to hold."""
+
+    receipt: ShardReceipt
+    fingerprint: str
+    whole: str
+
+
+def read_receipt(layout: Layout, name: str) -> Written | None:
+    """The receipt of the shard `name`; None if the shard is not there whole."""
     path, shard = receipt_path(layout, name), layout.final / name
     if not path.is_file() or not shard.is_file():
         return None
     rows = read_table(path)
     facts = json.loads((rows.schema.metadata or {})[_RECEIPT])
+    if _successor(shard).is_file() and _sha256(_successor(shard)) == facts["sha256"]:
+        _successor(shard).replace(shard)  # a rewrite was killed before this, its last step
     if shard.stat().st_size != facts["bytes"]:
         return None
     failures = tuple((row[0], row[1], row[2]) for row in facts["failures"])
-    return ShardReceipt(rows.replace_schema_metadata(None), failures, facts["bytes"], facts["sha256"]), facts["job"]
+    receipt = ShardReceipt(rows.replace_schema_metadata(None), failures, facts["bytes"], facts["sha256"])
+    return Written(receipt, facts["job"], facts["whole"])
 
 
 def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
     facts = {
         "job": job.fingerprint,
+        "whole": job.whole,
         "bytes": receipt.bytes,
         "sha256": receipt.sha256,
         "failures": receipt.failures,
