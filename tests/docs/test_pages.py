@@ -1,4 +1,4 @@
-"""What a person meets first: the pages' commands run, what they show is what is printed, and their links lead somewhere."""
+"""What a person meets first: the commands of the pages run and print what is shown, and links lead somewhere."""
 
 from __future__ import annotations
 
