@@ -136,6 +136,19 @@ def test_what_was_like_it_does_not_come_back(tmp_path, run, corpus):
     assert again.why(equal).verdict in ("rejected", "kept")
 
 
+def test_what_was_like_it_does_not_come_back_though_its_text_can_no_longer_be_judged(tmp_path, corpus, inline):
+    rules = {**RULES, "word": "contains(text, 'no such word')"}  # unknown, so held, of a text that is gone
+    filters = {"reject": rules, "duplicates": {"boilerplate": 2}}
+    run = sluice.run(write_recipe(tmp_path / "recipe.yaml", corpus, filter=filters))
+    members = {member["kept"]: member["id"] for member in run.why(named(run, 2)).cluster}
+    assert members.keys() == {True, False}
+    take_down(run, request(tmp_path, "ids", members[True]))
+    rules["soft"] = "sharpness < 21"
+    again = sluice.run(write_recipe(tmp_path / "recipe.yaml", corpus, filter=filters))
+    gone, like = again.why(members[True]), again.why(members[False])
+    assert (gone.stages["01_filtered"]["verdict"], gone.verdict, like.verdict) == ("kept", "rejected", "rejected")
+
+
 def test_what_a_rule_quoted_goes_too(tmp_path, run, corpus):
     filters = {
         "reject": {**RULES, "thing": "contains(text, 'number 6,')"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -24,6 +24,7 @@ from sluice.run.recipe import DuplicatesConfig, FilterConfig, RecipeFile
 from sluice.run.rows import IDENTITY, rows_schema, stored_grains, write_rows
 from sluice.run.rules import CompiledRule, Rule, compile_rule, evaluate, observed
 from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record
+from sluice.run.takedown import kept_until
 from sluice.run.verdicts import failure_table, verdict_table
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
@@ -116,8 +117,19 @@ def judge(
     speakers += corpus_steps.caption_speakers(corpus, config, len(facts.sample))
     contamination = corpus_steps.contamination_speaker(corpus, facts)
     speakers += [contamination] if contamination else []
+    facts, speakers = _without_gone(layout, facts, speakers)
     decision = decide(facts, speakers)
     return Judgement(facts, rules, speakers, decision, corpus_steps.find_duplicates(corpus, config, decision), corpus)
+
+
+def _without_gone(layout: Layout, facts: RowFacts, speakers: list[Speaker]) -> tuple[RowFacts, list[Speaker]]:
+    """Nothing is said of what was kept until it was taken down: its content is gone, its verdict stays."""
+    kept = kept_until(layout)
+    if not len(kept):
+        return facts, speakers
+    gone = pc.is_in(read_table(layout.rows, columns=["id"]).column("id"), kept).to_numpy()
+    silent = [replace(speaker, severity=np.where(gone, np.int8(KEPT), speaker.severity)) for speaker in speakers]
+    return replace(facts, failed=facts.failed & ~gone), silent
 
 
 def row_facts(layout: Layout) -> RowFacts:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from sluice.table.layout import FILTERED, RAW, Layout
 from sluice.table.read import read_table
 
 TAKEDOWN: Final = "takedown"
-_SCHEMA: Final = pa.schema([("id", pa.string()), ("request", pa.string())])
+_SCHEMA: Final = pa.schema([("id", pa.string()), ("request", pa.string()), ("kept", pa.bool_())])
 _BLANK_SAMPLE: Final = ("author", "source_url", "meta")
 _BLANK_ROWS: Final = ("text", "author", "source_url")
 _BLANK_ITEM: Final = ("text", "meta")
@@ -31,17 +32,37 @@ def taken_down(layout: Layout) -> dict[str, str]:
     if not layout.takedowns.is_file():
         return {}
     table = read_table(layout.takedowns)
-    return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    return dict(zip(*(table.column(name).to_pylist() for name in ("id", "request")), strict=True))
+
+
+def kept_until(layout: Layout) -> pa.Array:
+    """The ids that 01_filtered kept until they were taken down: they go on being kept there, in place of their like.
+
+    Judged again without its content, such a sample might be rejected, and a near-duplicate of it would come back.
+    """
+    if not layout.takedowns.is_file():
+        return pa.array([], pa.string())
+    table = read_table(layout.takedowns)
+    return table.filter(table.column("kept")).column("id").combine_chunks()
 
 
 def record(layout: Layout, ids: dict[str, str]) -> int:
     """Add `ids` (with their request) to the takedowns and erase their content; return how many are new."""
     known = taken_down(layout)
     new = {identity: request for identity, request in ids.items() if identity not in known}
-    rows = sorted({**known, **new}.items())
-    write_table(layout.takedowns, pa.table([[row[i] for row in rows] for i in (0, 1)], schema=_SCHEMA))
+    kept = {*kept_until(layout).to_pylist(), *_kept_now(layout, new)}
+    rows = [(identity, request, identity in kept) for identity, request in sorted({**known, **new}.items())]
+    write_table(layout.takedowns, pa.table([[row[i] for row in rows] for i in range(3)], schema=_SCHEMA))
     erase(layout, set(known) | set(new))
     return len(new)
+
+
+def _kept_now(layout: Layout, ids: Collection[str]) -> list[str]:
+    if not layout.verdicts(FILTERED).is_file():
+        return []
+    verdicts = read_table(layout.verdicts(FILTERED), columns=["id", "verdict"])
+    verdicts = verdicts.filter(pc.equal(verdicts.column("verdict"), "kept"))
+    return verdicts.filter(pc.is_in(verdicts.column("id"), pa.array(sorted(ids), pa.string()))).column("id").to_pylist()
 
 
 def erase(layout: Layout, ids: set[str]) -> None:
