@@ -17,9 +17,23 @@ from typing import TYPE_CHECKING, Any
 from sluice.errors import RecipeError, RunError, SampleFailure, SluiceError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
     from sluice.measures.base import data, gray, header, measure, rgb, sample, text
-    from sluice import run
+    from sluice.run.events import Listener
     from sluice.run.ledger import Run
+
+    def run(
+        recipe: str | Path | Mapping[str, Any],
+        *,
+        only: str | None = None,
+        base: str | Path = ".",
+        listener: Listener | None = None,
+    ) -> Run:
+        """The room `sluice.run`, which can be called; a type checker is told that it is a function."""
+        ...
+
 
 __all__ = [
     "RecipeError",
@@ -38,7 +52,7 @@ __all__ = [
     "text",
 ]
 
-_HOMES = {name: "sluice.measures.base" for name in ("data", "gray", "header", "measure", "rgb", "sample", "text")} | {
+_HOMES = dict.fromkeys(("data", "gray", "header", "measure", "rgb", "sample", "text"), "sluice.measures.base") | {
     "Run": "sluice.run.ledger"
 }
 

@@ -9,7 +9,7 @@ import yaml
 
 from sluice.report import build
 from sluice.run.conductor import run
-from sluice.run.filtering import rules_of
+from sluice.run.judging import rules_of
 from sluice.run.ledger import Run
 from sluice.run.recipe import load_recipe
 from sluice.table.layout import Layout

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sluice
-from sluice.run.filtering import rules_of
+from sluice.run.judging import rules_of
 from support.recipes import RULES, write_recipe
 
 CONDITIONS = {

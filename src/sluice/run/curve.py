@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.decide import KEPT
-from sluice.run.filtering import judge, rules_of
+from sluice.run.judging import judge, rules_of
 from sluice.run.rules import compile_rule
 from sluice.run.sql_check import did_you_mean
 from sluice.table.compute import pc

@@ -77,23 +77,28 @@ def decide(facts: RowFacts, speakers: Sequence[Speaker]) -> Decision:
     spoke = np.zeros((samples, len(speakers)), np.bool_)
     if not samples:
         return Decision(np.zeros(0, np.int8), spoke, np.zeros(0, np.bool_))
-    severity = np.where(np.logical_or.reduceat(facts.failed, first), FAILED, KEPT).astype(np.int8)
+    severity = np.where(_by_sample(np.maximum, facts.failed.astype(np.int8), first) > 0, FAILED, KEPT).astype(np.int8)
     bad_caption = np.zeros(len(facts.sample), np.int8)
     for number, speaker in enumerate(speakers):
         about_caption = facts.alternative if speaker.about_text else np.zeros_like(facts.alternative)
-        of_part = np.maximum.reduceat(np.where(about_caption, 0, speaker.severity), first)
+        of_part = _by_sample(np.maximum, np.where(about_caption, 0, speaker.severity), first)
         spoke[:, number] = of_part > KEPT
         severity = np.maximum(severity, of_part)
         if speaker.about_text:
             bad_caption = np.maximum(bad_caption, np.where(facts.alternative, speaker.severity, 0))
-    best_caption = np.minimum.reduceat(np.where(facts.alternative, bad_caption, FAILED), first)
+    best_caption = _by_sample(np.minimum, np.where(facts.alternative, bad_caption, FAILED), first)
     excluded = np.where(best_caption == FAILED, KEPT, best_caption).astype(np.int8)  # FAILED: it has no caption
     for number, speaker in enumerate(speakers):
         if speaker.about_text:
-            on_caption = np.maximum.reduceat(np.where(facts.alternative, speaker.severity, 0), first)
+            on_caption = _by_sample(np.maximum, np.where(facts.alternative, speaker.severity, 0), first)
             spoke[:, number] |= (on_caption > KEPT) & (excluded > KEPT)
     left_out = (bad_caption > KEPT) & (excluded[facts.sample] == KEPT)
     return Decision(np.maximum(severity, excluded), spoke, left_out)
+
+
+def _by_sample(reduce: np.ufunc, values: Severities, first: Indices) -> Severities:
+    """`reduce` over the rows of each sample; nothing to do where every sample has one row, as most have."""
+    return values if len(first) == len(values) else reduce.reduceat(values, first)
 
 
 def speaker_of(name: str, result: npt.NDArray[np.int8], effect: int, null: int, *, about_text: bool) -> Speaker:

@@ -20,7 +20,7 @@ from sluice.pack.card_facts import (
     StageFacts,
 )
 from sluice.run import corpus_steps
-from sluice.run.filtering import rules_of
+from sluice.run.judging import rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.recipe import RecipeFile
 from sluice.run.stage import stage_record

@@ -20,8 +20,9 @@ from sluice.engine.local import available_cores
 from sluice.run.conductor import Prepared, make_engine, prepare, working_in
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
-from sluice.run.filtering import judge, measure_units, yields
+from sluice.run.filtering import measure_units
 from sluice.run.ingest import ingest, unit_count
+from sluice.run.judging import judge, yields
 from sluice.run.lock import write_lock
 from sluice.run.recipe import RecipeFile
 from sluice.run.rows import write_rows

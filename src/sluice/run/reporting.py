@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.run.filtering import rules_of
+from sluice.run.judging import rules_of
 from sluice.run.recipe import RecipeFile
 from sluice.table.commit import write_bytes
 from sluice.table.ids import fingerprint

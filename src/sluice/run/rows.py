@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.measures.base import Grain, Measure
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
 from sluice.table.read import read_table
+
+if TYPE_CHECKING:
+    from sluice.measures.base import Grain, Measure
 
 Indices: TypeAlias = npt.NDArray[np.int64]
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.decide import KEPT
-from sluice.run.filtering import Judgement, judge, rules_of, yields
+from sluice.run.judging import Judgement, judge, rules_of, yields
+from sluice.run.row_columns import take
 from sluice.run.rules import CompiledRule, Rule, compile_rule, parse_setting
 from sluice.run.stage import stage_record
 from sluice.table.compute import pc
@@ -112,11 +114,8 @@ def _overlap(judgement: Judgement, rules: Sequence[CompiledRule]) -> dict[str, i
     return dict(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:20])
 
 
-def _ids(run: Run, ordinals: Any) -> tuple[str, ...]:
-    if not len(ordinals):
-        return ()
-    ids = read_table(run.layout.verdicts(FILTERED), columns=["id"]).column("id")
-    return tuple(ids.take(ordinals[:_EXAMPLES]).to_pylist())
+def _ids(run: Run, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(take(run.layout.verdicts(FILTERED), ["id"], ordinals[:_EXAMPLES]).column("id").to_pylist())
 
 
 def _names(rules: dict[str, Rule]) -> str:

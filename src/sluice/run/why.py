@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from sluice.run.filtering import rules_of
 from sluice.run.find import find_sample, unit_row
+from sluice.run.judging import rules_of
 from sluice.run.rows import IDENTITY
 from sluice.run.rules import compile_rule, evaluate, observed
 from sluice.run.takedown import taken_down

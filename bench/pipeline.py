@@ -1,0 +1,226 @@
+"""The whole run against a bare loop and against py-data-juicer, alternating in one session, as ratios.
+
+    python bench/pipeline.py --corpus FOLDER --rounds 3 [--data-juicer PYTHON] [--memory]
+
+`bare`      reads each file, decodes it at the scale that the run uses (simplejpeg, strict) and takes its pHash; in as
+            many processes as the run has workers. Nothing is written.
+`bare+`     the same, and what else the run's hashes and views need: gray at 256 px, dHash, SHA-256.
+`run`       `sluice run` with all built-in image and text measures, 12 rules, duplicates, WebDataset; from nothing.
+`again`     the same command with nothing changed;  `threshold`: with a changed rule.
+Data-Juicer needs its own environment: give its interpreter with --data-juicer.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+RECIPE = """\
+name: bench
+run: {run}
+sources: [{{type: folder, path: {corpus}}}]
+filter:
+  reject:
+    tiny: min_side < 64
+    banner: aspect > 5
+    dark: brightness < 20
+    blurry: sharpness < {sharpness}
+    flat: entropy < 2
+    wrong_extension: {{when: not extension_ok, null: pass}}
+    short_caption: characters < 5
+    file_name_caption: file_name_like
+    boilerplate: boilerplate
+    mojibake: mojibake
+    html: html
+    repetitive: repeated_ngram_share > 0.5
+engine: {{workers: {workers}}}
+pack: [{{format: webdataset, shard_samples: 5000}}]
+"""
+
+
+def bare(files: list[str], everything: bool) -> int:
+    """Decode and hash, and nothing else."""
+    import hashlib
+
+    import simplejpeg
+
+    from sluice.measures.image_hash import dhash, phash
+    from sluice.media.decode import shrink, to_gray
+
+    for name in files:
+        with open(name, "rb") as file:
+            data = file.read()
+        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        longer = max(height, width)
+        scale = next(scale for scale in (1, 2, 3, 4, 8) if -(-longer * scale // 8) >= min(256, longer))
+        least = -(-height * scale // 8), -(-width * scale // 8)
+        pixels = simplejpeg.decode_jpeg(data, "RGBX", min_height=least[0], min_width=least[1])
+        gray = to_gray(pixels)
+        phash([gray])
+        if everything:
+            shrink(gray, 256)
+            dhash([gray])
+            hashlib.sha256(data).hexdigest()
+    return len(files)
+
+
+def bare_command(corpus: Path, workers: int, everything: bool) -> list[str]:
+    return [
+        sys.executable,
+        __file__,
+        "--corpus",
+        str(corpus),
+        "--workers",
+        str(workers),
+        "--bare",
+        str(int(everything)),
+    ]
+
+
+def run_bare(corpus: Path, workers: int, everything: bool) -> None:
+    files = sorted(str(path) for path in corpus.rglob("*.jpg"))
+    size = 512
+    slices = [files[start : start + size] for start in range(0, len(files), size)]
+    with ProcessPoolExecutor(workers) as pool:
+        assert sum(pool.map(bare, slices, [everything] * len(slices))) == len(files)
+
+
+def timed(command: list[str], memory: list[float] | None = None) -> float:
+    """Wall seconds of a whole process; its tree's peak PSS in MB is appended to `memory`."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    peak = 0.0
+
+    def watch() -> None:
+        nonlocal peak
+        while process.poll() is None:
+            peak = max(peak, tree_pss(process.pid))
+            time.sleep(0.2)
+
+    watcher = threading.Thread(target=watch)
+    if memory is not None:
+        watcher.start()
+    _, errors = process.communicate()
+    elapsed = time.perf_counter() - started
+    if memory is not None:
+        watcher.join()
+        memory.append(peak)
+    if process.returncode:
+        raise SystemExit(f"{command}: exit {process.returncode}\n{errors.decode()[-3000:]}")
+    return elapsed
+
+
+def tree_pss(pid: int) -> float:
+    """PSS of a process and all below it, MB."""
+    total, todo = 0.0, [pid]
+    while todo:
+        current = todo.pop()
+        try:
+            for line in Path(f"/proc/{current}/smaps_rollup").read_text().splitlines():
+                if line.startswith("Pss:"):
+                    total += int(line.split()[1]) / 1024
+            for task in Path(f"/proc/{current}/task").iterdir():
+                todo += map(int, (task / "children").read_text().split())
+        except (OSError, ValueError):
+            continue
+    return total
+
+
+def sluice(recipe: Path) -> list[str]:
+    return [sys.executable, "-m", "sluice.cli", "run", str(recipe)]
+
+
+def juicer(python: str, corpus: Path, folder: Path, workers: int, count: int) -> list[str]:
+    """Data-Juicer on the nearest recipe: size, aspect, text length, words, special characters, image dedup."""
+    listing = folder / "juicer.jsonl"
+    if not listing.exists():
+        with listing.open("w") as out:
+            for path in sorted(corpus.rglob("*.jpg"))[:count]:
+                text = path.with_suffix(".txt").read_text()
+                out.write(json.dumps({"text": f"<__dj__image> {text}", "images": [str(path)]}) + "\n")
+    config = folder / "juicer.yaml"
+    config.write_text(
+        f"dataset_path: {listing}\nexport_path: {folder}/juicer-out/out.jsonl\nnp: {workers}\nop_fusion: true\n"
+        "open_tracer: false\nuse_cache: false\nprocess:\n"
+        "  - image_shape_filter: {min_width: 64, min_height: 64}\n"
+        "  - image_aspect_ratio_filter: {min_ratio: 0.2, max_ratio: 5.0}\n"
+        "  - image_size_filter: {min_size: '1kb', max_size: '64mb'}\n"
+        "  - text_length_filter: {min_len: 5, max_len: 100000}\n"
+        "  - words_num_filter: {min_num: 1, max_num: 100000}\n"
+        "  - special_characters_filter: {min_ratio: 0.0, max_ratio: 0.9}\n"
+        "  - image_deduplicator: {method: phash}\n"
+    )
+    shutil.rmtree(folder / "juicer-out", ignore_errors=True)
+    return [str(Path(python).with_name("dj-process")), "--config", str(config)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--corpus", type=Path, required=True, help="made by bench/corpus.py")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--data-juicer", metavar="PYTHON")
+    parser.add_argument("--data-juicer-count", type=int, default=5_000)
+    parser.add_argument("--bare", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.bare is not None:
+        run_bare(options.corpus, options.workers, bool(options.bare))
+        return
+    count = sum(1 for _ in options.corpus.rglob("*.jpg"))
+    figures: dict[str, list[float]] = {}
+    memory: list[float] = []
+    with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name:
+        folder = Path(name)
+        recipe = folder / "recipe.yaml"
+
+        def write(sharpness: int) -> None:
+            recipe.write_text(
+                RECIPE.format(
+                    run=folder / "run", corpus=options.corpus.absolute(), workers=options.workers, sharpness=sharpness
+                )
+            )
+
+        def note(what: str, seconds: float) -> None:
+            figures.setdefault(what, []).append(seconds)
+            print(f"  {what:<12} {seconds:8.2f} s", flush=True)
+
+        for number in range(options.rounds):
+            print(f"round {number + 1}", flush=True)
+            note("bare", timed(bare_command(options.corpus, options.workers, False)))
+            note("bare+", timed(bare_command(options.corpus, options.workers, True)))
+            shutil.rmtree(folder / "run", ignore_errors=True)
+            write(50)
+            note("run", timed(sluice(recipe), memory))
+            note("again", timed(sluice(recipe)))
+            write(60 + number)
+            note("threshold", timed([*sluice(recipe), "--only", "01_filtered"]))
+            note("repack", timed(sluice(recipe)))
+            if options.data_juicer:
+                command = juicer(
+                    options.data_juicer, options.corpus, folder, options.workers, options.data_juicer_count
+                )
+                note("data-juicer", timed(command))
+        outcome = json.loads((folder / "run" / "01_filtered" / "stage.json").read_text())
+    middle = {what: statistics.median(seconds) for what, seconds in figures.items()}
+    print(f"\n{count:,} images, {options.workers} workers, medians of {options.rounds} alternating rounds")
+    for what, seconds in middle.items():
+        images = options.data_juicer_count if what == "data-juicer" else count
+        print(f"{what:<12} {seconds:8.2f} s {images / seconds:10,.0f} images/s")
+    print(f"run / bare        {middle['bare'] / middle['run']:.2f} of its images/s")
+    print(f"run / bare+       {middle['bare+'] / middle['run']:.2f} of its images/s")
+    if "data-juicer" in middle:
+        theirs = options.data_juicer_count / middle["data-juicer"]
+        print(f"run / data-juicer {count / middle['run'] / theirs:.1f} times its images/s")
+    print(f"peak PSS of all processes {max(memory):,.0f} MB; kept {outcome['kept']:,} of {outcome['in']:,}")
+
+
+if __name__ == "__main__":
+    main()
