@@ -13,12 +13,12 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sluice.corpus.clusters import components, stars
 from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
 from sluice.errors import RunError
 from sluice.table.commit import write_table
+from sluice.table.compute import pc
 from sluice.table.read import read_table
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -129,32 +129,21 @@ def same_bytes(sha256: pa.Array | pa.ChunkedArray, valid: Mask, rank: Indices) -
     return keeper
 
 
-def boilerplate(text_hash: pa.Array | pa.ChunkedArray, sample: Indices, max_images: int) -> Mask:
-    """Which texts stand on more than `max_images` different samples; a null hash never does.
+def repeated_captions(text_hash: pa.Array | pa.ChunkedArray, sample: Indices) -> tuple[Indices, Mask]:
+    """For each text, on how many samples it stands, and whether it repeats an earlier one of its own sample.
 
-    >>> boilerplate(pa.array(["x", "x", "y", "x"]), np.array([0, 0, 0, 1]), 1).tolist()
-    [True, True, False, True]
+    A null hash stands on none and repeats nothing.
+
+    >>> images, repeat = repeated_captions(pa.array(["x", "x", "y", "x"]), np.array([0, 0, 0, 1]))
+    >>> images.tolist(), repeat.tolist()
+    ([2, 2, 1, 2], [False, True, False, False])
     """
     codes = text_codes(text_hash)
     rows = np.flatnonzero(codes >= 0)
-    first = rows[~_repeats(codes[rows], sample[rows])]
-    images = np.bincount(codes[first], minlength=1)
-    mask = np.zeros(codes.size, np.bool_)
-    mask[rows] = images[codes[rows]] > max_images
-    return mask
-
-
-def same_caption(text_hash: pa.Array | pa.ChunkedArray, sample: Indices) -> Mask:
-    """Which texts repeat an earlier one of the same sample; a null hash never does.
-
-    >>> same_caption(pa.array(["x", "y", "x", "x"]), np.array([0, 0, 0, 1])).tolist()
-    [False, False, True, False]
-    """
-    codes = text_codes(text_hash)
-    rows = np.flatnonzero(codes >= 0)
-    mask = np.zeros(codes.size, np.bool_)
-    mask[rows] = _repeats(codes[rows], sample[rows])
-    return mask
+    images, repeat = np.zeros(codes.size, np.int64), np.zeros(codes.size, np.bool_)
+    repeat[rows] = _repeats(codes[rows], sample[rows])
+    images[rows] = np.bincount(codes[rows[~repeat[rows]]], minlength=1)[codes[rows]]
+    return images, repeat
 
 
 def text_codes(values: pa.Array | pa.ChunkedArray) -> Indices:

@@ -1,5 +1,16 @@
 """The recipe, the stages, the ledger, resume: the conductor. It is the only room that knows all the others.
 
+| subject | files |
+| --- | --- |
+| what is to be done | `recipe` (with `yaml_lines`), `template`, `init`, `lock`, `recipe_reference` |
+| doing it | `conductor`; `ingest`; `measure_plan`, `measuring`; `filtering`; `final`, `packing`, `facts`; `reporting` |
+| deciding | `rows`, `judging`, `decide`, `corpus_steps`, `references`, `verdicts`, `stage` |
+| rules | `rules`, `order`, `rule_language`, `sql_parse`, `sql_check`, `sql_types`, `like`, `sandbox`, `row_columns` |
+| asking | `ledger` (`Run`), `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
+| telling | `events`, `progress` |
+| taking back | `takedown`, `takedown_command` |
+| showing off | `demo` |
+
 `sluice.run(recipe)` carries out a recipe: the room itself can be called, so that the function and the room may
 share the name that users and engineers expect.
 """

@@ -23,6 +23,7 @@ from sluice.corpus.duplicates import (
     load_near_index,
     near_clusters,
     near_index,
+    repeated_captions,
     same_bytes,
     save_near_index,
 )
@@ -34,7 +35,6 @@ from sluice.run.row_columns import take
 from sluice.run.sandbox import sandbox
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
-from sluice.table.duck import connect
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
 from sluice.table.read import read_table
@@ -259,17 +259,10 @@ def _first_rows(layout: Layout, column: str) -> pa.Table:
 def _repeated_captions(layout: Layout) -> pa.Table:
     """row, images, repeat of the captions that stand on several images, or again on the same one."""
     table = read_table(layout.rows, ["ordinal", "text_hash", "alternative"])
-    with connect() as duck:
-        duck.register("rows", table.append_column("row", pa.array(np.arange(table.num_rows))))
-        return duck.sql(
-            """
-            WITH captions AS (SELECT *, row_number() OVER (PARTITION BY ordinal, text_hash ORDER BY row) > 1 AS repeat
-                              FROM rows WHERE alternative AND text_hash IS NOT NULL),
-            counted AS (SELECT text_hash, count(DISTINCT ordinal) AS images FROM captions GROUP BY 1)
-            SELECT row, images, repeat FROM captions JOIN counted USING (text_hash)
-            WHERE images > 1 OR repeat ORDER BY row
-            """
-        ).to_arrow_table()
+    hashes = pc.if_else(table.column("alternative"), table.column("text_hash"), pa.scalar(None, pa.string()))
+    images, repeat = repeated_captions(hashes, table.column("ordinal").to_numpy())
+    row = np.flatnonzero((images > 1) | repeat)
+    return pa.table({"row": row, "images": images[row], "repeat": repeat[row]})
 
 
 def _contaminated(layout: Layout, references: list[Reference], column: str) -> pa.Table:
