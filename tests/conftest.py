@@ -6,12 +6,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from support.commands import Launcher
 from support.corpus import build_corpus
 from support.inline import InlineEngine
 from support.recipes import write_recipe
+
+hypothesis.settings.register_profile("sluice", deadline=None)  # timing never decides a test
+hypothesis.settings.load_profile("sluice")
 
 
 @pytest.fixture(scope="session")
