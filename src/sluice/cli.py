@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         code = options.call(options)
+        sys.stdout.flush()
     except SluiceError as error:
         print(f"sluice: {error}", file=sys.stderr)
         code = error.exit_code
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"\nsluice: stopped{again}", file=sys.stderr)
         code = INTERRUPTED
     except BrokenPipeError:  # `sluice status RUN | head`
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left would fail again at exit
         code = 0
     sys.exit(code or 0)
 
