@@ -109,6 +109,8 @@ class Launcher:
         """Start `sluice ARGUMENTS`; what `order` may hold is said in `forkserver`."""
         self._number += 1
         out, err = (Path(self._folder.name) / f"{self._number}.{name}" for name in ("out", "err"))
+        for stream in (out, err):
+            stream.touch()  # a command killed in its first instant opens neither
         said = {"argv": [str(part) for part in arguments], "cwd": str(cwd), "out": str(out), "err": str(err)}
         return Command(self, self.ask({**said, **order}), out, err)
 
