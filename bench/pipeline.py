@@ -13,6 +13,7 @@ Data-Juicer needs its own environment: give its interpreter with --data-juicer.
 import argparse
 import json
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -93,8 +94,9 @@ def run_bare(corpus: Path, workers: int, everything: bool) -> None:
         assert sum(pool.map(bare, slices, [everything] * len(slices))) == len(files)
 
 
-def timed(command: list[str], memory: list[float] | None = None) -> float:
-    """Wall seconds of a whole process; its tree's peak PSS in MB is appended to `memory`."""
+def timed(command: list[str], memory: list[float] | None = None) -> tuple[float, float]:
+    """Wall and CPU seconds of a whole tree of processes; its peak PSS in MB is appended to `memory`."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     peak = 0.0
@@ -110,12 +112,14 @@ def timed(command: list[str], memory: list[float] | None = None) -> float:
         watcher.start()
     _, errors = process.communicate()
     elapsed = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     if memory is not None:
         watcher.join()
         memory.append(peak)
     if process.returncode:
         raise SystemExit(f"{command}: exit {process.returncode}\n{errors.decode()[-3000:]}")
-    return elapsed
+    return elapsed, cpu
 
 
 def tree_pss(pid: int) -> float:
@@ -175,7 +179,7 @@ def main() -> None:
         run_bare(options.corpus, options.workers, bool(options.bare))
         return
     count = sum(1 for _ in options.corpus.rglob("*.jpg"))
-    figures: dict[str, list[float]] = {}
+    figures: dict[str, list[tuple[float, float]]] = {}
     memory: list[float] = []
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as name:
         folder = Path(name)
@@ -188,9 +192,9 @@ def main() -> None:
                 )
             )
 
-        def note(what: str, seconds: float) -> None:
+        def note(what: str, seconds: tuple[float, float]) -> None:
             figures.setdefault(what, []).append(seconds)
-            print(f"  {what:<12} {seconds:8.2f} s", flush=True)
+            print(f"  {what:<12} {seconds[0]:8.2f} s {seconds[1]:8.2f} s of CPU", flush=True)
 
         for number in range(options.rounds):
             print(f"round {number + 1}", flush=True)
@@ -209,16 +213,22 @@ def main() -> None:
                 )
                 note("data-juicer", timed(command))
         outcome = json.loads((folder / "run" / "01_filtered" / "stage.json").read_text())
-    middle = {what: statistics.median(seconds) for what, seconds in figures.items()}
+    wall = {what: statistics.median(second for second, _ in seconds) for what, seconds in figures.items()}
+    cpu = {what: statistics.median(second for _, second in seconds) for what, seconds in figures.items()}
     print(f"\n{count:,} images, {options.workers} workers, medians of {options.rounds} alternating rounds")
-    for what, seconds in middle.items():
+    for what, seconds in wall.items():
         images = options.data_juicer_count if what == "data-juicer" else count
-        print(f"{what:<12} {seconds:8.2f} s {images / seconds:10,.0f} images/s")
-    print(f"run / bare        {middle['bare'] / middle['run']:.2f} of its images/s")
-    print(f"run / bare+       {middle['bare+'] / middle['run']:.2f} of its images/s")
-    if "data-juicer" in middle:
-        theirs = options.data_juicer_count / middle["data-juicer"]
-        print(f"run / data-juicer {count / middle['run'] / theirs:.1f} times its images/s")
+        print(f"{what:<12} {seconds:8.2f} s {images / seconds:9,.0f} images/s {1e6 * cpu[what] / images:8,.0f} us CPU")
+    for bare in ("bare", "bare+"):
+        print(
+            f"run / {bare:<12} {wall[bare] / wall['run']:.2f} of its images/s; {cpu[bare] / cpu['run']:.2f} by CPU time"
+        )
+    if "data-juicer" in wall:
+        scale = count / options.data_juicer_count
+        print(
+            f"run / data-juicer  {scale * wall['data-juicer'] / wall['run']:.1f} times its images/s; "
+            f"{scale * cpu['data-juicer'] / cpu['run']:.1f} by CPU time"
+        )
     print(f"peak PSS of all processes {max(memory):,.0f} MB; kept {outcome['kept']:,} of {outcome['in']:,}")
 
 

@@ -90,6 +90,9 @@ def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None
         events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
         if only != RAW:
             _work(prepared, layout, events, engine, only)
+    # The report's pictures are drawn by workers of its own: those of the stages have ended by now.
+    if (only is None or only == FINAL) and refresh_report(prepared.file, layout):
+        events.tell("report_written", report=str(layout.report))
 
 
 def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, only: str | None) -> None:
@@ -105,8 +108,6 @@ def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, on
     with events.stage(FINAL):
         final_stage(file, layout, engine, events, prepared.plan)
     events.tell("stage_counts", stage=FINAL, **_counts(layout, FINAL))
-    if refresh_report(file, layout):
-        events.tell("report_written", report=str(layout.report))
 
 
 def make_engine(file: RecipeFile) -> LocalEngine:
