@@ -103,6 +103,7 @@ def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, on
         references = load_references(file, layout, engine, events)
         decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, units)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
+    pa.default_memory_pool().release_unused()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:
         return
     with events.stage(FINAL):

@@ -21,7 +21,7 @@ from sluice.table.layout import Layout
 from sluice.table.read import read_table
 from sluice.table.refs import Ref, RefReader
 
-_BATCH_ROWS: Final = 32
+_BATCH_ROWS: Final = 16
 _BATCH_BYTES: Final = 32 * 2**20  # encoded; batches are cut by bytes, for 48 MP images come in rows too
 
 
