@@ -5,7 +5,7 @@
 | what is to be done | `recipe` (with `yaml_lines`), `template`, `init`, `lock`, `recipe_reference` |
 | doing it | `conductor`; `ingest`; `measure_plan`, `measuring`; `filtering`; `final`, `packing`, `facts`; `reporting` |
 | deciding | `rows`, `judging`, `decide`, `corpus_steps`, `references`, `verdicts`, `stage` |
-| rules | `rules`, `order`, `rule_language`, `sql_parse`, `sql_check`, `sql_types`, `like`, `sandbox`, `row_columns` |
+| rules | the folder `rules/`: conditions and orders in SQL, checked, then worked out in a sandbox |
 | asking | `ledger` (`Run`), `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
 | telling | `events`, `progress` |
 | taking back | `takedown`, `takedown_command` |

@@ -24,12 +24,12 @@ from sluice.run.final import final_stage
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measure_plan import MeasurePlan, measure_plan
-from sluice.run.order import Order, compile_order
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
 from sluice.run.reporting import refresh_report
 from sluice.run.rows import rows_schema
-from sluice.run.rules import CompiledRule
+from sluice.run.rules.order import Order, compile_order
+from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import stage_record
 from sluice.table.commit import explain, sweep
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout

@@ -29,10 +29,10 @@ from sluice.corpus.duplicates import (
 )
 from sluice.corpus.hamming import matches_against
 from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
-from sluice.run.order import Order
 from sluice.run.recipe import DuplicatesConfig, NearConfig
-from sluice.run.row_columns import take
-from sluice.run.sandbox import sandbox
+from sluice.run.rules.order import Order
+from sluice.run.rules.row_columns import take
+from sluice.run.rules.sandbox import sandbox
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint

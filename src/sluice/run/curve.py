@@ -13,8 +13,8 @@ from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.decide import KEPT
 from sluice.run.judging import judge, rules_of
-from sluice.run.rules import compile_rule
-from sluice.run.sql_check import did_you_mean
+from sluice.run.rules.rule import compile_rule
+from sluice.run.rules.sql_check import did_you_mean
 from sluice.table.compute import pc
 from sluice.table.read import read_table
 

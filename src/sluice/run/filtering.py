@@ -17,10 +17,10 @@ from sluice.run.events import Events
 from sluice.run.judging import Judgement, judge, rules_of, yields
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob, UnitCost
-from sluice.run.order import Order
 from sluice.run.recipe import FilterConfig, RecipeFile
 from sluice.run.rows import IDENTITY, rows_schema, write_rows
-from sluice.run.rules import CompiledRule, compile_rule, observed
+from sluice.run.rules.order import Order
+from sluice.run.rules.rule import CompiledRule, compile_rule, observed
 from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record
 from sluice.run.verdicts import failure_table, verdict_table
 from sluice.table.commit import write_table

@@ -14,7 +14,7 @@ from sluice.run.corpus_steps import CorpusFacts, Duplicates
 from sluice.run.decide import HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
 from sluice.run.recipe import DuplicatesConfig, FilterConfig
 from sluice.run.rows import stored_grains
-from sluice.run.rules import CompiledRule, Rule, evaluate
+from sluice.run.rules.rule import CompiledRule, Rule, evaluate
 from sluice.run.takedown import kept_until
 from sluice.table.compute import pc
 from sluice.table.layout import Layout

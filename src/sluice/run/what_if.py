@@ -14,8 +14,8 @@ from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.decide import KEPT
 from sluice.run.judging import Judgement, judge, rules_of, yields
-from sluice.run.row_columns import take
-from sluice.run.rules import CompiledRule, Rule, compile_rule, parse_setting
+from sluice.run.rules.row_columns import take
+from sluice.run.rules.rule import CompiledRule, Rule, compile_rule, parse_setting
 from sluice.run.stage import stage_record
 from sluice.table.compute import pc
 from sluice.table.layout import FILTERED

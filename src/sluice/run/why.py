@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sluice.run.find import find_sample, unit_row
 from sluice.run.judging import rules_of
 from sluice.run.rows import IDENTITY
-from sluice.run.rules import compile_rule, evaluate, observed
+from sluice.run.rules.rule import compile_rule, evaluate, observed
 from sluice.run.takedown import taken_down
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
 from sluice.table.read import read_where

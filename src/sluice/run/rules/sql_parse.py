@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeAlias
 
-from sluice.run import rule_language as language
-from sluice.run.sandbox import compiler
+from sluice.run.rules import language
+from sluice.run.rules.sandbox import compiler
 
 Node: TypeAlias = Mapping[str, Any]  # of DuckDB's tree, as JSON
 

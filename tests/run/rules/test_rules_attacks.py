@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from sluice.errors import RecipeError
-from sluice.run.rules import Rule, compile_rule, evaluate
-from sluice.run.sandbox import sandbox
+from sluice.run.rules.rule import Rule, compile_rule, evaluate
+from sluice.run.rules.sandbox import sandbox
 
 SCHEMA = pa.schema([("sharpness", pa.float32()), ("text", pa.string()), ("width", pa.int32()), ("alpha", pa.bool_())])
 CANARY = "the canary sang"

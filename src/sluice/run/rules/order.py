@@ -9,7 +9,7 @@ from typing import Final
 import pyarrow as pa
 
 from sluice.errors import RecipeError
-from sluice.run.sql_check import Checked, RefusedError, check, quoted
+from sluice.run.rules.sql_check import Checked, RefusedError, check, quoted
 
 _TERM: Final = re.compile(r"^(?P<value>.*?)(?:\s+(?P<way>asc|desc))?\s*$", re.IGNORECASE | re.DOTALL)
 

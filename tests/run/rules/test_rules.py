@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import RecipeError, RunError
-from sluice.run.rules import CompiledRule, Rule, Setting, compile_rule, evaluate, observed, parse_setting
+from sluice.run.rules.rule import CompiledRule, Rule, Setting, compile_rule, evaluate, observed, parse_setting
 
 SCHEMA = pa.schema(
     [

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
-from sluice.run.rule_language import CALLS, CONSTANT_ARGUMENTS, FUNCTIONS, ONLY_ABOVE
-from sluice.run.rules import Rule, compile_rule, evaluate
+from sluice.run.rules.language import CALLS, CONSTANT_ARGUMENTS, FUNCTIONS, ONLY_ABOVE
+from sluice.run.rules.rule import Rule, compile_rule, evaluate
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "rules.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "rules.md"
 MARK = re.compile(r"(<!-- functions: .* -->\n\n)(?:\|.*\n)*")
 
 SCHEMA = pa.schema(

@@ -18,11 +18,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import RecipeError, RunError
-from sluice.run.row_columns import Rows, as_json, stream, take
-from sluice.run.sandbox import sandbox
-from sluice.run.sql_check import check
-from sluice.run.sql_parse import RefusedError
-from sluice.run.sql_types import TABLE, check_types, widened
+from sluice.run.rules.row_columns import Rows, as_json, stream, take
+from sluice.run.rules.sandbox import sandbox
+from sluice.run.rules.sql_check import check
+from sluice.run.rules.sql_parse import RefusedError
+from sluice.run.rules.sql_types import TABLE, check_types, widened
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from sluice.run import rule_language as language
-from sluice.run.sandbox import compiler
-from sluice.run.sql_check import Checked, quoted
-from sluice.run.sql_parse import RefusedError, first_line
+from sluice.run.rules import language
+from sluice.run.rules.sandbox import compiler
+from sluice.run.rules.sql_check import Checked, quoted
+from sluice.run.rules.sql_parse import RefusedError, first_line
 
 if TYPE_CHECKING:
     import duckdb

@@ -2,7 +2,7 @@
 
 DuckDB parses the text into a tree (`json_serialize_sql`); `check` walks the tree and writes each node it knows as
 fully bracketed SQL. Nothing of the text itself reaches the database again, so there is nothing to smuggle: what
-is not in `rule_language` cannot be written.
+is not in `language` cannot be written.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from sluice.run import rule_language as language
-from sluice.run.like import like_sql
-from sluice.run.sql_parse import Node, RefusedError, parse
+from sluice.run.rules import language
+from sluice.run.rules.like import like_sql
+from sluice.run.rules.sql_parse import Node, RefusedError, parse
 
 _SYNTAX: Final = frozenset(
     {"class", "type", "query_location", "query_location_length", "is_operator", "qualified_name"}
