@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from sluice.measures.base import data, gray, header, measure, rgb, sample, text
+    from sluice.measures.base import data, gray, header, measure, rgb, sample, text, thumbnail
     from sluice.run.events import Listener
     from sluice.run.ledger import Run
 
@@ -50,11 +50,11 @@ __all__ = [
     "run",
     "sample",
     "text",
+    "thumbnail",
 ]
 
-_HOMES = dict.fromkeys(("data", "gray", "header", "measure", "rgb", "sample", "text"), "sluice.measures.base") | {
-    "Run": "sluice.run.ledger"
-}
+_VIEWS = ("data", "gray", "header", "rgb", "sample", "text", "thumbnail")
+_HOMES = dict.fromkeys(("measure", *_VIEWS), "sluice.measures.base") | {"Run": "sluice.run.ledger"}
 
 
 def __getattr__(name: str) -> Any:

@@ -124,8 +124,7 @@ def low_frequencies(case: Case) -> Floats:
 def test_phash_agrees_with_imagehash_within_2_bits_on_pictures() -> None:
     apart = np.array([phash_bits.sum() for case, phash_bits, _ in differences() if case.kind in PICTURES])
     assert len(apart) >= 130
-    assert (apart <= 2).mean() > 0.95  # decoded at 256 px, a bit in fifty is rounded to the other side
-    assert apart.max() <= 4
+    assert apart.max() <= 2  # every one, though ours saw them at 256 px
 
 
 def test_where_phash_differs_by_more_the_librarys_own_bits_are_rounding() -> None:
@@ -138,8 +137,8 @@ def test_where_phash_differs_by_more_the_librarys_own_bits_are_rounding() -> Non
 
 def test_dhash_agrees_with_imagehash_within_2_bits_on_pictures() -> None:
     apart = np.array([dhash_bits.sum() for case, _, dhash_bits in differences() if case.kind in PICTURES])
-    assert apart.mean() < 0.7
-    assert (apart <= 2).mean() > 0.93
+    assert apart.mean() < 0.3
+    assert apart.max() <= 3
 
 
 def test_where_dhash_differs_its_two_pixels_are_alike() -> None:
@@ -176,6 +175,6 @@ def test_a_hash_is_the_same_alone_and_in_a_batch() -> None:
 def test_the_measures_hash_the_files_themselves() -> None:
     some = cases()[:12]
     for name, function in (("image.phash", phash), ("image.dhash", dhash)):
-        plan = DecodePlan(256, "rgb")
+        plan = DecodePlan.of([registered("image.quality"), registered("image.phash"), registered("image.dhash")])
         rows = [ImageRow("", lambda data=case.data: data, plan, LIMITS, None) for case in some]
         assert apply(registered(name), rows).columns[name.split(".")[1]] == function([c.gray for c in some]).tolist()

@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from sluice.errors import RecipeError
 from sluice.media.header import Header
+from sluice.media.thumbnail import Levels
 from sluice.table.ids import fingerprint
 
 Grain = Literal["image", "text", "sample"]
@@ -36,15 +37,16 @@ DECODE_VERSION: Final = "simplejpeg+pillow/1"  # sharpness depends on how pixels
 class View:
     """One way to look at an item; `grain` says of what, `max_side` (px) at which scale."""
 
-    kind: Literal["header", "bytes", "gray", "rgb", "text", "sample"]
+    kind: Literal["header", "bytes", "gray", "rgb", "thumbnail", "text", "sample"]
     grain: Grain
     max_side: int | None = None
     exact: bool = True  # the longer side is `max_side`; else it is that or more, as the decoder gave it
+    size: tuple[int, int] | None = None  # of a thumbnail: width and height, px
 
     @property
     def pixels(self) -> bool:
         """Whether this view needs the image decoded."""
-        return self.kind in ("gray", "rgb")
+        return self.kind in ("gray", "rgb", "thumbnail")
 
 
 def header() -> View:
@@ -70,6 +72,14 @@ def rgb(max_side: int, *, exact: bool = True) -> View:
     return View("rgb", "image", max_side, exact)
 
 
+def thumbnail(width: int, height: int) -> View:
+    """The image in gray at exactly `width` x `height` px whatever its shape: float32 (height, width), whole numbers.
+
+    Filtered as Pillow's LANCZOS filters, from an image of 256 px or more: what perceptual hashes look at.
+    """
+    return View("thumbnail", "image", 256, exact=False, size=(width, height))
+
+
 def text() -> View:
     """A text item, with the language its source declares."""
     return View("text", "text")
@@ -93,6 +103,8 @@ class Batch(Protocol):
     def gray(self) -> Sequence[Pixels]: ...
     @property
     def rgb(self) -> Sequence[Pixels]: ...
+    @property
+    def thumbnail(self) -> Sequence[Levels]: ...
     @property
     def text(self) -> Sequence[str]: ...
     @property
@@ -150,7 +162,7 @@ class Measure:
         `decoding` says how the whole pass decodes (`rgb@256`), `limits` what it refuses to: the first counts for
         measures that look at pixels, the second for all that look at images.
         """
-        views = ",".join(f"{view.kind}:{view.max_side}:{view.exact}" for view in self.reads)
+        views = ",".join(f"{view.kind}:{view.max_side}:{view.exact}:{view.size}" for view in self.reads)
         params = json.dumps(self.params, sort_keys=True, default=str)
         writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
         parts = [str(self.version), views, params, writes, self.model or "", self.code]

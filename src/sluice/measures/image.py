@@ -192,7 +192,8 @@ def sampled(pixels: Pixels, side: int) -> Pixels:
     return pixels[::step, ::step]
 
 
-_OPPONENTS: Final = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])  # red - green, yellow - blue
+# red - green, yellow - blue
+_OPPONENTS: Final = np.array([[1.0, -1.0, 0.0], [0.5, 0.5, -1.0]])
 
 
 def colourfulness(pixels: Pixels) -> float:
@@ -201,14 +202,19 @@ def colourfulness(pixels: Pixels) -> float:
     >>> colourfulness(np.full((4, 4, 3), 90, np.uint8))
     0.0
     """
-    colours = pixels.reshape(-1, 3).astype(np.float64)
-    number = len(colours)
+    height, width, _ = pixels.shape
+    # Channel by channel: a copy of three bytes at a time would cost more than all that follows.
+    planes = np.empty((3, height, width))
+    for plane, channel in zip(planes, range(3), strict=True):
+        plane[...] = pixels[:, :, channel]
+    colours = planes.reshape(3, -1)
+    number = height * width
     # Sums of products of bytes: whole numbers far below 2**53, so exact, in whatever order BLAS adds them.
-    mean = colours.sum(axis=0) / number
-    covariance = colours.T @ colours / number - np.outer(mean, mean)
-    spread = np.einsum("oi,ij,oj->", _OPPONENTS, covariance, _OPPONENTS)
+    mean = colours.sum(axis=1) / number
+    covariance = colours @ colours.T / number - np.outer(mean, mean)
+    spread = float((_OPPONENTS @ covariance * _OPPONENTS).sum())
     away = _OPPONENTS @ mean
-    return float(max(spread, 0.0) ** 0.5 + 0.3 * float(away @ away) ** 0.5)
+    return max(spread, 0.0) ** 0.5 + 0.3 * float(away @ away) ** 0.5
 
 
 def border(pixels: Pixels) -> float:

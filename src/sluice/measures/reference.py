@@ -71,6 +71,8 @@ def _section(measure: Measure) -> list[str]:
 
 
 def _view(view: View) -> str:
+    if view.size:
+        return f"`{view.kind}` of {view.size[0]} x {view.size[1]} px"
     return f"`{view.kind}`" if view.max_side is None else f"`{view.kind}` at {view.max_side} px"
 
 

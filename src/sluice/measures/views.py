@@ -19,6 +19,7 @@ from sluice.measures.base import Columns, Measure, Pixels, View
 from sluice.media.decode import decode_padded, shrink, to_gray
 from sluice.media.header import Header, read_header
 from sluice.media.limits import Limits
+from sluice.media.thumbnail import Levels, Size, thumbnails
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,15 @@ class DecodePlan:
 
     max_side: int | None
     mode: Literal["gray", "rgb"]
+    thumbnails: tuple[Size, ...] = ()  # all sizes that any measure wants: they are made together
 
     @staticmethod
     def of(measures: Iterable[Measure]) -> DecodePlan:
         """The plan that serves all `measures`."""
         pixels = [view for measure in measures for view in measure.reads if view.pixels]
         side = max((view.max_side or 0 for view in pixels), default=None)
-        return DecodePlan(side, "rgb" if any(view.kind == "rgb" for view in pixels) else "gray")
+        sizes = dict.fromkeys(view.size for view in pixels if view.size)
+        return DecodePlan(side, "rgb" if any(view.kind == "rgb" for view in pixels) else "gray", tuple(sizes))
 
     @property
     def name(self) -> str:
@@ -71,6 +74,8 @@ class ImageRow:
         self._poison = poison
 
     def view(self, view: View) -> Any:
+        if view.size:
+            return self._get("thumbnails")[view.size]
         return self._get(view.kind, view.max_side if view.exact else None)
 
     def fact(self, name: str) -> str | None:
@@ -102,6 +107,9 @@ class ImageRow:
                 return self._shrunk(self._get("decoded"), side)[:, :, :3]
             case "decoded gray":
                 return to_gray(self._get("decoded"))
+            case "thumbnails":
+                sizes = self._plan.thumbnails
+                return dict(zip(sizes, thumbnails(self._get("decoded gray"), sizes), strict=True))
             case _:  # gray first, then averaged: a third of the bytes to average
                 return self._shrunk(self._get("decoded gray"), side)
 
@@ -182,6 +190,10 @@ class _Batch:
         return self._column("rgb")
 
     @property
+    def thumbnail(self) -> Sequence[Levels]:
+        return self._column("thumbnail")
+
+    @property
     def text(self) -> Sequence[str]:
         return self._column("text")
 
@@ -246,7 +258,7 @@ def failed(failure_class: FailureClass, message: str) -> str:
 
 def _call(measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]]) -> Columns:
     columns = measure.function(_Batch(measure, rows, views), **measure.params)
-    if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a user's code may return anything  # pyright: ignore[reportUnnecessaryIsInstance] - a third party may return anything
+    if not isinstance(columns, Mapping):  # pyright: ignore[reportUnnecessaryIsInstance] - a third party may return anything
         raise SluiceError(f"measure {measure.name} returned {type(columns).__name__}, not its columns by name")
     if set(columns) != set(measure.writes):
         raise SluiceError(

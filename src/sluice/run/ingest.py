@@ -172,29 +172,31 @@ class _UnitTables:
 
     def __init__(self, block: Sequence[tuple[str, str, RawSample]], unit: int) -> None:
         self.totals: Counter[str] = Counter()
-        samples: dict[str, list[Any]] = {name: [] for name in SAMPLES.names}
-        items: dict[str, list[Any]] = {name: [] for name in ITEMS.names}
-        verdicts: dict[str, list[Any]] = {name: [] for name in VERDICTS.names}
+        samples: list[tuple[Any, ...]] = []
+        items: list[tuple[Any, ...]] = []
+        verdicts: list[tuple[Any, ...]] = []
         for source, key, sample in block:
             identity = sample_id(source, key)
-            _append(samples, _sample_values(identity, source, key, sample))
-            _append(verdicts, _raw_verdict(identity, unit, sample))
+            samples.append(_sample_values(identity, source, key, sample))
+            verdicts.append(_raw_verdict(identity, unit, sample))
             if sample.failure:
                 self.totals[f"failure:{sample.failure[0]}"] += 1
                 continue  # a sample that is not whole has no items to measure
             for place, item in enumerate(sample.items):
-                _append(items, _item_values(identity, place, item))
+                items.append(_item_values(identity, place, item))
                 self.totals["images" if item.kind == "image" else "texts"] += 1
                 if item.ref is not None and item.ref.size:
                     self.totals["bytes"] += item.ref.size
-        self.samples = pa.table(samples, schema=SAMPLES)
-        self.items = pa.table(items, schema=ITEMS)
-        self.verdicts = pa.table(verdicts, schema=VERDICTS)
+        self.samples = _table(samples, SAMPLES)
+        self.items = _table(items, ITEMS)
+        self.verdicts = _table(verdicts, VERDICTS)
 
 
-def _append(columns: dict[str, list[Any]], values: Sequence[Any]) -> None:
-    for column, value in zip(columns.values(), values, strict=True):
-        column.append(value)
+def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True) if rows else ((),) * len(schema)
+    return pa.table(
+        [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)], schema=schema
+    )
 
 
 def _sample_values(identity: str, source: str, key: str, sample: RawSample) -> tuple[Any, ...]:
