@@ -35,6 +35,31 @@ def test_workers_are_reused_by_the_next_run():
     assert (first, second) == ([9], [90])
 
 
+def test_tasks_are_made_as_workers_come_free_a_few_ahead():
+    made = []
+
+    def tasks():
+        for number in range(40):
+            made.append(number)
+            yield Task(number, 1)
+
+    with LocalEngine(2) as engine:
+        for done, _ in enumerate(engine.run("tasks:square", 1, tasks()), start=1):
+            assert len(made) <= done + 2 + 2 + 1  # in hand, ready, and one that has ended and is not told yet
+    assert made == list(range(40))
+
+
+def test_a_task_that_cannot_be_made_ends_the_run_with_its_error():
+    def tasks():
+        yield Task(0, 1)
+        raise RunError("the source is gone")
+
+    with LocalEngine(2) as engine:
+        with pytest.raises(RunError, match="the source is gone"):
+            list(engine.run("tasks:square", 1, tasks()))
+        assert [outcome.result for outcome in engine.run("tasks:square", 1, [Task(0, 3)])] == [9]
+
+
 @pytest.mark.parametrize(
     ("way", "failure_class", "cause"),
     [("segfault", "crash", "SIGSEGV"), ("abort", "crash", "SIGABRT"), ("exit", "crash", "exit code 3")],

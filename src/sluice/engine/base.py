@@ -48,5 +48,5 @@ class Engine(Protocol):
         ...
 
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
-        """Yield an outcome for each task as it ends, in any order."""
+        """Yield an outcome for each task as it ends, in any order; tasks are asked for as workers come free."""
         ...

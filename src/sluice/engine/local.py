@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Final
@@ -64,12 +65,13 @@ class LocalEngine:
 
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends. Left early, the tasks in hand are dropped."""
-        queue = deque(_Trial(task) for task in tasks)
-        busy = self._pool[: len(queue)]
+        queue = _Queue(tasks, ahead=len(self._pool))
+        busy: list[_Worker] = []
         try:
-            for worker in busy:
+            for worker, trial in zip(self._pool, queue, strict=False):
+                busy.append(worker)
                 worker.set_up(Setup(function, shared, self._memory))
-                worker.give(queue.popleft())
+                worker.give(trial)
             yield from self._supervise(busy, queue)
         finally:
             for worker in busy:
@@ -77,8 +79,9 @@ class LocalEngine:
                     worker.kill()
                     worker.trial = None
 
-    def _supervise(self, pool: list[_Worker], queue: deque[_Trial]) -> Iterator[Outcome]:
+    def _supervise(self, pool: list[_Worker], queue: _Queue) -> Iterator[Outcome]:
         while busy := [worker for worker in pool if worker.trial]:
+            queue.look_ahead()
             ready = set(wait([worker.connection for worker in busy], timeout=_TICK))
             for worker in busy:
                 if worker.connection in ready:
@@ -91,14 +94,41 @@ class LocalEngine:
                 if outcome:
                     yield outcome
                 else:
-                    queue.appendleft(worker.give_back())
-                if queue:
-                    worker.give(queue.popleft())
+                    queue.take_back(worker.give_back())
+                if trial := next(queue, None):
+                    worker.give(trial)
 
 
 def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Queue:
+    """Trials to give to workers: those that came back first, then the next task, which may be made only when asked for.
+
+    Making one takes time that no worker should wait for: `ahead` of them are kept ready.
+    """
+
+    def __init__(self, tasks: Iterable[Task], ahead: int) -> None:
+        self._tasks = iter(tasks)
+        self._ready: deque[_Trial] = deque()
+        self._ahead = ahead
+
+    def __iter__(self) -> Iterator[_Trial]:
+        return self
+
+    def __next__(self) -> _Trial:
+        return self._ready.popleft() if self._ready else _Trial(next(self._tasks))
+
+    def look_ahead(self) -> None:
+        """Have one more trial ready, unless there are enough."""
+        if len(self._ready) < self._ahead:
+            self._ready.extend(_Trial(task) for task in islice(self._tasks, 1))
+
+    def take_back(self, trial: _Trial) -> None:
+        """Keep a trial for the next worker."""
+        self._ready.appendleft(trial)
 
 
 @dataclass

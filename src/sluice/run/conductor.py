@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from sluice.measures.base import Measure
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
 from sluice.run.final import final_stage
-from sluice.run.ingest import ingest, unit_count
+from sluice.run.ingest import ingesting, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measure_plan import MeasurePlan, measure_plan
 from sluice.run.recipe import RecipeFile
@@ -85,23 +85,39 @@ def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None
     with make_engine(prepared.file) as engine:
         if not stage_record(layout, RAW) and only != RAW:
             engine.warm(MEASURE_UNIT)  # a first run: there will be units to measure
-        with events.stage(RAW):
-            ingest(prepared.file, layout)
-        events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
-        if only != RAW:
-            _work(prepared, layout, events, engine, only)
+        units = _ingesting(prepared, layout, events)
+        if only == RAW:
+            for _ in units:
+                pass
+        else:
+            _work(prepared, layout, events, engine, units, only)
     # The report's pictures are drawn by workers of its own: those of the stages have ended by now.
     if (only is None or only == FINAL) and refresh_report(prepared.file, layout):
         events.tell("report_written", report=str(layout.report))
 
 
-def _work(prepared: Prepared, layout: Layout, events: Events, engine: Engine, only: str | None) -> None:
+def _ingesting(prepared: Prepared, layout: Layout, events: Events) -> Sequence[int] | Iterator[int]:
+    """The units of 00_raw; an iterator while they are being written, and the stage is under way until its end."""
+    done = events.begin(RAW)
+    units = ingesting(prepared.file, layout)
+
+    def with_last_words() -> Iterator[int]:
+        yield from units
+        done()
+        events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
+
+    return list(with_last_words()) if isinstance(units, Sequence) else with_last_words()
+
+
+def _work(
+    prepared: Prepared, layout: Layout, events: Events, engine: Engine, units: Iterable[int], only: str | None
+) -> None:
     file = prepared.file
-    units = unit_count(layout)
     with events.stage(FILTERED):
         spent = measure_units(layout, prepared.plan, tuple(prepared.measures), units, engine, events)
         references = load_references(file, layout, engine, events)
-        decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, units)
+        count = unit_count(layout)
+        decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, count)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
     pa.default_memory_pool().release_unused()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:

@@ -44,9 +44,14 @@ class Events:
             self._listener(record)
 
     @contextmanager
-    def stage(self, stage: str, **facts: Any) -> Generator[None]:
+    def stage(self, stage: str) -> Generator[None]:
         """Note the start and the end of a stage."""
-        started = time.perf_counter()
-        self.tell("stage_started", stage=stage, **facts)
+        done = self.begin(stage)
         yield
-        self.tell("stage_done", stage=stage, seconds=round(time.perf_counter() - started, 3))
+        done()
+
+    def begin(self, stage: str) -> Callable[[], None]:
+        """Note the start of a stage; call what this returns at its end."""
+        started = time.perf_counter()
+        self.tell("stage_started", stage=stage)
+        return lambda: self.tell("stage_done", stage=stage, seconds=round(time.perf_counter() - started, 3))

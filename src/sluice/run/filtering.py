@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -42,19 +42,15 @@ def compile_filter(file: RecipeFile, schema: pa.Schema) -> list[CompiledRule]:
 
 
 def measure_units(
-    layout: Layout, plan: MeasurePlan, identities: Sequence[str], units: int, engine: Engine, events: Events
+    layout: Layout, plan: MeasurePlan, identities: Sequence[str], units: Iterable[int], engine: Engine, events: Events
 ) -> dict[str, float]:
-    """Measure what is missing; return the seconds spent, by measure, over all workers."""
+    """Measure what is missing; return the seconds spent, by measure, over all workers.
+
+    `units` may be an iterator that is still making them: each is measured while the next are made.
+    """
     seconds: Counter[str] = Counter()
-    jobs: list[Task] = []
-    for unit in range(units):
-        missing = tuple(name for name in identities if not layout.measured(name, unit).is_file())
-        if missing:
-            jobs.append(Task(unit, MeasureJob(unit, missing)))
-    if not jobs:
-        return {}
-    events.tell("measuring", units=units, missing=len(jobs))
-    for outcome in engine.run(MEASURE_UNIT, (layout, plan), jobs):
+    tasks = _tasks(layout, identities, units, events)
+    for outcome in engine.run(MEASURE_UNIT, (layout, plan), list(tasks) if isinstance(units, Sequence) else tasks):
         cost: UnitCost = outcome.result
         seconds.update(cost.seconds)
         events.tell(
@@ -66,6 +62,21 @@ def measure_units(
             deaths=outcome.deaths,
         )
     return dict(seconds)
+
+
+def _tasks(layout: Layout, identities: Sequence[str], units: Iterable[int], events: Events) -> Iterator[Task]:
+    """A task for each unit that lacks a measurement; tells when the first is found, and how many there were."""
+    seen = lacking = 0
+    for unit in units:
+        seen += 1
+        missing = tuple(name for name in identities if not layout.measured(name, unit).is_file())
+        if missing:
+            if not lacking:
+                events.tell("measuring")
+            lacking += 1
+            yield Task(unit, MeasureJob(unit, missing))
+    if lacking:
+        events.tell("units_known", units=seen, missing=lacking)
 
 
 def filter_fingerprint(rows: str, config: FilterConfig, references: Sequence[Reference], order: Order) -> str:

@@ -31,20 +31,50 @@ from sluice.table.schema import ITEMS, SAMPLES, VERDICTS
 _STAMPS = pa.schema([("uri", pa.string()), ("size", pa.int64()), ("stamp", pa.string())])
 
 
-def ingest(file: RecipeFile, layout: Layout) -> bool:
-    """Bring 00_raw up to date with the sources; whether there was anything to do."""
+def ingest(file: RecipeFile, layout: Layout) -> None:
+    """Bring 00_raw up to date with the sources."""
+    for _ in ingesting(file, layout):
+        pass
+
+
+def ingesting(file: RecipeFile, layout: Layout) -> Sequence[int] | Iterator[int]:
+    """Bring 00_raw up to date; its units, each from the moment on that it can be measured.
+
+    A sequence means that there was nothing to do. Else the stage is done when the iterator has come to its end.
+    """
     started = time.perf_counter()
     sources = [open_source(config, file.base) for config in file.recipe.sources]
     stamps = _stamps(sources)
     name = _fingerprint(file.recipe, sources, stamps)
     if done(layout, RAW, name) and _same_stamps(layout, stamps):
-        return False
+        return range(unit_count(layout))
     reopen(layout, RAW)
     _forget_changed(layout, stamps)
     _write_stamps(layout, stamps)
-    counts = _write_units(sources, file.recipe.unit, layout)
-    finish(layout, RAW, name, counts, {"ingest": time.perf_counter() - started})
-    return True
+    return _writing(sources, file.recipe.unit, layout, name, time.perf_counter() - started)
+
+
+def _writing(sources: Sequence[Source], size: int, layout: Layout, name: str, spent: float) -> Iterator[int]:
+    """Write unit after unit, then the stage's record; `spent` counts the seconds before, others' do not count."""
+    written = _Written()
+    blocks = enumerate(_blocks(_unique(sources), size))
+    gone = set(taken_down(layout))
+    while True:
+        started = time.perf_counter()
+        number, block = next(blocks, (None, []))
+        if number is None:
+            break
+        unit = _UnitTables(block, number)
+        _write_unit(layout, number, *blank_unit(unit.samples, unit.items, gone))
+        written.add(unit, block)
+        spent += time.perf_counter() - started
+        yield number
+    for extra in range(len(written.verdicts), unit_count(layout)):
+        forget_unit(layout, extra)
+        layout.samples(extra).unlink()
+        layout.items(extra).unlink()
+    counts = written.commit(layout)
+    finish(layout, RAW, name, counts, {"ingest": spent + time.perf_counter() - started})
 
 
 def unit_count(layout: Layout) -> int:
@@ -115,32 +145,32 @@ def forget_unit(layout: Layout, unit: int) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write_units(sources: Iterable[Source], size: int, layout: Layout) -> dict[str, Any]:
-    verdicts: list[pa.Table] = []
-    totals: Counter[str] = Counter()
-    by_source: Counter[str] = Counter()
-    gone = set(taken_down(layout))
-    number = 0
-    for number, block in enumerate(_blocks(_unique(sources), size)):
-        unit = _UnitTables(block, number)
-        _write_unit(layout, number, *blank_unit(unit.samples, unit.items, gone))
-        verdicts.append(unit.verdicts)
-        totals += unit.totals
-        by_source += Counter(source for source, _, _ in block)
-    units = number + 1 if verdicts else 0
-    for extra in range(units, unit_count(layout)):
-        forget_unit(layout, extra)
-        layout.samples(extra).unlink()
-        layout.items(extra).unlink()
-    table = pa.concat_tables(verdicts) if verdicts else VERDICTS.empty_table()
-    write_table(layout.verdicts(RAW), table)
-    return {
-        **law_of_counts(table, sum(by_source.values()), RAW),
-        "units": units,
-        **{name: totals[name] for name in ("images", "texts", "bytes")},
-        "sources": dict(by_source),
-        "failures": {name.removeprefix("failure:"): n for name, n in sorted(totals.items()) if ":" in name},
-    }
+class _Written:
+    """What the units written so far hold."""
+
+    def __init__(self) -> None:
+        self.verdicts: list[pa.Table] = []
+        self._totals: Counter[str] = Counter()
+        self._by_source: Counter[str] = Counter()
+
+    def add(self, unit: _UnitTables, block: Sequence[tuple[str, str, RawSample]]) -> None:
+        """Count a unit in."""
+        self.verdicts.append(unit.verdicts)
+        self._totals += unit.totals
+        self._by_source += Counter(source for source, _, _ in block)
+
+    def commit(self, layout: Layout) -> dict[str, Any]:
+        """Write the verdicts; what `stage.json` says."""
+        table = pa.concat_tables(self.verdicts) if self.verdicts else VERDICTS.empty_table()
+        write_table(layout.verdicts(RAW), table)
+        totals = self._totals
+        return {
+            **law_of_counts(table, sum(self._by_source.values()), RAW),
+            "units": len(self.verdicts),
+            **{name: totals[name] for name in ("images", "texts", "bytes")},
+            "sources": dict(self._by_source),
+            "failures": {name.removeprefix("failure:"): n for name, n in sorted(totals.items()) if ":" in name},
+        }
 
 
 def _unique(sources: Iterable[Source]) -> Iterator[tuple[str, str, RawSample]]:

@@ -104,7 +104,7 @@ def plan(file: RecipeFile, share: float) -> Plan:
         measured = _draw(layout, sample, file.recipe.seed, max(share, _AT_LEAST / max(1, whole)))
         units = unit_count(sample)
         with make_engine(file) as engine:
-            spent = measure_units(sample, prepared.plan, tuple(prepared.measures), units, engine, events)
+            spent = measure_units(sample, prepared.plan, tuple(prepared.measures), range(units), engine, events)
         return _forecast(prepared, sample, whole, measured, sum(spent.values()))
 
 

@@ -40,18 +40,16 @@ class _Tally:
         return self.samples / max(1e-6, time.monotonic() - self.started)
 
     @property
-    def left(self) -> float:
-        """Seconds to go, if it goes on like this."""
-        return (time.monotonic() - self.started) / max(1, self.done) * (self.todo - self.done)
+    def left(self) -> float | None:
+        """Seconds to go, if it goes on like this; None as long as nobody knows how much there is."""
+        pace = (time.monotonic() - self.started) / max(1, self.done)
+        return pace * (self.todo - self.done) if self.todo else None
 
 
 def _begun(event: dict[str, Any]) -> tuple[str, int] | None:
-    """What starts with this event, if it is work that comes in pieces: its name and their number."""
-    if event["event"] == "measuring":
-        return "measure", event["missing"]
-    if event["event"] == "packing":
-        return "pack", event["missing"]
-    return None
+    """What starts with this event, if it is work that comes in pieces: its name and their number, 0 if unknown."""
+    names = {"measuring": "measure", "packing": "pack"}
+    return (names[event["event"]], event.get("missing", 0)) if event["event"] in names else None
 
 
 def _counts(event: dict[str, Any]) -> str:
@@ -75,6 +73,8 @@ class _Lines:
         if begun:
             self._tally = _Tally()
             self._name, self._tally.todo = begun
+        elif event["event"] == "units_known":
+            self._tally.todo = event["missing"]
         elif event["event"] in ("unit_measured", "shard_written"):
             self._tally.take(event)
             now = time.monotonic()
@@ -87,10 +87,9 @@ class _Lines:
     def _progress(self) -> str:
         tally = self._tally
         failed = f", {tally.failed:,} failed so far" if tally.failed else ""
-        return (
-            f"{tally.done:,} of {tally.todo:,} pieces, {tally.samples:,} samples, "
-            f"{tally.rate:,.0f} samples/s, {tally.left:,.0f} s to go{failed}"
-        )
+        pieces = f"{tally.done:,} of {tally.todo:,} pieces" if tally.todo else f"{tally.done:,} pieces so far"
+        left = f", {tally.left:,.0f} s to go" if tally.left is not None else ""
+        return f"{pieces}, {tally.samples:,} samples, {tally.rate:,.0f} samples/s{left}{failed}"
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)
@@ -124,7 +123,10 @@ class _Bars:
             name, self._tally.todo = begun
             if self._task is None:
                 self._progress.start()
-            self._task = self._progress.add_task(name, total=self._tally.todo, rate="", failed="")
+            self._task = self._progress.add_task(name, total=self._tally.todo or None, rate="", failed="")
+        elif event["event"] == "units_known":
+            self._tally.todo = event["missing"]
+            self._progress.update(self._task, total=self._tally.todo)
         elif event["event"] in ("unit_measured", "shard_written"):
             self._tally.take(event)
             failed = f"{self._tally.failed:,} failed so far" if self._tally.failed else ""

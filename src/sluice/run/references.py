@@ -42,7 +42,7 @@ def _hash_images(
     plan = measure_plan(measures, file.recipe.plugins, file.recipe.limits.limits(), file.base)
     (identity,) = plan.load().identities()
     units = unit_count(inner)
-    measure_units(inner, plan, (identity,), units, engine, events)
+    measure_units(inner, plan, (identity,), range(units), engine, events)
     hashes: list[pa.ChunkedArray] = []
     keys: list[str] = []
     for unit in range(units):

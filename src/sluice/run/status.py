@@ -79,11 +79,11 @@ def _progress(events: list[dict[str, Any]], stage: str) -> str:
     started = [i for i, event in enumerate(events) if event["event"] == "stage_started" and event["stage"] == stage]
     news = events[started[-1] :] if started else []
     counts = Counter(event["event"] for event in news)
-    for plan, done, word in (("measuring", "unit_measured", "units"), ("packing", "shard_written", "shards")):
+    for plan, done, word in (("units_known", "unit_measured", "units"), ("packing", "shard_written", "shards")):
         todo = sum(event.get("missing", 0) for event in news if event["event"] == plan)
         if todo:
             return f"{counts[done]:,} of {todo:,} {word}"
-    return ""
+    return f"{counts['unit_measured']:,} units so far" if counts["measuring"] else ""
 
 
 def _last_run(layout: Layout) -> Iterator[dict[str, Any]]:
