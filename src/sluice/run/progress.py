@@ -87,7 +87,7 @@ class _Lines:
     def _progress(self) -> str:
         tally = self._tally
         failed = f", {tally.failed:,} failed so far" if tally.failed else ""
-        pieces = f"{tally.done:,} of {tally.todo:,} pieces" if tally.todo else f"{tally.done:,} pieces so far"
+        pieces = f"{tally.done:,} of {tally.todo:,} pieces" if tally.todo else f"so far {tally.done:,}"
         left = f", {tally.left:,.0f} s to go" if tally.left is not None else ""
         return f"{pieces}, {tally.samples:,} samples, {tally.rate:,.0f} samples/s{left}{failed}"
 
