@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sluice.engine import Engine
 from sluice.report.clusters import Clusters, clusters
 from sluice.report.columns import shown_columns
 from sluice.report.composition import Share, shares, size_buckets
@@ -14,8 +16,9 @@ from sluice.report.facts import Failure, Reason, RecipePart, Rule, Stages, Step,
 from sluice.report.histograms import Histogram, histogram
 from sluice.report.tables import Tables, open_tables
 from sluice.report.thresholds import Threshold, thresholds
+from sluice.report.thumbs import easel
 from sluice.report.tiles import Tile, tiles
-from sluice.table.layout import Layout
+from sluice.table.layout import RAW, Layout
 
 PICTURES: Final = 150  # in the whole report
 _CLUSTERED: Final = 36  # of them, at most, for duplicate clusters
@@ -49,10 +52,12 @@ class Facts:
     failures: tuple[Failure, ...]
 
 
-def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
-    """Read a run whose 01_filtered is done."""
-    with open_tables(layout) as tables:
-        stages = Stages.read(layout)
+def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule], engine: Engine | None = None) -> Facts:
+    """Read a run whose 01_filtered is done; `engine` draws the pictures, else a worker that starts for it."""
+    limits = recipe.limits.limits()
+    stages = Stages.read(layout)
+    own = easel(limits) if engine is None and stages.count(RAW, "images") else nullcontext(engine)
+    with open_tables(layout) as tables, own as engine:
         lines = tuple(_lines(tables, rules))
         found = clusters(tables, recipe.seed, _CLUSTERED)
         why = reasons(tables, stages, rules)
@@ -76,7 +81,7 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
             why,
             examples,
             look,
-            tiles(tables, (*look, *_picks(examples, found)), recipe.limits.limits()),
+            tiles(tables, (*look, *_picks(examples, found)), limits, engine),
             tuple(rules),
             lines,
             first,

@@ -110,8 +110,9 @@ def _commands(facts: Facts) -> Iterator[tuple[str, str]]:
 
     run = shlex.quote(facts.run)
     examples = [pick for group in facts.examples.values() for pick in (*group.borderline, *group.typical)]
-    if examples:
-        yield "Why is this sample not in the dataset?", f"sluice why {run} {examples[0].id[:12]}"
+    shown = next((facts.tiles[pick] for pick in examples if pick in facts.tiles), None)
+    if shown:
+        yield "Why is this sample not in the dataset?", f"sluice why {run} {shown.id[:12]}"
     for rule in facts.rules:
         other = loosened(rule.sql)
         if other:
