@@ -70,4 +70,8 @@ def size_buckets(tables: Tables) -> tuple[Share, ...]:
     names = [f"under {_SIDES[0]}"]
     names += [f"{low:,} to {high - 1:,}" for low, high in pairwise(_SIDES)]
     names += [f"{_SIDES[-1]:,} and more"]
-    return tuple(Share(name, (c[0], c[1], c[2], c[3])) for name, c in zip(names, counts, strict=True)) if found.any() else ()
+    return (
+        tuple(Share(name, (c[0], c[1], c[2], c[3])) for name, c in zip(names, counts, strict=True))
+        if found.any()
+        else ()
+    )

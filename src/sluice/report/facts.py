@@ -33,6 +33,27 @@ class LimitsPart(Protocol):
         ...
 
 
+class NearPart(Protocol):
+    """What a recipe says of near-duplicates."""
+
+    @property
+    def distance(self) -> int: ...
+
+
+class DuplicatesPart(Protocol):
+    """What a recipe says of duplicates."""
+
+    @property
+    def near(self) -> NearPart | None: ...
+
+
+class FilterPart(Protocol):
+    """What a recipe says of filtering, beside its rules."""
+
+    @property
+    def duplicates(self) -> DuplicatesPart: ...
+
+
 class RecipePart(Protocol):
     """What the report reads of a recipe; `sluice.run.recipe.Recipe` has all of it."""
 
@@ -42,6 +63,14 @@ class RecipePart(Protocol):
     def seed(self) -> int: ...
     @property
     def limits(self) -> LimitsPart: ...
+    @property
+    def filter(self) -> FilterPart: ...
+
+
+def near_distance(recipe: RecipePart) -> int | None:
+    """Bits within which images are near-duplicates; None where the recipe does not look for them."""
+    near = recipe.filter.duplicates.near
+    return near.distance if near else None
 
 
 @dataclass(frozen=True)

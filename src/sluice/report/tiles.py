@@ -95,9 +95,7 @@ def _look(pick: Pick, items: Sequence[dict[str, Any]], key: str) -> _Found:
     return _Found(key, words, text["language"] if text else None, image["item"] if image else None, ref)
 
 
-def _raw(
-    tables: Tables, places: Iterable[tuple[str, int]]
-) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+def _raw(tables: Tables, places: Iterable[tuple[str, int]]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
     """Items by sample in their order, and keys, read from the units that the (id, unit) pairs name."""
     places = set(places)
     ids = sorted(identity for identity, _ in places)

@@ -16,7 +16,7 @@ from sluice.table.layout import Layout
 def build(
     layout: Layout, recipe: RecipePart, rules: Iterable[tuple[str, str, str]], engine: Engine | None = None
 ) -> Path:
-    """Write the report of a run whose 01_filtered is done; equal runs give equal reports, but for the seconds spent.
+    """Write the report of a run whose 01_filtered is done; equal runs give equal reports, but for what they took.
 
     `rules` are (name, SQL condition, effect: `rejected` or `held`), in the order of the recipe. The pictures are drawn
     by `engine`, if its workers live already, else by a worker that starts for it.
