@@ -47,7 +47,7 @@ def choose(tables: Tables, rule: str, lines: Sequence[Threshold], seed: int, eac
     margin = _margin(rule, lines)
     if margin is None:
         return Examples(typical=_drawn(tables, rule, seed, min(3 * each, 6)), drawn=True)
-    typical, borderline = _ranked(tables, rule, margin, seed, each)
+    typical, borderline = _ranked(tables, rule, margin, lines, seed, each)
     if not typical and not borderline:  # every value is NULL
         return Examples(typical=_drawn(tables, rule, seed, each), drawn=True)
     return Examples(typical, borderline, _passed(tables, lines, seed, each) if lines else ())
@@ -78,7 +78,9 @@ def _unit(line: Threshold) -> float:
     return abs(line.value) or 1.0
 
 
-def _ranked(tables: Tables, rule: str, margin: str, seed: int, each: int) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
+def _ranked(
+    tables: Tables, rule: str, margin: str, lines: Sequence[Threshold], seed: int, each: int
+) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
     """The `each` around the median margin, and the `each` with the least; small sets are shared out."""
     tables.duck.execute(
         f"""CREATE OR REPLACE TEMP TABLE candidate AS
@@ -101,7 +103,7 @@ def _ranked(tables: Tables, rule: str, margin: str, seed: int, each: int) -> tup
         )
         if ordinal not in near
     ][:each]
-    return _picks(tables, rule, usual), _picks(tables, rule, near)
+    return _picks(tables, rule, usual, lines), _picks(tables, rule, near, lines)
 
 
 def _places(tables: Tables, seed: int, each: int, offset: int) -> list[int]:
@@ -126,7 +128,7 @@ def _drawn(tables: Tables, rule: str, seed: int, most: int) -> tuple[Pick, ...]:
     return _picks(tables, rule, [ordinal for (ordinal,) in rows])
 
 
-def _picks(tables: Tables, rule: str, ordinals: Sequence[int]) -> tuple[Pick, ...]:
+def _picks(tables: Tables, rule: str, ordinals: Sequence[int], lines: Sequence[Threshold] = ()) -> tuple[Pick, ...]:
     rows = tables.rows(
         'SELECT ordinal, item, "values" FROM spoke WHERE rule = ? '
         "AND ordinal IN (SELECT unnest(?::BIGINT[])) ORDER BY ordinal, item",
@@ -135,7 +137,7 @@ def _picks(tables: Tables, rule: str, ordinals: Sequence[int]) -> tuple[Pick, ..
     )
     found: dict[int, Pick] = {}
     for ordinal, item, values in rows:
-        found.setdefault(ordinal, Pick(ordinal, item, said(values)))
+        found.setdefault(ordinal, Pick(ordinal, item, said(values, lines)))
     return tuple(found[ordinal] for ordinal in ordinals if ordinal in found)
 
 
@@ -166,7 +168,7 @@ def _passed(tables: Tables, lines: Sequence[Threshold], seed: int, each: int) ->
     for _, _, row in best:
         first.setdefault(row["ordinal"], row)
     return tuple(
-        Pick(ordinal, row[names[1]], ", ".join(f"{name} {figure(row[name])}" for name in columns), True)
+        Pick(ordinal, row[names[1]], ", ".join(f"{name} {_beside(row[name], name, lines)}" for name in columns), True)
         for ordinal, row in list(first.items())[:each]
     )
 
@@ -188,11 +190,13 @@ def ids_of(tables: Tables, ordinals: Iterable[int]) -> dict[int, tuple[str, int]
     return {ordinal: (identity, unit) for ordinal, identity, unit in rows}
 
 
-def said(values: str) -> str:
+def said(values: str, lines: Sequence[Threshold] = ()) -> str:
     """The values that a rule saw, in a few words; yes and no are left out, the rule itself says as much.
 
     >>> said('{"sharpness": 12.1, "mojibake": true, "text": null}')
     'sharpness 12.1, text unknown'
+    >>> said('{"aspect": 3.0004}', [Threshold("aspect", 3.0)])
+    'aspect 3.0004'
     """
     try:
         seen: dict[str, Any] = json.loads(values or "{}")
@@ -205,7 +209,17 @@ def said(values: str) -> str:
     told = {
         name: value for name, value in seen.items() if not isinstance(value, bool) and (name != "text" or not value)
     }
-    return ", ".join(f"{name} {figure(value)}" for name, value in told.items())
+    return ", ".join(f"{name} {_beside(value, name, lines)}" for name, value in told.items())
+
+
+def _beside(value: Any, name: str, lines: Sequence[Threshold]) -> str:
+    """A value in as many digits as tell it from the thresholds of its column."""
+    text = figure(value)
+    if isinstance(value, float) and value < 1e15:
+        here = [line.value for line in lines if line.column == name and line.value != value]
+        more = (text, *(f"{value:,.{digits}f}" for digits in range(2, 10)))
+        return next((one for one in more if float(one.replace(",", "")) not in here), text)
+    return text
 
 
 def figure(value: Any) -> str:
