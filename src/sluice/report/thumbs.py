@@ -59,7 +59,7 @@ def pictures(refs: Sequence[Ref], limits: Limits, engine: Engine | None = None) 
     if not refs:
         return []
     heavy = sum(ref.size or _USUAL for ref in refs) // _HEAVY
-    workers = min(1 + heavy, _MOST_WORKERS, available_cores())
+    workers = max(1, min(1 + heavy, _MOST_WORKERS, available_cores()))
     if engine is None or workers > 1:
         with _engine(workers, limits) as own:
             return _pictures(refs, limits, own)
