@@ -28,7 +28,7 @@ def refresh_report(file: RecipeFile, layout: Layout, engine: Engine | None = Non
     Workers of `engine` that live already draw its pictures; without them it starts one of its own.
     """
     stages = [layout.stage_file(stage) for stage in STAGES]
-    shown = fingerprint("report/1", *(path.read_text() if path.is_file() else "" for path in stages))
+    shown = fingerprint("report/2", *(path.read_text() if path.is_file() else "" for path in stages))
     mark = layout.state / "report"
     if layout.report.is_file() and mark.is_file() and mark.read_text() == shown:
         return False
