@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import fields
 from html.parser import HTMLParser
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -17,10 +20,11 @@ from sluice.report.columns import SHOWN, Shown
 from sluice.report.composition import shares, size_buckets
 from sluice.report.examples import choose
 from sluice.report.facts import Stages, funnel
-from sluice.report.histograms import _bars, _log_bars, histogram
+from sluice.report.histograms import _bars, _Fine, _log_bars, histogram
 from sluice.report.html import tag
+from sluice.report.lots import drawn, lots
 from sluice.report.plots import ticks
-from sluice.report.tables import Column, Tables, open_tables
+from sluice.report.tables import REPEATED, VERDICTS, Column, Tables, open_tables
 from sluice.report.thresholds import Threshold, loosened, thresholds
 from sluice.table.layout import FILTERED, FINAL, RAW
 
@@ -78,19 +82,62 @@ def test_thresholds_outside_the_data_stand_on_the_axis(tables: Tables) -> None:
 
 
 def test_a_column_without_a_value_has_no_histogram(tables: Tables) -> None:
-    tables.duck.execute("ALTER TABLE measured ADD COLUMN nothing DOUBLE")
-    assert histogram(tables, Column("nothing", "image", False), Shown("nothing", "Nothing"), []) is None
-    tables.duck.execute("ALTER TABLE measured DROP COLUMN nothing")
+    class Empty(Tables):
+        def read(self, names: list[str], grain: str) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
+            yield pa.record_batch({name: pa.nulls(2, pa.float32()) for name in names}), np.zeros(2, np.uint8)
+
+    empty = Empty(**{field.name: getattr(tables, field.name) for field in fields(tables)})
+    assert histogram(empty, Column("nothing", "image", False), Shown("nothing", "Nothing"), []) is None
 
 
-def test_rows_and_verdicts_are_joined_by_their_place(tables: Tables) -> None:
-    """`measured` joins without a key; here the key is checked."""
-    wrong = tables.rows(
-        "SELECT count(*) FROM (SELECT ordinal AS other FROM read_parquet(?)) POSITIONAL JOIN measured "
-        "WHERE other <> ordinal",
-        str(tables.layout.rows),
-    )
-    assert wrong == [(0,)]
+def test_each_sample_image_and_text_has_its_verdict_at_its_first_row(tables: Tables) -> None:
+    """Rows and verdicts are joined by their places; here by their ids, one by one."""
+    verdicts = {one["id"]: one for one in pq.read_table(tables.layout.verdicts(FILTERED)).to_pylist()}
+    seen: set[tuple[str, str, int | None]] = set()
+    expected: dict[str, list[int]] = {"sample": [], "image": [], "text": []}
+    for row in pq.read_table(tables.layout.rows, columns=["id", "image_item", "text_item"]).to_pylist():
+        decided = verdicts[row["id"]]
+        for grain, codes in expected.items():
+            item = row.get(f"{grain}_item")
+            thing = (grain, row["id"], item)
+            first = thing not in seen and (grain == "sample" or item is not None)
+            seen.add(thing)
+            code = VERDICTS.index(decided["verdict"])
+            if grain == "text" and code == 0 and item in (decided["captions_left_out"] or []):
+                code = 1
+            codes.append(code if first else REPEATED)
+    assert {grain: codes.tolist() for grain, codes in tables.places.items()} == expected
+    assert any(one["captions_left_out"] for one in verdicts.values() if one["verdict"] == "kept")
+    stored = tables.duck.execute("SELECT * FROM place").fetchnumpy()
+    assert {grain: codes.tolist() for grain, codes in stored.items()} == expected
+
+
+@given(
+    st.lists(
+        st.one_of(st.integers(-5000, 5000), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=300
+    ),
+    st.floats(0, 1),
+    st.integers(1, 300),
+)
+def test_a_quantile_is_that_of_the_sorted_values(values: list[float], share: float, cut: int) -> None:
+    fine = _Fine()
+    for part in (values[:cut], values[cut:]):
+        if part:
+            fine.add(np.array(part, np.float64))
+    exact = sorted(values)[int(share * (len(values) - 1))]
+    assert fine.quantile(share) == pytest.approx(exact, rel=5e-4, abs=1e-300)
+    if exact == int(exact) and abs(exact) <= 4096:
+        assert fine.quantile(share) == exact
+
+
+@given(st.lists(st.booleans(), max_size=400), st.integers(0, 2**40), st.integers(0, 9))
+def test_lots_are_drawn_from_what_is_wanted_and_by_the_seed(wanted: list[bool], seed: int, most: int) -> None:
+    mask = np.array(wanted, np.bool_)
+    found = drawn(mask, seed, most)
+    assert len(set(found)) == len(found) == min(most, sum(wanted))
+    assert all(wanted[place] for place in found)
+    places = np.flatnonzero(mask)
+    assert found == places[np.argsort(lots(places, seed))][:most].tolist()
 
 
 def test_borderline_examples_are_those_nearest_to_the_threshold(tables: Tables, values: dict[str, np.ndarray]) -> None:

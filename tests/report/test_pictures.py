@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sluice.media.limits import Limits
-from sluice.report.thumbs import MOST_BYTES, NoPicture, Picture, pictures
+from sluice.report.thumbs import MOST_BYTES, NoPicture, Picture, easel, pictures
 from sluice.table.refs import Ref
 
 
@@ -22,6 +23,12 @@ def _file(path: Path, data: bytes) -> Ref:
 def _jpeg(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
+    return buffer.getvalue()
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
@@ -54,5 +61,25 @@ def test_an_image_that_hangs_costs_its_picture_only(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
     good = _file(tmp_path / "good.jpg", _jpeg(np.zeros((32, 32, 3), np.uint8)))
     found = pictures([Ref("file", str(tmp_path / "pipe.jpg")), good], Limits())
+    assert isinstance(found[0], NoPicture)
+    assert isinstance(found[1], Picture)
+
+
+def test_the_worker_that_is_ready_draws_unless_there_is_much_to_read(tmp_path: Path) -> None:
+    """One worker draws what few reports exceed; past that, it gets company; never is it this process."""
+    limits = Limits()
+    refs = [_file(tmp_path / f"{place}.jpg", _jpeg(np.full((40, 60, 3), place, np.uint8))) for place in range(3)]
+    with easel(limits) as engine:
+        first = pictures(refs, limits, engine)
+        assert first == pictures(refs, limits, engine) == pictures(refs, limits)
+        heavy = [Ref("file", ref.uri, size=40_000_000) for ref in refs]
+        assert pictures(heavy, limits, engine) == first
+
+
+def test_an_image_that_kills_its_worker_costs_its_picture_only(tmp_path: Path) -> None:
+    """Here a worker that may hold next to nothing: the large image is its end, or its MemoryError."""
+    large = _file(tmp_path / "large.png", _png(np.zeros((6000, 6000, 3), np.uint8)))
+    good = _file(tmp_path / "good.jpg", _jpeg(np.zeros((32, 32, 3), np.uint8)))
+    found = pictures([large, good], replace(Limits(), memory=100_000_000))
     assert isinstance(found[0], NoPicture)
     assert isinstance(found[1], Picture)

@@ -19,6 +19,8 @@ from PIL import Image
 from report.reported import FILTER, HOSTILE, Reported, report_of
 from sluice.errors import RunError
 from sluice.report import build
+from sluice.report.examples import said
+from sluice.report.thresholds import Threshold
 from sluice.table.layout import FILTERED, Layout
 
 
@@ -98,6 +100,20 @@ def test_every_image_has_alternative_text_made_of_its_caption(page: Elements) ->
     assert len(images) > 20
     assert all(image.get("alt") for image in images)
     assert any("(rejected: blurry" in (image["alt"] or "") for image in images)
+
+
+def test_the_distance_of_near_duplicates_has_its_threshold_drawn_in(reported: Reported) -> None:
+    block = reported.html.split('id="plots">', 1)[1].split("</script>", 1)[0]
+    (plot,) = [plot for plot in json.loads(block) if plot["kind"] == "columns"]
+    assert plot["line"] == {"at": 8, "name": "near ≤ 8"}
+    assert plot["names"] == [str(bits) for bits in range(9)]
+
+
+def test_a_value_is_told_from_the_threshold_that_it_missed() -> None:
+    lines = [Threshold("aspect", 3.0, "banner")]
+    assert said('{"aspect": 3.0000238}', lines) == "aspect 3.00002"
+    assert said('{"aspect": 3.0}', lines) == "aspect 3"
+    assert said('{"aspect": 3.21}', lines) == "aspect 3.21"
 
 
 def test_equal_runs_give_equal_reports(reported: Reported) -> None:

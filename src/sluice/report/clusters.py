@@ -41,7 +41,7 @@ def clusters(tables: Tables, seed: int, most: int) -> Clusters:
     """
     tables.duck.execute(
         """CREATE OR REPLACE TEMP TABLE member AS
-        SELECT file_row_number AS ordinal, id, unit, cluster, coalesce(distance, 0) AS distance,
+        SELECT file_row_number AS ordinal, id, cluster, coalesce(distance, 0) AS distance,
                list_contains(rules, 'duplicate_bytes') AS same_bytes
         FROM read_parquet(?, file_row_number = true) WHERE cluster IS NOT NULL""",
         [str(tables.layout.verdicts(FILTERED))],
@@ -77,14 +77,14 @@ def clusters(tables: Tables, seed: int, most: int) -> Clusters:
 
 def _cluster(tables: Tables, cluster: str, size: int, farthest: int) -> Cluster:
     rows = tables.rows(
-        "SELECT id, unit, distance, same_bytes FROM member WHERE cluster = ? AND id <> cluster "
+        "SELECT ordinal, distance, same_bytes FROM member WHERE cluster = ? AND id <> cluster "
         "ORDER BY distance DESC, ordinal LIMIT ?",
         cluster,
         _MEMBERS - 1,
     )
-    others = [Pick(identity, unit, None, _distance(bits, same)) for identity, unit, bits, same in reversed(rows)]
-    unit = tables.rows("SELECT unit FROM member WHERE id = ?", cluster)[0][0]
-    return Cluster(Pick(cluster, unit, None, "", True), tuple(others), size, farthest)
+    others = [Pick(ordinal, None, _distance(bits, same)) for ordinal, bits, same in reversed(rows)]
+    keeper = tables.rows("SELECT ordinal FROM member WHERE id = ?", cluster)[0][0]
+    return Cluster(Pick(keeper, None, "", True), tuple(others), size, farthest)
 
 
 def _distance(bits: int, same_bytes: bool) -> str:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from sluice.report.tables import Tables
+import numpy as np
+
+from sluice.report.tables import REPEATED, VERDICTS, Tables
 
 _MOST: Final = 10  # names of a kind that are told apart; the rest is summed up
 _LENGTH: Final = 80  # characters of a name
@@ -31,11 +33,10 @@ def shares(tables: Tables, label: str, grain: str) -> tuple[Share, ...]:
     """The names of the column `label`, most frequent first; empty where the run has no such column."""
     if label not in tables.labels:
         return ()
-    code = "text_code" if grain == "text" else "code"
     rows = tables.rows(
-        f"""WITH counted AS (SELECT left({label}, {_LENGTH}) AS name, {code} AS code, count(*) AS n
+        f"""WITH counted AS (SELECT left({label}, {_LENGTH}) AS name, {grain} AS code, count(*) AS n
                              FROM (SELECT {label} FROM read_parquet(?)) POSITIONAL JOIN place
-                             WHERE {tables.sample_place(grain)} GROUP BY ALL),
+                             WHERE {grain} <> {REPEATED} GROUP BY ALL),
         totalled AS (SELECT *, sum(n) OVER (PARTITION BY name) AS total FROM counted),
         ranked AS (SELECT *, dense_rank() OVER (ORDER BY total DESC, name NULLS LAST) AS place FROM totalled)
         SELECT CASE WHEN place <= {_MOST} THEN name END AS shown, least(place, {_MOST} + 1) AS row, code,
@@ -57,17 +58,20 @@ def shares(tables: Tables, label: str, grain: str) -> tuple[Share, ...]:
 
 def size_buckets(tables: Tables) -> tuple[Share, ...]:
     """Images by their shorter side, from small to large."""
-    if "min_side" not in {column.name for column in tables.columns}:
+    column = next((column for column in tables.columns if column.name == "min_side"), None)
+    if column is None:
         return ()
-    bucket = " ".join(f"WHEN min_side < {side} THEN {place}" for place, side in enumerate(_SIDES))
-    rows = tables.rows(
-        f"SELECT CASE {bucket} ELSE {len(_SIDES)} END, code, count(*) FROM measured "
-        "WHERE first_image AND min_side IS NOT NULL GROUP BY ALL"
-    )
-    counts = [[0, 0, 0, 0] for _ in range(len(_SIDES) + 1)]
-    for place, code, count in rows:
-        counts[place][code] = count
+    places = len(_SIDES) + 1
+    found = np.zeros(len(VERDICTS) * places, np.int64)
+    for values, codes in tables.values(column):
+        bucket = np.searchsorted(_SIDES, values, side="right")
+        found += np.bincount(bucket + codes.astype(np.int64) * places, minlength=len(found))
+    counts = found.reshape(len(VERDICTS), places).T.tolist()
     names = [f"under {_SIDES[0]}"]
     names += [f"{low:,} to {high - 1:,}" for low, high in pairwise(_SIDES)]
     names += [f"{_SIDES[-1]:,} and more"]
-    return tuple(Share(name, (c[0], c[1], c[2], c[3])) for name, c in zip(names, counts, strict=True)) if rows else ()
+    return (
+        tuple(Share(name, (c[0], c[1], c[2], c[3])) for name, c in zip(names, counts, strict=True))
+        if found.any()
+        else ()
+    )

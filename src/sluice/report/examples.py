@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any, Final
 
-from sluice.report.tables import Tables, quoted
+import numpy as np
+import pyarrow as pa
+
+from sluice.report.lots import drawn, lots
+from sluice.report.tables import Numbers, Tables, numbers, whole
 from sluice.report.thresholds import Threshold
+from sluice.table.layout import FILTERED
 
 _DISTANCE: Final = {
     "near_duplicate",
@@ -20,8 +26,7 @@ _DISTANCE: Final = {
 class Pick:
     """A sample chosen as an example: which of its items, and what to say under it."""
 
-    id: str
-    unit: int
+    ordinal: int
     item: int | None  # null: its first image
     label: str  # `sharpness 12.1`
     kept: bool = False
@@ -42,7 +47,7 @@ def choose(tables: Tables, rule: str, lines: Sequence[Threshold], seed: int, eac
     margin = _margin(rule, lines)
     if margin is None:
         return Examples(typical=_drawn(tables, rule, seed, min(3 * each, 6)), drawn=True)
-    typical, borderline = _ranked(tables, rule, margin, seed, each)
+    typical, borderline = _ranked(tables, rule, margin, lines, seed, each)
     if not typical and not borderline:  # every value is NULL
         return Examples(typical=_drawn(tables, rule, seed, each), drawn=True)
     return Examples(typical, borderline, _passed(tables, lines, seed, each) if lines else ())
@@ -50,11 +55,7 @@ def choose(tables: Tables, rule: str, lines: Sequence[Threshold], seed: int, eac
 
 def kept_examples(tables: Tables, seed: int, most: int) -> tuple[Pick, ...]:
     """A seeded draw of what is kept."""
-    rows = tables.rows(
-        "SELECT ordinal FROM measured WHERE first_row AND code = 0 ORDER BY hash(ordinal, ?) LIMIT ?", seed, most
-    )
-    where = ids_of(tables, [ordinal for (ordinal,) in rows])
-    return tuple(Pick(*where[ordinal], None, "") for (ordinal,) in rows)
+    return tuple(Pick(ordinal, None, "") for ordinal in drawn(tables.verdicts == 0, seed, most))
 
 
 def _margin(rule: str, lines: Sequence[Threshold]) -> str | None:
@@ -62,7 +63,8 @@ def _margin(rule: str, lines: Sequence[Threshold]) -> str | None:
     if rule in _DISTANCE:
         return "-TRY_CAST(json_extract_string(\"values\", '$.distance') AS DOUBLE)"
     parts = [
-        _relative(f'TRY_CAST(json_extract_string("values", {_path(line.column)}) AS DOUBLE)', line) for line in lines
+        f'abs(TRY_CAST(json_extract_string("values", {_path(line.column)}) AS DOUBLE) - {line.value!r}) / {_unit(line)}'
+        for line in lines
     ]
     return f"least({', '.join(parts)})" if parts else None
 
@@ -71,17 +73,19 @@ def _path(column: str) -> str:
     return "'$.\"" + column.replace("'", "''").replace('"', '\\"') + "\"'"
 
 
-def _relative(value: str, line: Threshold) -> str:
-    """The distance of `value` to the threshold, as a share of the threshold, so that columns can be compared."""
-    return f"abs({value} - {line.value!r}) / {abs(line.value) or 1.0!r}"
+def _unit(line: Threshold) -> float:
+    """Distances to a threshold are shares of it, so that columns can be compared."""
+    return abs(line.value) or 1.0
 
 
-def _ranked(tables: Tables, rule: str, margin: str, seed: int, each: int) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
+def _ranked(
+    tables: Tables, rule: str, margin: str, lines: Sequence[Threshold], seed: int, each: int
+) -> tuple[tuple[Pick, ...], tuple[Pick, ...]]:
     """The `each` around the median margin, and the `each` with the least; small sets are shared out."""
     tables.duck.execute(
         f"""CREATE OR REPLACE TEMP TABLE candidate AS
         SELECT ordinal, {margin} AS margin FROM spoke
-        WHERE rule = ? AND verdict <> 'failed' AND margin IS NOT NULL""",
+        WHERE rule = ? AND verdict <> 3 AND margin IS NOT NULL""",
         [rule],
     )
     total = tables.rows("SELECT count(*) FROM candidate")[0][0]
@@ -99,7 +103,7 @@ def _ranked(tables: Tables, rule: str, margin: str, seed: int, each: int) -> tup
         )
         if ordinal not in near
     ][:each]
-    return _picks(tables, rule, usual), _picks(tables, rule, near)
+    return _picks(tables, rule, usual, lines), _picks(tables, rule, near, lines)
 
 
 def _places(tables: Tables, seed: int, each: int, offset: int) -> list[int]:
@@ -116,8 +120,7 @@ def _drawn(tables: Tables, rule: str, seed: int, most: int) -> tuple[Pick, ...]:
     rows = tables.rows(
         "SELECT ordinal FROM spoke WHERE rule = ? GROUP BY ordinal "
         # a rejecting rule that could not judge has only held: not what it stands for
-        "ORDER BY min(verdict = 'failed' AND effect <> 'failed'), "
-        "min(list_position(['failed', 'rejected', 'caption', 'held'], effect)), hash(ordinal, ?) LIMIT ?",
+        "ORDER BY min(verdict = 3 AND effect <> 0), min(effect), hash(ordinal, ?) LIMIT ?",
         rule,
         seed,
         most,
@@ -125,16 +128,16 @@ def _drawn(tables: Tables, rule: str, seed: int, most: int) -> tuple[Pick, ...]:
     return _picks(tables, rule, [ordinal for (ordinal,) in rows])
 
 
-def _picks(tables: Tables, rule: str, ordinals: Sequence[int]) -> tuple[Pick, ...]:
+def _picks(tables: Tables, rule: str, ordinals: Sequence[int], lines: Sequence[Threshold] = ()) -> tuple[Pick, ...]:
     rows = tables.rows(
-        'SELECT ordinal, id, unit, item, "values" FROM spoke WHERE rule = ? '
+        'SELECT ordinal, item, "values" FROM spoke WHERE rule = ? '
         "AND ordinal IN (SELECT unnest(?::BIGINT[])) ORDER BY ordinal, item",
         rule,
         list(ordinals),
     )
     found: dict[int, Pick] = {}
-    for ordinal, identity, unit, item, values in rows:
-        found.setdefault(ordinal, Pick(identity, unit, item, said(values)))
+    for ordinal, item, values in rows:
+        found.setdefault(ordinal, Pick(ordinal, item, said(values, lines)))
     return tuple(found[ordinal] for ordinal in ordinals if ordinal in found)
 
 
@@ -144,46 +147,56 @@ def _passed(tables: Tables, lines: Sequence[Threshold], seed: int, each: int) ->
     usable = [line for line in lines if line.column in known]
     if not usable:
         return ()
-    about_text = any(known[line.column].grain == "text" for line in usable)
-    margin = f"least({', '.join(_relative(quoted(line.column), line) for line in usable)})"
+    grain = "text" if any(known[line.column].grain == "text" for line in usable) else "image"
     columns = list(dict.fromkeys(line.column for line in usable))
-    rows = tables.rows(
-        f"SELECT ordinal, {'text_item' if about_text else 'image_item'}, {', '.join(map(quoted, columns))} "
-        f"FROM measured WHERE {'text_code' if about_text else 'code'} = 0 AND "
-        f"{'first_text' if about_text else 'first_image'} AND {margin} IS NOT NULL "
-        f"ORDER BY {margin}, hash(ordinal, ?) LIMIT ?",
-        seed,
-        3 * each,
-    )
-    first: dict[int, tuple[Any, ...]] = {}
-    for row in rows:
-        first.setdefault(row[0], row[1:])
-    chosen = dict(list(first.items())[:each])
-    where = ids_of(tables, list(chosen))
+    names = ["ordinal", f"{grain}_item", *columns]
+    best: list[tuple[float, int, dict[str, Any]]] = []
+    for batch, codes in tables.read(names, grain):
+        kept = np.flatnonzero(codes == 0)
+        margin = _nearest(batch, usable)[kept]
+        kept, margin = kept[~np.isnan(margin)], margin[~np.isnan(margin)]
+        most = 3 * each  # images of one sample may stand in several rows
+        if len(kept) > most:
+            close = margin <= np.partition(margin, most - 1)[most - 1]
+            kept, margin = kept[close], margin[close]
+        turn = lots(whole(batch.column("ordinal"))[kept], seed)
+        order = np.lexsort((turn, margin))[:most]
+        found = [batch.slice(row, 1).to_pylist()[0] for row in kept[order].tolist()]
+        best += zip(margin[order].tolist(), turn[order].tolist(), found, strict=True)
+        best = sorted(best, key=lambda one: one[:2])[:most]
+    first: dict[int, dict[str, Any]] = {}
+    for _, _, row in best:
+        first.setdefault(row["ordinal"], row)
     return tuple(
-        Pick(*where[ordinal], item, ", ".join(f"{n} {figure(v)}" for n, v in zip(columns, values, strict=True)), True)
-        for ordinal, (item, *values) in chosen.items()
+        Pick(ordinal, row[names[1]], ", ".join(f"{name} {_beside(row[name], name, lines)}" for name in columns), True)
+        for ordinal, row in list(first.items())[:each]
     )
 
 
-def ids_of(tables: Tables, ordinals: Sequence[int]) -> dict[int, tuple[str, int]]:
-    """(id, unit) of the samples at `ordinals`."""
-    from sluice.table.layout import FILTERED
+def _nearest(batch: pa.RecordBatch, lines: Sequence[Threshold]) -> Numbers:
+    """How far each row is from the nearest threshold; NaN where it has none of the values."""
+    parts = (np.abs(numbers(batch.column(line.column)) - line.value) / _unit(line) for line in lines)
+    return reduce(np.fmin, parts)
 
+
+def ids_of(tables: Tables, ordinals: Iterable[int]) -> dict[int, tuple[str, int]]:
+    """(id, unit) of the samples at `ordinals`."""
     rows = tables.rows(
         "SELECT file_row_number, id, unit FROM read_parquet(?, file_row_number = true) "
         "WHERE file_row_number IN (SELECT unnest(?::BIGINT[]))",
         str(tables.layout.verdicts(FILTERED)),
-        list(ordinals),
+        sorted(set(ordinals)),
     )
     return {ordinal: (identity, unit) for ordinal, identity, unit in rows}
 
 
-def said(values: str) -> str:
+def said(values: str, lines: Sequence[Threshold] = ()) -> str:
     """The values that a rule saw, in a few words; yes and no are left out, the rule itself says as much.
 
     >>> said('{"sharpness": 12.1, "mojibake": true, "text": null}')
     'sharpness 12.1, text unknown'
+    >>> said('{"aspect": 3.0004}', [Threshold("aspect", 3.0)])
+    'aspect 3.0004'
     """
     try:
         seen: dict[str, Any] = json.loads(values or "{}")
@@ -196,7 +209,17 @@ def said(values: str) -> str:
     told = {
         name: value for name, value in seen.items() if not isinstance(value, bool) and (name != "text" or not value)
     }
-    return ", ".join(f"{name} {figure(value)}" for name, value in told.items())
+    return ", ".join(f"{name} {_beside(value, name, lines)}" for name, value in told.items())
+
+
+def _beside(value: Any, name: str, lines: Sequence[Threshold]) -> str:
+    """A value in as many digits as tell it from the thresholds of its column."""
+    text = figure(value)
+    if isinstance(value, float) and value < 1e15:
+        here = [line.value for line in lines if line.column == name and line.value != value]
+        more = (text, *(f"{value:,.{digits}f}" for digits in range(2, 10)))
+        return next((one for one in more if float(one.replace(",", "")) not in here), text)
+    return text
 
 
 def figure(value: Any) -> str:

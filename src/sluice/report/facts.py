@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from sluice.media.limits import Limits
 from sluice.report.tables import Tables
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
@@ -31,6 +33,27 @@ class LimitsPart(Protocol):
         ...
 
 
+class NearPart(Protocol):
+    """What a recipe says of near-duplicates."""
+
+    @property
+    def distance(self) -> int: ...
+
+
+class DuplicatesPart(Protocol):
+    """What a recipe says of duplicates."""
+
+    @property
+    def near(self) -> NearPart | None: ...
+
+
+class FilterPart(Protocol):
+    """What a recipe says of filtering, beside its rules."""
+
+    @property
+    def duplicates(self) -> DuplicatesPart: ...
+
+
 class RecipePart(Protocol):
     """What the report reads of a recipe; `sluice.run.recipe.Recipe` has all of it."""
 
@@ -40,6 +63,14 @@ class RecipePart(Protocol):
     def seed(self) -> int: ...
     @property
     def limits(self) -> LimitsPart: ...
+    @property
+    def filter(self) -> FilterPart: ...
+
+
+def near_distance(recipe: RecipePart) -> int | None:
+    """Bits within which images are near-duplicates; None where the recipe does not look for them."""
+    near = recipe.filter.duplicates.near
+    return near.distance if near else None
 
 
 @dataclass(frozen=True)
@@ -111,16 +142,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 def funnel(tables: Tables, stages: Stages) -> tuple[Step, ...]:
     """From what came in to what was packed; each sample is lost at the first step that its verdict names."""
-    rows = tables.rows(
-        "SELECT verdict, list_has_any(rules, ?::VARCHAR[]) AS repeated, count(*) FROM read_parquet(?) GROUP BY ALL",
+    rejected, held, failed = (int(np.count_nonzero(tables.verdicts == code)) for code in (1, 2, 3))
+    repeated: int = tables.rows(
+        "SELECT count(DISTINCT ordinal) FROM spoke WHERE verdict = 1 AND rule IN (SELECT unnest(?::VARCHAR[]))",
         list(_DUPLICATES),
-        str(tables.layout.verdicts(FILTERED)),
-    )
-    lost = {"failed": 0, "ruled": 0, "repeated": 0, "held": 0}
-    for verdict, repeated, count in rows:
-        kind = {"failed": "failed", "held": "held", "rejected": "repeated" if repeated else "ruled"}.get(verdict)
-        if kind:
-            lost[kind] += count
+    )[0][0]
     entered = stages.count(RAW, "in")
     steps = [Step("came in", entered, 0, "")]
 
@@ -128,10 +154,10 @@ def funnel(tables: Tables, stages: Stages) -> tuple[Step, ...]:
         steps.append(Step(name, steps[-1].left - count, count, taken_by))
 
     after("readable", entered - stages.count(RAW, "kept"), "not a whole sample in its source")
-    after("measured", lost["failed"], "failed while measured")
-    after("passed the rules", lost["ruled"], "rejected by a rule")
-    after("not a repeat", lost["repeated"], "duplicate of a kept sample")
-    after("not held", lost["held"], "held for a review")
+    after("measured", failed, "failed while measured")
+    after("passed the rules", rejected - repeated, "rejected by a rule")
+    after("not a repeat", repeated, "duplicate of a kept sample")
+    after("not held", held, "held for a review")
     if FINAL in stages.records:
         after("packed", steps[-1].left - stages.count(FINAL, "kept"), "taken down, or gone from its source")
     return tuple(steps)
@@ -147,7 +173,7 @@ def reasons(tables: Tables, stages: Stages, rules: Sequence[Rule]) -> tuple[Reas
         effect = rule.effect if rule else "rejected"
         words = CORPUS_RULES.get(name) if rule is None else None
         found.append(Reason(name, effect, counts["samples"], counts["alone"], rule.sql if rule else None, words))
-    failed = tables.rows("SELECT rule, count(DISTINCT ordinal) FROM spoke WHERE effect = 'failed' GROUP BY rule")
+    failed = tables.rows("SELECT rule, count(DISTINCT ordinal) FROM spoke WHERE effect = 0 GROUP BY rule")
     found += [Reason(name, "failed", n, None, None, f"failure of the class {name!r}") for name, n in failed]
     return tuple(sorted(found, key=lambda reason: (-reason.samples, reason.name)))
 

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sluice.engine import Engine
 from sluice.report.clusters import Clusters, clusters
 from sluice.report.columns import shown_columns
 from sluice.report.composition import Share, shares, size_buckets
 from sluice.report.examples import Examples, Pick, choose, kept_examples
-from sluice.report.facts import Failure, Reason, RecipePart, Rule, Stages, Step, failures, funnel, reasons
+from sluice.report.facts import (
+    Failure,
+    Reason,
+    RecipePart,
+    Rule,
+    Stages,
+    Step,
+    failures,
+    funnel,
+    near_distance,
+    reasons,
+)
 from sluice.report.histograms import Histogram, histogram
+from sluice.report.spent import Spent, spent
 from sluice.report.tables import Tables, open_tables
 from sluice.report.thresholds import Threshold, thresholds
+from sluice.report.thumbs import easel
 from sluice.report.tiles import Tile, tiles
-from sluice.table.layout import Layout
+from sluice.table.layout import RAW, Layout
 
 PICTURES: Final = 150  # in the whole report
 _CLUSTERED: Final = 36  # of them, at most, for duplicate clusters
@@ -47,12 +62,17 @@ class Facts:
     sources: tuple[Share, ...]
     formats: tuple[Share, ...]
     failures: tuple[Failure, ...]
+    spent: Spent
+    source_bytes: int  # of the images, where their sources or the measurements say
+    near: int | None  # bits within which images count as near-duplicates
 
 
-def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
-    """Read a run whose 01_filtered is done."""
-    with open_tables(layout) as tables:
-        stages = Stages.read(layout)
+def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule], engine: Engine | None = None) -> Facts:
+    """Read a run whose 01_filtered is done; `engine` draws the pictures, else a worker that starts for it."""
+    limits = recipe.limits.limits()
+    stages = Stages.read(layout)
+    own = easel(limits) if engine is None and stages.count(RAW, "images") else nullcontext(engine)
+    with open_tables(layout) as tables, own as painter:
         lines = tuple(_lines(tables, rules))
         found = clusters(tables, recipe.seed, _CLUSTERED)
         why = reasons(tables, stages, rules)
@@ -76,7 +96,7 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
             why,
             examples,
             look,
-            tiles(tables, (*look, *_picks(examples, found)), recipe.limits.limits()),
+            tiles(tables, (*look, *_picks(examples, found)), limits, painter),
             tuple(rules),
             lines,
             first,
@@ -88,6 +108,9 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
             shares(tables, "source", "sample"),
             shares(tables, "format", "image"),
             failures(tables, stages),
+            spent(layout, stages),
+            max(stages.count(RAW, "bytes"), _measured_bytes(tables)),
+            near_distance(recipe),
         )
 
 
@@ -105,6 +128,12 @@ def _counts(stages: Stages) -> dict[str, int]:
     done = list(stages.records)
     counts = {kind: sum(stages.count(stage, kind) for stage in done) for kind in ("rejected", "held", "failed")}
     return {"in": stages.count(done[0], "in"), "kept": stages.count(done[-1], "kept"), **counts}
+
+
+def _measured_bytes(tables: Tables) -> int:
+    """Bytes of the images by their measured column: sources of tables do not say how large their images are."""
+    column = next((column for column in tables.columns if column.name == "bytes" and column.grain == "image"), None)
+    return int(sum(values.sum() for values, _ in tables.values(column))) if column else 0
 
 
 def _picks(examples: Mapping[str, Examples], found: Clusters) -> Iterator[Pick]:

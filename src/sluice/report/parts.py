@@ -81,7 +81,7 @@ def split_bar(counts: Sequence[tuple[str, int]], label: str) -> Html:
     return tag("div", pieces, class_="split", role="img", aria_label=label)
 
 
-def tile(example: Tile, why: str, *, mark: str | None = None, heading: str | None = None) -> Html:
+def tile(example: Tile, why: str, *, mark: str | None = None, heading: Child = None) -> Html:
     """A sample with its picture, what the rule saw, its caption and its id."""
     words = example.text
     said = f"{words or 'no caption'} ({why}: {example.label})" if example.label else f"{words or 'no caption'} ({why})"

@@ -19,7 +19,7 @@ class Series:
     """A named row of bars; `role` says which colour."""
 
     name: str
-    role: str  # kept | rejected | held | failed | quiet
+    role: str  # a verdict where the bars are of one, else plain | quiet
     values: tuple[float, ...]
 
 
@@ -37,12 +37,21 @@ def histogram_plot(data: Histogram) -> Plot:
             if any(counts)
         ],
         "lines": [
-            {"at": data.position(line.value), "name": line.rule, "value": figure(line.value)}
+            {"at": data.position(line.value), "name": line.rule, "value": written(line.value)}
             for line in data.thresholds
         ],
         "ticks": ticks(data.low, data.low + bars * data.step, log=data.log),
         "unit": data.shown.unit,
     }
+
+
+def written(threshold: float) -> str:
+    """A threshold as the recipe has it.
+
+    >>> [written(value) for value in (0.5, 64.0, 100_000.0, 0.0125)]
+    ['0.5', '64', '100,000', '0.0125']
+    """
+    return f"{threshold:,.0f}" if threshold.is_integer() and abs(threshold) < 1e15 else f"{threshold:.6g}"
 
 
 def bars_plot(names: Sequence[str], series: Sequence[Series], unit: str = "samples", ends: Sequence[str] = ()) -> Plot:
@@ -56,9 +65,12 @@ def bars_plot(names: Sequence[str], series: Sequence[Series], unit: str = "sampl
     }
 
 
-def columns_plot(names: Sequence[str], series: Sequence[Series], unit: str = "samples") -> Plot:
-    """Upright stacked bars, one a name."""
-    return {**bars_plot(names, series, unit), "kind": "columns"}
+def columns_plot(
+    names: Sequence[str], series: Sequence[Series], unit: str = "samples", limit: tuple[int, str] | None = None
+) -> Plot:
+    """Upright stacked bars, one a name; `limit` is the last of them that a threshold takes: (place, words)."""
+    line = {"at": limit[0], "name": limit[1]} if limit else None
+    return {**bars_plot(names, series, unit), "kind": "columns", "line": line}
 
 
 def span(data: Histogram, bar: int) -> str:

@@ -6,15 +6,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sluice.engine import Engine
 from sluice.media.limits import Limits
-from sluice.report.examples import Pick
-from sluice.report.tables import Tables, quoted
+from sluice.report.examples import Pick, ids_of
+from sluice.report.tables import Tables
 from sluice.report.thumbs import NoPicture, Picture, pictures
 from sluice.table.layout import FILTERED
 from sluice.table.read import read_table
 from sluice.table.refs import Ref
 
 _ITEM: Final = ("id", "item", "kind", "text", "language", "container", "uri", "member", "offset", "size")
+_COLUMNS: Final = ", ".join(f'"{name}"' for name in _ITEM)
 _CAPTION: Final = 160  # characters of a caption that are shown
 
 
@@ -42,30 +44,40 @@ class _Found:
     ref: Ref | None
 
 
-def tiles(tables: Tables, picks: Iterable[Pick], limits: Limits) -> dict[Pick, Tile]:
+def tiles(tables: Tables, picks: Iterable[Pick], limits: Limits, engine: Engine | None = None) -> dict[Pick, Tile]:
     """A tile for each pick, but for samples that were taken down: the run shows nothing of those."""
     gone = _taken_down(tables)
-    wanted = [pick for pick in dict.fromkeys(picks) if pick.id not in gone]
-    items, keys = _raw(tables, wanted)
-    failures = _failures(tables, wanted)
-    found = {pick: _look(pick, items.get(pick.id, []), keys.get(pick.id, pick.id)) for pick in wanted}
+    picks = list(dict.fromkeys(picks))
+    where = {
+        ordinal: place
+        for ordinal, place in ids_of(tables, [pick.ordinal for pick in picks]).items()
+        if place[0] not in gone
+    }
+    ids = {pick: where[pick.ordinal][0] for pick in picks if pick.ordinal in where}
+    items, keys = _raw(tables, where.values())
+    failures = _failures(tables, ids.values())
+    found = {pick: _look(pick, items.get(name, []), keys.get(name, name)) for pick, name in ids.items()}
     healthy = {
         found[pick].ref: None
-        for pick in wanted
-        if found[pick].ref is not None and (pick.id, found[pick].image) not in failures
+        for pick, name in ids.items()
+        if found[pick].ref is not None and (name, found[pick].image) not in failures
     }
     refs = [ref for ref in healthy if ref is not None]
-    drawn = dict(zip(refs, pictures(refs, limits), strict=True))
-    return {pick: _tile(pick, found[pick], drawn, failures) for pick in wanted}
+    drawn = dict(zip(refs, pictures(refs, limits, engine), strict=True))
+    return {pick: _tile(pick, name, found[pick], drawn, failures) for pick, name in ids.items()}
 
 
 def _tile(
-    pick: Pick, found: _Found, drawn: Mapping[Ref, Picture | NoPicture], failures: Mapping[tuple[str, Any], NoPicture]
+    pick: Pick,
+    name: str,
+    found: _Found,
+    drawn: Mapping[Ref, Picture | NoPicture],
+    failures: Mapping[tuple[str, int | None], NoPicture],
 ) -> Tile:
-    picture: Picture | NoPicture | None = failures.get((pick.id, found.image)) if found.image is not None else None
+    picture: Picture | NoPicture | None = failures.get((name, found.image)) if found.image is not None else None
     if picture is None and found.ref is not None:
         picture = drawn[found.ref]
-    return Tile(pick.id, found.key, pick.label, found.text, found.language, picture, pick.kept)
+    return Tile(name, found.key, pick.label, found.text, found.language, picture, pick.kept)
 
 
 def _look(pick: Pick, items: Sequence[dict[str, Any]], key: str) -> _Found:
@@ -83,16 +95,17 @@ def _look(pick: Pick, items: Sequence[dict[str, Any]], key: str) -> _Found:
     return _Found(key, words, text["language"] if text else None, image["item"] if image else None, ref)
 
 
-def _raw(tables: Tables, picks: Sequence[Pick]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
-    """Items by sample in their order, and keys, read from the units that the picks lie in."""
-    ids = sorted({pick.id for pick in picks})
-    units = sorted({pick.unit for pick in picks})
+def _raw(tables: Tables, places: Iterable[tuple[str, int]]) -> tuple[dict[str, list[dict[str, Any]]], dict[str, str]]:
+    """Items by sample in their order, and keys, read from the units that the (id, unit) pairs name."""
+    places = set(places)
+    ids = sorted(identity for identity, _ in places)
+    units = sorted({unit for _, unit in places})
     if not ids:
         return {}, {}
     read = "FROM read_parquet(?::VARCHAR[]) WHERE id IN (SELECT unnest(?::VARCHAR[]))"
     items: dict[str, list[dict[str, Any]]] = {}
     for row in tables.rows(
-        f"SELECT {', '.join(map(quoted, _ITEM))} {read} ORDER BY id, item",
+        f"SELECT {_COLUMNS} {read} ORDER BY id, item",
         [str(tables.layout.items(unit)) for unit in units],
         ids,
     ):
@@ -101,14 +114,15 @@ def _raw(tables: Tables, picks: Sequence[Pick]) -> tuple[dict[str, list[dict[str
     return items, dict(tables.rows(f"SELECT id, key {read}", [str(tables.layout.samples(unit)) for unit in units], ids))
 
 
-def _failures(tables: Tables, picks: Sequence[Pick]) -> dict[tuple[str, int | None], NoPicture]:
+def _failures(tables: Tables, ids: Iterable[str]) -> dict[tuple[str, int | None], NoPicture]:
     path = tables.layout.failures(FILTERED)
-    if not path.is_file() or not picks:
+    ids = sorted(set(ids))
+    if not path.is_file() or not ids:
         return {}
     rows = tables.rows(
         "SELECT id, item, class, message FROM read_parquet(?) WHERE id IN (SELECT unnest(?::VARCHAR[]))",
         str(path),
-        [pick.id for pick in picks],
+        ids,
     )
     return {(identity, item): NoPicture(name, message) for identity, item, name, message in rows}
 

@@ -20,7 +20,7 @@
   };
 
   function palette() {
-    const names = ["ink", "soft", "line", "card", "quiet", "kept", "rejected", "held", "failed"];
+    const names = ["ink", "soft", "line", "card", "plain", "quiet", "kept", "rejected", "held", "failed"];
     return Object.fromEntries(names.map((name) => [name, colour(name)]));
   }
 
@@ -95,11 +95,7 @@
       );
       if (series.length && plot.lines.length) {
         series[0].markLine = {
-          silent: true,
-          symbol: "none",
-          animation: false,
-          lineStyle: { color: tones.ink, width: 1.5, type: [4, 3] },
-          label: { color: tones.ink, fontSize: 12, fontWeight: 600, formatter: "{b}", distance: 3 },
+          ...dashed(tones),
           data: plot.lines.map((line, place) => {
             const far = (line.at - plot.low) / (right - plot.low);
             return {
@@ -149,7 +145,7 @@
         ...common(tones),
         tooltip: { ...common(tones).tooltip, formatter: (rows) => plainTip(plot)(named(rows)) },
         legend: legend(plot, tones),
-        grid: { left: 4, right: plot.ends.length ? 96 : 24, top: plot.series.length > 1 ? 34 : 6, bottom: 2, containLabel: true },
+        grid: { left: 4, right: plot.ends.length ? 14 + endRoom(plot) : 24, top: plot.series.length > 1 ? 34 : 6, bottom: 2, containLabel: true },
         xAxis: valueAxis(tones, { show: !plot.ends.length, axisLabel: { color: tones.soft, formatter: short } }),
         yAxis: { ...nameAxis(tones, plot.names, { width: 150, overflow: "truncate" }), inverse: true },
         series: [...plot.series.map((one) => bar(one, tones, { data: one.values, barWidth: "62%" })), ends(plot, tones)],
@@ -160,19 +156,34 @@
       return {
         ...common(tones),
         tooltip: { ...common(tones).tooltip, formatter: (rows) => plainTip(plot)(named(rows)) },
-        grid: { left: 4, right: 8, top: 12, bottom: 2, containLabel: true },
+        grid: { left: 4, right: plot.line ? 24 : 8, top: plot.line ? 22 : 12, bottom: 2, containLabel: true },
         xAxis: nameAxis(tones, plot.names, { interval: 0, hideOverlap: true, width: 84, overflow: "break" }),
         yAxis: valueAxis(tones, { axisLabel: { color: tones.soft, formatter: short } }),
-        series: plot.series.map((one) => bar(one, tones, { data: one.values, barWidth: "62%" })),
+        series: plot.series.map((one) => bar(one, tones, { data: one.values, barWidth: "62%", markLine: limit(plot, tones) })),
       };
     },
   };
+
+  const dashed = (tones) => ({
+    silent: true,
+    symbol: "none",
+    animation: false,
+    lineStyle: { color: tones.ink, width: 1.5, type: [4, 3] },
+    label: { color: tones.ink, fontSize: 12, fontWeight: 600, formatter: "{b}", distance: 3 },
+  });
+
+  function limit(plot, tones) {
+    return plot.line ? { ...dashed(tones), data: [{ name: plot.line.name, xAxis: plot.line.at }] } : undefined;
+  }
 
   // An invisible bar of no length at the end of each stack carries what is written there.
   function ends(plot, tones) {
     const label = { show: true, position: "right", color: tones.soft, fontSize: 12.5, formatter: (row) => plot.ends[row.dataIndex] ?? "" };
     return { type: "bar", stack: "all", data: plot.names.map(() => 0), label, silent: true, tooltip: { show: false } };
   }
+
+  // Figures of this size are some 7 px wide.
+  const endRoom = (plot) => Math.round(7.1 * Math.max(...plot.ends.map((end) => end.length)));
 
   const named = (rows) => rows.map((row) => ({ ...row, name: row.seriesName }));
 

@@ -58,7 +58,7 @@ def _captions(facts: Facts) -> Html | None:
         (
             f"{data.shown.title} a text",
             figure(data.median),
-            f"median; 5% below {figure(data.p5)}, 5% above {figure(data.p95)}",
+            f"median · p5 {figure(data.p5)} · p95 {figure(data.p95)}",
         )
         for data in found
     ]

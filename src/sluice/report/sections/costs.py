@@ -9,6 +9,7 @@ from sluice.report.gather import Facts
 from sluice.report.html import Html, table, tag
 from sluice.report.parts import Page, as_table, chip, percent, plural, section, size
 from sluice.report.plots import Series, bars_plot
+from sluice.report.spent import Spent
 from sluice.report.thresholds import loosened
 from sluice.table.layout import FILTERED, FINAL, RAW
 
@@ -25,51 +26,84 @@ def failures_section(facts: Facts) -> Html:
     rows = [
         [
             failure.name,
-            failure.message[:240],
             f"{failure.count:,}",
+            failure.message[:240],
             failure.stage,
             tag("code", failure.id[:12], class_="id"),
         ]
         for failure in facts.failures
     ]
     lead = "What could not be read or decoded, by class: " + ", ".join(f"{n} {c:,}" for n, c in by_class.items()) + "."
-    head = ["Class", "Message", "Items", "Stage", "For example"]
-    return section("failures", "Failures", lead, table(head, rows, caption="Failures", numbers=(2,), quiet=True))
+    head = ["Class", "Items", "Message", "Stage", "For example"]
+    return section("failures", "Failures", lead, table(head, rows, caption="Failures", numbers=(1,), quiet=True))
 
 
 def costs_section(facts: Facts, page: Page) -> Html:
-    """Seconds by measure and stage, bytes in and out."""
-    spent = sorted(_seconds(facts), key=lambda pair: -pair[1])[:_SHOWN]
-    total = sum(seconds for _, seconds in spent)
-    rows = [[name, f"{seconds:,.2f}", percent(seconds, total)] for name, seconds in spent]
-    content = table(["Work", "Seconds", "Share"], rows, caption="Seconds by work", numbers=(1, 2), quiet=True)
-    names, values = [name for name, _ in spent], tuple(seconds for _, seconds in spent)
-    label = "Seconds: " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in spent[:6])
-    plot = bars_plot(names, [Series("seconds", "kept", values)], "seconds", [f"{seconds:,.2f} s" for seconds in values])
+    """Seconds and bytes by measure, seconds by stage, bytes in and out."""
     return section(
         "costs",
         "Time and bytes",
-        "Measures add up the seconds of all workers; stages are seconds on the clock.",
-        page.chart(plot, label, height=28 * len(spent) + 44) if spent else None,
-        as_table(content) if spent else None,
-        _bytes(facts),
+        "What the run took on the machine that it ran on.",
+        _measuring(facts.spent, page),
+        tag("div", _clock(facts.spent), _bytes(facts), class_="pair"),
     )
 
 
-def _seconds(facts: Facts) -> Iterator[tuple[str, float]]:
-    for seconds in facts.stages.seconds.values():
-        yield from ((name, float(value)) for name, value in seconds.items() if value >= 0.005)
+def _measuring(spent: Spent, page: Page) -> Html | None:
+    parts = spent.measuring[:_SHOWN]
+    if not parts:
+        return None
+    total = sum(part.seconds for part in parts)
+    rows = [
+        [
+            part.name,
+            f"{part.seconds:,.2f}" if total else "",
+            percent(part.seconds, total) if total else "",
+            "" if part.stored is None else size(part.stored),
+        ]
+        for part in parts
+    ]
+    content = table(["Work", "Seconds", "Share", "Stored"], rows, caption="Measuring", numbers=(1, 2, 3), quiet=True)
+    title = tag("h3", "By measure", tag("small", "seconds of all workers, and the bytes of the columns stored"))
+    note = tag("p", _untimed(spent), class_="aside") if spent.timed < spent.units else None
+    if not total:
+        return tag("div", title, note, content)
+    ends = [f"{part.seconds:,.2f} s" + (f" · {size(part.stored)}" if part.stored is not None else "") for part in parts]
+    series = Series("seconds", "plain", tuple(part.seconds for part in parts))
+    label = "Seconds: " + ", ".join(f"{part.name} {part.seconds:.2f}" for part in parts[:6])
+    plot = bars_plot([part.name for part in parts], [series], "seconds", ends)
+    chart = page.chart(plot, label, height=28 * len(parts) + 16)
+    return tag("div", title, chart, as_table(content), note)
+
+
+def _untimed(spent: Spent) -> str:
+    if not spent.timed:
+        return "The seconds of measuring are those of an earlier run, and were not kept: this one only decided anew."
+    return (
+        f"The seconds are those of the {plural(spent.timed, 'unit')} that the last run measured, of {spent.units:,}: "
+        "the others were measured by earlier runs."
+    )
+
+
+def _clock(spent: Spent) -> Html | None:
+    rows = [[name, stage, f"{seconds:,.2f}"] for stage, name, seconds in spent.clock]
+    return table(["Work", "Stage", "Seconds"], rows, caption="On the clock", numbers=(2,)) if rows else None
 
 
 def _bytes(facts: Facts) -> Html:
     raw, final = facts.stages.records.get(RAW, {}), facts.stages.records.get(FINAL, {})
-    rows = [["sources, read in place", size(raw.get("bytes", 0)), f"{raw.get('images', 0):,} images"]]
+    rows = [["images of the sources", size(facts.source_bytes), plural(raw.get("images", 0), "image")]]
+    if facts.spent.read is not None:
+        rows.append(["read to measure", size(facts.spent.read), "in place, by all runs"])
+    stored = [part.stored for part in facts.spent.measuring if part.stored is not None]
+    if stored:
+        rows.append(["measurements stored", size(sum(stored)), plural(len(stored), "measure")])
     shards = final.get("shards", {})
     rows += [
         [f"packed as {name}", size(count), plural(shards.get(name, 0), "shard")]
         for name, count in final.get("bytes", {}).items()
     ]
-    return table(["What", "Bytes", "Holds"], rows, caption="Bytes", numbers=(1,))
+    return table(["What", "Bytes", "Of"], rows, caption="Bytes", numbers=(1,))
 
 
 def rules_section(facts: Facts) -> Html:
@@ -78,15 +112,15 @@ def rules_section(facts: Facts) -> Html:
     rows = [
         [
             rule.name,
+            f"{spoke[rule.name].samples:,}" if rule.name in spoke else "0",
             chip(rule.effect),
             tag("code", rule.sql[:1000]),
-            f"{spoke[rule.name].samples:,}" if rule.name in spoke else "0",
         ]
         for rule in facts.rules[:200]
     ]
     if not rows:
         return section("rules", "Rules", "The recipe has no rules.")
-    content = table(["Rule", "Effect", "When", "Samples"], rows, caption="Rules as they ran", numbers=(3,), quiet=True)
+    content = table(["Rule", "Samples", "Effect", "When"], rows, caption="Rules as they ran", numbers=(1,), quiet=True)
     return section("rules", "Rules", "Conditions over the measured columns; the name is the reason.", content)
 
 
@@ -110,8 +144,9 @@ def _commands(facts: Facts) -> Iterator[tuple[str, str]]:
 
     run = shlex.quote(facts.run)
     examples = [pick for group in facts.examples.values() for pick in (*group.borderline, *group.typical)]
-    if examples:
-        yield "Why is this sample not in the dataset?", f"sluice why {run} {examples[0].id[:12]}"
+    shown = next((facts.tiles[pick] for pick in examples if pick in facts.tiles), None)
+    if shown:
+        yield "Why is this sample not in the dataset?", f"sluice why {run} {shown.id[:12]}"
     for rule in facts.rules:
         other = loosened(rule.sql)
         if other:

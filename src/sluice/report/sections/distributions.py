@@ -7,7 +7,7 @@ from sluice.report.gather import Facts
 from sluice.report.histograms import Histogram
 from sluice.report.html import Html, table, tag
 from sluice.report.parts import Page, as_table, legend, section
-from sluice.report.plots import histogram_plot, span
+from sluice.report.plots import histogram_plot, span, written
 from sluice.report.tables import VERDICTS
 
 
@@ -35,11 +35,11 @@ def distributions_section(facts: Facts, page: Page) -> Html | None:
 
 def _plot(data: Histogram, page: Page) -> Html:
     shown = data.shown
-    lines = [f"{line.rule} at {figure(line.value)}" for line in data.thresholds]
+    lines = [f"{line.rule} at {written(line.value)}" for line in data.thresholds]
     label = f"{shown.title}: median {figure(data.median)}, 5% below {figure(data.p5)}, 5% above {figure(data.p95)}" + (
         f"; thresholds {', '.join(lines)}" if lines else ""
     )
-    facts = [("5%", data.p5), ("median", data.median), ("95%", data.p95)]
+    facts = [("p5", data.p5), ("median", data.median), ("p95", data.p95)]
     used = [code for code in range(len(VERDICTS)) if any(data.counts[code])]
     rows = [
         [span(data, bar), *(f"{data.counts[code][bar]:,}" for code in used)]

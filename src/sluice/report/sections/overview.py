@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from sluice.report.gather import Facts
-from sluice.report.html import Child, Html, join, table, tag
+from sluice.report.html import Child, Html, table, tag
 from sluice.report.parts import ROLES, Page, as_table, chip, percent, plural, section, size, split_bar, stats, tile
 from sluice.report.plots import Series, bars_plot
 from sluice.table.layout import FINAL, RAW
@@ -47,7 +47,7 @@ def _figures(facts: Facts) -> list[tuple[str, Child, Child]]:
     packed = final.get("bytes", {})
     shards = final.get("shards", {})
     found: list[tuple[str, Child, Child]] = [
-        ("Images", f"{raw.get('images', 0):,}", f"{size(raw.get('bytes', 0))} in all"),
+        ("Images", f"{raw.get('images', 0):,}", f"{size(facts.source_bytes)} in all" if facts.source_bytes else ""),
         ("Texts", f"{raw.get('texts', 0):,}", f"median {words.median:,.0f} words" if words else ""),
         ("Duplicates", f"{facts.clusters.members:,}", f"in {plural(facts.clusters.count, 'cluster')}"),
     ]
@@ -103,6 +103,4 @@ def _splits(facts: Facts) -> Html | None:
         return None
     total = sum(splits.values())
     parts = [tag("li", tag("b", name), f" {count:,} ({percent(count, total)})") for name, count in splits.items()]
-    return join(
-        [tag("p", "Splits, never through a group of duplicates:", class_="inline"), tag("ul", parts, class_="inline")]
-    )
+    return tag("div", tag("p", "Splits, never through a group of duplicates:"), tag("ul", parts), class_="inline")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from sluice.report.clusters import Cluster
 from sluice.report.examples import Examples, Pick
 from sluice.report.facts import Reason
 from sluice.report.gather import Facts
@@ -30,7 +31,7 @@ def reasons_section(facts: Facts, page: Page) -> Html:
     plot = bars_plot(
         [reason.name for reason in plotted],
         [
-            Series("this reason alone", "kept", tuple(_alone(reason) for reason in plotted)),
+            Series("this reason alone", "plain", tuple(_alone(reason) for reason in plotted)),
             Series("with others", "quiet", tuple(reason.samples - _alone(reason) for reason in plotted)),
         ],
         ends=[f"{reason.samples:,}  {percent(reason.samples, entered)}" for reason in plotted],
@@ -115,15 +116,7 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
         return None
     plot: Html | None = None
     if len(found.distances) > 1:
-        names = [str(bits) for bits, _ in found.distances]
-        values = tuple(count for _, count in found.distances)
-        label = "Bits between a near-duplicate and the one kept: " + ", ".join(
-            f"{bits} bits {count:,}" for bits, count in found.distances if count
-        )
-        chart = page.chart(columns_plot(names, [Series("near-duplicates", "kept", values)]), label, height=200)
-        rows = [[name, f"{count:,}"] for name, count in zip(names, values, strict=True)]
-        listed = table(["Bits", "Duplicates"], rows, caption="Distance to the kept one", numbers=(0, 1))
-        plot = tag("div", tag("h3", "Bits between a near-duplicate and the one kept"), chart, as_table(listed))
+        plot = _distances(found.distances, facts.near, page)
     lead = (
         f"{plural(found.members, 'sample')} {'repeats' if found.members == 1 else 'repeat'} another in "
         f"{plural(found.count, 'cluster')}; the largest has {found.largest:,} members. "
@@ -135,9 +128,7 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
             tag(
                 "p",
                 tag("b", plural(cluster.size, "member")),
-                f" · the farthest {plural(cluster.farthest, 'bit')} from the one kept"
-                if cluster.farthest
-                else " · equal in bytes or hash",
+                f" · {_apart(cluster)}",
                 class_="aside",
             ),
             tag(
@@ -152,11 +143,35 @@ def duplicates_section(facts: Facts, page: Page) -> Html | None:
     return section("duplicates", "Duplicates", lead, plot, tag("ol", shown, class_="clusters"))
 
 
+def _distances(distances: Sequence[tuple[int, int]], most: int | None, page: Page) -> Html:
+    """How far near-duplicates are from the one kept, up to the distance that the recipe allows."""
+    counts = dict(distances)
+    names = [str(bits) for bits in range(max(*counts, most or 0) + 1)]
+    values = tuple(counts.get(bits, 0) for bits in range(len(names)))
+    label = "Bits between a near-duplicate and the one kept: " + ", ".join(
+        f"{bits} bits {count:,}" for bits, count in distances if count
+    )
+    limit = None if most is None else (most, f"near ≤ {most}")
+    plot = columns_plot(names, [Series("near-duplicates", "plain", values)], limit=limit)
+    chart = page.chart(plot, label if most is None else f"{label}; threshold {most}", height=200)
+    rows = [[name, f"{count:,}"] for name, count in zip(names, values, strict=True)]
+    listed = table(["Bits", "Duplicates"], rows, caption="Distance to the kept one", numbers=(0, 1))
+    said = tag("small", f"the recipe takes what is within {plural(limit[0], 'bit')}") if limit else None
+    return tag("div", tag("h3", "Bits between a near-duplicate and the one kept", said), chart, as_table(listed))
+
+
+def _apart(cluster: Cluster) -> str:
+    if not cluster.farthest:
+        return "equal in bytes or hash"
+    bits = plural(cluster.farthest, "bit")
+    return f"{bits} apart" if cluster.size == 2 else f"the farthest {bits} from the one kept"
+
+
 def _member(shown: Tile) -> Html:
     """A member of a cluster: its distance to the one kept, and its size, which often says why that one is."""
     picture = shown.picture
-    size = ""
+    size = None
     if isinstance(picture, Picture):
-        size = f"{picture.full_width:,} × {picture.full_height:,}".replace(" ", "\N{NO-BREAK SPACE}")
-    heading = " · ".join(filter(None, (shown.label, size)))
+        size = tag("small", f"{picture.full_width:,} × {picture.full_height:,}".replace(" ", "\N{NO-BREAK SPACE}"))
+    heading = [shown.label or ("the one kept" if shown.kept else None), size]
     return tile(shown, "kept" if shown.kept else "duplicate", mark="kept" if shown.kept else None, heading=heading)
