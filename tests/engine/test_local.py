@@ -35,6 +35,11 @@ def test_workers_are_reused_by_the_next_run():
     assert (first, second) == ([9], [90])
 
 
+def test_workers_give_back_the_memory_that_arrow_has_freed(monkeypatch):
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    assert run("allocator", None, [0])[0].result == "system"
+
+
 @pytest.mark.parametrize(
     ("way", "failure_class", "cause"),
     [("segfault", "crash", "SIGSEGV"), ("abort", "crash", "SIGABRT"), ("exit", "crash", "exit code 3")],
