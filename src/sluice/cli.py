@@ -21,6 +21,8 @@ PROBLEMS_FOUND: Final = 1
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command; exit code 0, 1 (problems found), 2 (to mend), 130 (interrupted)."""
+    # Arrow's own allocator keeps what it has freed: 70 MB here at 20,000 images. It is read when Arrow is imported.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

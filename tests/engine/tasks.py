@@ -74,3 +74,10 @@ def raises(shared, payload, context: WorkerContext):
 def sleeps(shared, payload, context: WorkerContext):
     open(os.path.join(shared, str(os.getpid())), "w").close()
     time.sleep(60)
+
+
+def allocator(shared, payload, context):
+    """What Arrow allocates with in this process."""
+    import pyarrow as pa
+
+    return pa.default_memory_pool().backend_name

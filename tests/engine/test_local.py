@@ -60,6 +60,11 @@ def test_a_task_that_cannot_be_made_ends_the_run_with_its_error():
         assert [outcome.result for outcome in engine.run("tasks:square", 1, [Task(0, 3)])] == [9]
 
 
+def test_workers_give_back_the_memory_that_arrow_has_freed(monkeypatch):
+    monkeypatch.delenv("ARROW_DEFAULT_MEMORY_POOL", raising=False)
+    assert run("allocator", None, [0])[0].result == "system"
+
+
 @pytest.mark.parametrize(
     ("way", "failure_class", "cause"),
     [("segfault", "crash", "SIGSEGV"), ("abort", "crash", "SIGABRT"), ("exit", "crash", "exit code 3")],

@@ -15,7 +15,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0/\n", exclude
 def ours(members):
     sink = io.BytesIO()
     for name, data in members:
-        tar.write_member(sink, name, data)
+        sink.writelines(tar.member_parts(name, data))
     tar.write_end(sink, sink.tell())
     return sink.getvalue()
 

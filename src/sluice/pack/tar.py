@@ -19,7 +19,8 @@ LONGEST: Final = 100  # bytes of a name in the header
 _BEFORE_SIZE: Final = b"0000644\x000000000\x000000000\x00"  # mode, owner, group
 _TIME: Final = b"00000000000\x00"
 _MAGIC: Final = bytes(LONGEST) + b"ustar\x0000"  # after the type: an empty link name, then magic and version
-_REST: Final = bytes(BLOCK - 157 - len(_MAGIC))
+_MAGIC_AND_REST: Final = _MAGIC + bytes(BLOCK - 157 - len(_MAGIC))
+_NULS: Final = tuple(bytes(LONGEST - length) for length in range(LONGEST + 1))  # after a name of that length
 _FIXED_SUM: Final = sum(_BEFORE_SIZE + _TIME + _MAGIC) + 8 * ord(" ")  # the checksum counts itself as spaces
 _PADS: Final = tuple(bytes(-size % BLOCK) for size in range(BLOCK))
 _PAX: Final = b"x"
@@ -60,16 +61,14 @@ def padded(size: int) -> int:
     return size + -size % BLOCK
 
 
-def write_member(sink: Sink, name: str, data: bytes) -> tuple[int, int]:
-    """Write one file; returns the bytes of its headers and of its data with padding."""
+def member_parts(name: str, data: bytes) -> tuple[bytes, bytes, bytes]:
+    """One file as it lies in a tar: headers, data, padding.
+
+    >>> [len(part) for part in member_parts("0001.txt", b"a red bus")]
+    [512, 9, 503]
+    """
     size = len(data)
-    head = header(name, size)
-    sink.write(head)
-    sink.write(data)
-    pad = _PADS[size % BLOCK]
-    if pad:
-        sink.write(pad)
-    return len(head), size + len(pad)
+    return header(name, size), data, _PADS[size % BLOCK]
 
 
 def write_end(sink: Sink, position: int) -> None:
@@ -104,7 +103,7 @@ def _block(name: bytes, size: int, kind: bytes, mode: bool = True) -> bytes:
     octal = b"%011o\x00" % size
     before = _BEFORE_SIZE if mode else b"0000000\x00" + _BEFORE_SIZE[8:]
     total = _FIXED_SUM + sum(name) + sum(octal) + kind[0] - (0 if mode else sum(b"644") - sum(b"000"))
-    return b"".join((name, bytes(LONGEST - len(name)), before, octal, _TIME, b"%06o\x00 " % total, kind, _MAGIC, _REST))
+    return b"".join((name, _NULS[len(name)], before, octal, _TIME, b"%06o\x00 " % total, kind, _MAGIC_AND_REST))
 
 
 def _pax_record(keyword: bytes, value: bytes) -> bytes:

@@ -24,10 +24,11 @@ import pyarrow as pa
 from sluice.errors import SampleFailure
 from sluice.pack.base import Contents, PackImage, PackSample, PackText, Read, Scalar, ShardReceipt
 from sluice.pack.receipt import HashedFile, Loaded, Rows, load
-from sluice.pack.tar import write_end, write_member
+from sluice.pack.tar import Sink, member_parts, write_end
 from sluice.table.commit import commit
 
 _GOOD_ID: Final = re.compile(r"(?!__)[A-Za-z0-9_-]+")  # a dot or slash would split the sample, `__` hide it
+_SMALL: Final = 8_192  # bytes: less to copy them than to pass them on alone
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -51,12 +52,29 @@ class WebDatasetPacker:
                     rows.fail(sample, failure)
                     continue
                 start = file.position
-                sizes = [write_member(file, *member) for member in sample_members(sample, loaded, self._hashes)]
-                image = start + sizes[0][0] if loaded else None
-                rows.add(sample, loaded, start, file.position - start, image)
+                head = write_members(file, sample_members(sample, loaded, self._hashes))
+                rows.add(sample, loaded, start, file.position - start, start + head if loaded else None)
             write_end(file, file.position)
             file.close()
             return rows.receipt(file)
+
+
+def write_members(sink: Sink, members: Iterable[tuple[str, bytes]]) -> int:
+    """Write files to a tar; returns the bytes of the first one's headers. What is small goes out as one."""
+    first = 0
+    small: list[bytes] = []
+    for member in members:
+        head, data, pad = member_parts(*member)
+        first = first or len(head)
+        small.append(head)
+        if len(data) > _SMALL:
+            sink.write(b"".join(small))
+            sink.write(data)
+            small = [pad]
+        else:
+            small += (data, pad)
+    sink.write(b"".join(small))
+    return first
 
 
 def sample_members(

@@ -6,8 +6,9 @@ the shard that held it.
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -34,7 +35,7 @@ from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, FINAL, Layout
 from sluice.table.read import read_table
-from sluice.table.schema import VERDICTS
+from sluice.table.schema import REASON, VERDICTS
 
 CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
 _TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take in a shard, about
@@ -72,7 +73,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     verdicts = _verdicts(kept, gone, failed)
     write_table(layout.verdicts(FINAL), verdicts)
     counts = law_of_counts(verdicts, len(kept.ids), FINAL)
-    splits = kept.splits[pc.is_in(kept.ids, pa.array(sorted({*gone, *failed}), pa.string())).to_numpy(False) == 0]
+    splits = kept.splits[~_among(kept.ids, {*gone, *failed})]
     facts: dict[str, Any] = {
         **counts,
         "splits": {split: int((splits == split).sum()) for split in recipe.split},
@@ -158,7 +159,7 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
 
 
 def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], filtered: str) -> list[ShardJob]:
-    absent = pc.is_in(kept.ids, pa.array(sorted(without), pa.string())).to_numpy(zero_copy_only=False)
+    absent = _among(kept.ids, without)
     jobs = [
         _job(pack, shard, kept, absent, filtered)
         for pack in packs
@@ -214,35 +215,35 @@ def _remove_others(layout: Layout, jobs: Sequence[ShardJob]) -> None:
 
 
 def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]]) -> pa.Table:
-    import json
-
-    ids: list[str] = kept.ids.to_pylist()
-    verdicts: list[str] = []
-    reasons: list[list[dict[str, Any]]] = []
-    for identity in ids:
+    """Kept, all but those taken down or failed: only these cost more than a place in a column."""
+    verdicts = np.full(len(kept.ids), "kept", object)
+    reasons: list[dict[str, Any]] = []
+    absent = np.flatnonzero(_among(kept.ids, {*gone, *failed}))
+    for row in absent.tolist():
+        identity: str = kept.ids[row].as_py()
         if identity in gone:
-            verdicts.append("rejected")
-            values = json.dumps({"request": gone[identity]}, ensure_ascii=False)
-            reasons.append([{"rule": TAKEDOWN, "effect": "rejected", "item": None, "values": values}])
-        elif identity in failed:
-            name, message = failed[identity]
-            verdicts.append("failed")
-            values = json.dumps({"class": name, "message": message}, ensure_ascii=False)
-            reasons.append([{"rule": name, "effect": "failed", "item": None, "values": values}])
+            verdict, rule, said = "rejected", TAKEDOWN, {"request": gone[identity]}
         else:
-            verdicts.append("kept")
-            reasons.append([])
-    nothing: list[None] = [None] * len(ids)
-    return pa.table(
-        {
-            "id": kept.ids,
-            "unit": pa.array(kept.unit, pa.int32()),
-            "verdict": verdicts,
-            "rules": [[reason["rule"] for reason in found] for found in reasons],
-            "reasons": reasons,
-            "cluster": nothing,
-            "distance": nothing,
-            "captions_left_out": [[] for _ in ids],
-        },
-        schema=VERDICTS,
-    )
+            name, message = failed[identity]
+            verdict, rule, said = "failed", name, {"class": name, "message": message}
+        verdicts[row] = verdict
+        values = json.dumps(said, ensure_ascii=False)
+        reasons.append({"rule": rule, "effect": verdict, "item": None, "values": values})
+    ends = pa.array(np.searchsorted(absent, np.arange(len(verdicts) + 1)), pa.int32())
+    rules = pa.array([reason["rule"] for reason in reasons], pa.string())
+    no_items = pa.ListArray.from_arrays(pa.array([0] * len(ends), pa.int32()), pa.array([], pa.int16()))
+    columns = {
+        "id": kept.ids,
+        "unit": pa.array(kept.unit, pa.int32()),
+        "verdict": pa.array(verdicts, pa.string()),
+        "rules": pa.ListArray.from_arrays(ends, rules),
+        "reasons": pa.ListArray.from_arrays(ends, pa.array(reasons, REASON)),
+        "captions_left_out": no_items,
+    }
+    arrays = [columns.get(field.name, pa.nulls(len(verdicts), field.type)) for field in VERDICTS]
+    return pa.Table.from_arrays(arrays, schema=VERDICTS)
+
+
+def _among(ids: pa.Array, some: Iterable[str]) -> npt.NDArray[np.bool_]:
+    """Which of `ids` are among `some`."""
+    return pc.is_in(ids, pa.array(sorted(some), pa.string())).to_numpy(zero_copy_only=False)

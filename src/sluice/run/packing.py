@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Final
 
 from sluice.engine import WorkerContext
 from sluice.media.limits import Limits
-from sluice.pack.base import Contents, PackImage, PackSample, PackText, ShardReceipt, packer
+from sluice.pack.base import Contents, ShardReceipt, packer
 from sluice.pack.takedown import rewrite_shard_without
-from sluice.run.measuring import extension_of
+from sluice.run.shard_samples import ShardSamples
 from sluice.table.commit import commit, table_writer
-from sluice.table.compute import pc
-from sluice.table.layout import FILTERED, Layout
-from sluice.table.read import read_table, read_where
-from sluice.table.refs import Ref, RefReader
+from sluice.table.layout import Layout
+from sluice.table.read import read_table
+from sluice.table.refs import RefReader
 
-_EXTENSIONS: Final = {"jpeg": "jpg", "tiff": "tif"}
 _RECEIPT: Final = b"sluice.receipt"
 
 
@@ -63,8 +56,10 @@ def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tup
         _successor(shard).replace(shard)
     else:
         made = packer(job.format, shared.contents)
-        with RefReader(shared.limits.bytes) as reader:
-            receipt = made.write_shard(layout.final / job.name, job.name, _samples(shared, job), reader.read)
+        samples = ShardSamples(layout, shared.contents, Path(shared.groups))
+        with samples, RefReader(shared.limits.bytes) as reader:
+            found = samples.read(job.split, job.samples)
+            receipt = made.write_shard(layout.final / job.name, job.name, found, reader.read)
         _keep_receipt(layout, job, receipt)
     return job.name, receipt.rows.num_rows, receipt.bytes
 
@@ -127,87 +122,3 @@ def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
     rows = receipt.rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
     with commit(receipt_path(layout, job.name)) as partial, table_writer(partial, rows.schema) as writer:
         writer.write_table(rows)
-
-
-def _samples(shared: PackShared, job: ShardJob) -> Iterator[PackSample]:
-    for unit, places in job.samples:
-        yield from _unit_samples(shared, job, unit, np.array(places))
-
-
-def _unit_samples(shared: PackShared, job: ShardJob, unit: int, places: Any) -> Iterator[PackSample]:
-    layout = shared.layout
-    samples = read_table(layout.samples(unit), threads=False)
-    samples = samples.filter(pc.is_null(samples.column("failure_class"))).take(pa.array(places))
-    items = read_table(layout.items(unit), threads=False)
-    items = items.filter(pc.is_in(items.column("id"), samples.column("id").combine_chunks()))
-    carried = _measured(shared, unit)
-    left_out = _left_out(layout, unit)
-    groups = _groups(shared, unit)
-    by_sample: dict[str, list[dict[str, Any]]] = {}
-    for item in items.to_pylist():
-        by_sample.setdefault(item["id"], []).append(item)
-    for record in samples.to_pylist():
-        rows = carried[record["id"]]
-        yield _pack_sample(record, by_sample.get(record["id"], []), rows, job, shared, left_out, groups)
-
-
-def _pack_sample(
-    record: Mapping[str, Any],
-    items: Sequence[Mapping[str, Any]],
-    rows: Mapping[int, Mapping[str, Any]],
-    job: ShardJob,
-    shared: PackShared,
-    left_out: Mapping[str, list[int]],
-    groups: Mapping[str, str],
-) -> PackSample:
-    first = next(iter(rows.values()))
-    skipped = left_out.get(record["id"], ())
-    images: list[PackImage] = []
-    texts: list[PackText] = []
-    for item in items:
-        if item["kind"] == "image":
-            ref = Ref(item["container"], item["uri"], item["member"], item["offset"], item["size"])
-            row = rows.get(item["item"], {})
-            kind: str = row.get("format") or extension_of(ref) or "bin"
-            extension = _EXTENSIONS.get(kind, kind)
-            images.append(
-                PackImage(item["item"], ref, extension, row.get("width"), row.get("height"), row.get("sha256"))
-            )
-        elif item["item"] not in skipped:
-            texts.append(PackText(item["item"], item["role"], item["text"], item["language"], item["weight"]))
-    rights = {name: record[name] for name in ("licence", "author", "source_url", "fetched", "dataset")}
-    return PackSample(
-        id=record["id"],
-        key=record["key"],
-        source=record["source"],
-        split=job.split,
-        images=tuple(images),
-        texts=tuple(texts),
-        rights={**rights, "spdx": first.get("spdx")},
-        columns={name: first.get(name) for name in shared.contents.columns},
-        cluster=groups.get(record["id"]),
-    )
-
-
-def _measured(shared: PackShared, unit: int) -> dict[str, dict[int, dict[str, Any]]]:
-    """By sample and image item (-1: it has no image), the columns that packing needs."""
-    schema = pq.read_schema(shared.layout.rows)
-    wanted = {"id", "image_item", "format", "width", "height", "sha256", "spdx", *shared.contents.columns}
-    columns = [name for name in schema.names if name in wanted]
-    rows = read_where(shared.layout.rows, "unit", unit, columns)
-    by_sample: dict[str, dict[int, dict[str, Any]]] = {}
-    for row in rows.to_pylist():
-        item = row["image_item"]
-        by_sample.setdefault(row["id"], {}).setdefault(-1 if item is None else item, row)
-    return by_sample
-
-
-def _left_out(layout: Layout, unit: int) -> dict[str, list[int]]:
-    table = read_where(layout.verdicts(FILTERED), "unit", unit, ["id", "captions_left_out"])
-    lists = zip(table.column("id").to_pylist(), table.column("captions_left_out").to_pylist(), strict=True)
-    return {identity: items for identity, items in lists if items}
-
-
-def _groups(shared: PackShared, unit: int) -> dict[str, str]:
-    table = read_where(Path(shared.groups), "unit", unit)
-    return dict(zip(table.column("id").to_pylist(), table.column("group").to_pylist(), strict=True))

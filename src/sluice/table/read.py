@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -32,6 +33,48 @@ def read_where(path: Path, column: str, value: Any, columns: Sequence[str] | Non
                 table = file.read_row_group(group, columns=list({*wanted, column}), use_threads=False)
                 found.append(table.filter(pc.equal(table.column(column), value)).select(wanted))
     return pa.concat_tables(found)
+
+
+class UnitReader:
+    """Reads `columns` of a table sorted by its column `unit`, one unit after the other.
+
+    A row group holds many units: it is decoded when the first of them is asked for and kept until one comes that it
+    does not hold. A context manager.
+    """
+
+    def __init__(self, path: Path, columns: Sequence[str]) -> None:
+        self._columns = list(columns)
+        self._file = pq.ParquetFile(path)
+        schema = self._file.schema_arrow
+        self._empty = schema.empty_table().select(self._columns)
+        metadata, place = self._file.metadata, schema.names.index("unit")
+        found = (_statistics(metadata.row_group(group), "unit", place) for group in range(metadata.num_row_groups))
+        self._spans = [(known.min, known.max) if known else None for known in found]
+        self._held: dict[int, pa.Table] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def read(self, unit: int) -> pa.Table:
+        """The rows of `unit`; none where it has none."""
+        groups = [group for group, span in enumerate(self._spans) if span is None or span[0] <= unit <= span[1]]
+        self._held = {group: self._held.get(group) or self._group(group) for group in groups}
+        return pa.concat_tables([self._empty, *(_of_unit(table, self._columns, unit) for table in self._held.values())])
+
+    def _group(self, group: int) -> pa.Table:
+        return self._file.read_row_group(group, columns=list({*self._columns, "unit"}), use_threads=False)
+
+
+def _of_unit(table: pa.Table, columns: Sequence[str], unit: int) -> pa.Table:
+    start, end = np.searchsorted(table.column("unit").to_numpy(), [unit, unit + 1])
+    return table.slice(start, end - start).select(list(columns))
 
 
 def _statistics(group: Any, column: str, place: int) -> Any:

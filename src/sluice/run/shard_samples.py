@@ -1,0 +1,161 @@
+"""The samples of a shard, put together from the ledger: column by column, a unit at a time.
+
+A row group of a wide table holds many units; it is decoded once for those of a shard, not once for each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, repeat
+from pathlib import Path
+from typing import Any, Final, Self, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import RunError
+from sluice.pack.base import Contents, PackImage, PackSample, PackText
+from sluice.run.measuring import extension_of
+from sluice.table.compute import pc
+from sluice.table.layout import FILTERED, Layout
+from sluice.table.read import UnitReader, read_table
+from sluice.table.refs import Ref
+
+_EXTENSIONS: Final = {"jpeg": "jpg", "tiff": "tif"}
+_RIGHTS: Final = ("licence", "author", "source_url", "fetched", "dataset")
+_SAMPLE: Final = ("id", "key", "source", *_RIGHTS)
+_REF: Final = ("container", "uri", "member", "offset", "size")
+_TEXT: Final = ("item", "role", "text", "language", "weight")
+_IMAGE_FACTS: Final = ("format", "width", "height", "sha256")
+_ITEMS: Final = 2**16  # more than a sample has: a 16-bit number counts them
+
+Places: TypeAlias = Sequence[tuple[int, Sequence[int]]]  # (unit, places among the unit's entered samples, ascending)
+Indices: TypeAlias = npt.NDArray[np.int64]
+
+
+class ShardSamples:
+    """Reads the samples of one shard; a context manager that closes the tables of the run."""
+
+    def __init__(self, layout: Layout, contents: Contents, groups: Path) -> None:
+        schema = pq.read_schema(layout.rows)
+        wanted = {"id", "image_item", *_IMAGE_FACTS, "spdx", *contents.columns}
+        self._layout = layout
+        self._carried = tuple(contents.columns)
+        self._rows = UnitReader(layout.rows, [name for name in schema.names if name in wanted])
+        self._verdicts = UnitReader(layout.verdicts(FILTERED), ["id", "captions_left_out"])
+        self._groups = UnitReader(groups, ["id", "group"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for reader in (self._rows, self._verdicts, self._groups):
+            reader.close()
+
+    def read(self, split: str, places: Places) -> Iterator[PackSample]:
+        """The samples at `places`, in order."""
+        for unit, among in places:
+            yield from self._unit(split, unit, np.asarray(among, np.int64))
+
+    def _unit(self, split: str, unit: int, places: Indices) -> Iterator[PackSample]:
+        samples = read_table(self._layout.samples(unit), [*_SAMPLE, "failure_class"], threads=False)
+        samples = samples.filter(pc.is_null(samples.column("failure_class"))).take(pa.array(places))
+        ids = samples.column("id").combine_chunks()
+        items = _Owned.of(read_table(self._layout.items(unit), ["id", "kind", *_TEXT, *_REF], threads=False), ids)
+        rows = _Owned.of(self._rows.read(unit), ids, "rows.parquet")
+        verdicts = _Owned.of(self._verdicts.read(unit), ids, "verdicts.parquet")
+        groups = _Owned.of(self._groups.read(unit), ids, "groups.parquet")
+        firsts = rows.firsts()
+        rights = {**{name: samples.column(name) for name in _RIGHTS}, "spdx": _column(firsts, "spdx")}
+        fields = zip(
+            *(samples.column(name).to_pylist() for name in ("id", "key", "source")),
+            _images(items, rows),
+            _texts(items, verdicts),
+            _records(rights, len(ids)),
+            _records({name: _column(firsts, name) for name in self._carried}, len(ids)),
+            groups.firsts().column("group").to_pylist(),
+            strict=True,
+        )
+        for identity, key, source, images, texts, rights_of_it, columns, group in fields:
+            yield PackSample(identity, key, source, split, images, texts, rights_of_it, columns, group)
+
+
+@dataclass(frozen=True)
+class _Owned:
+    """The rows of a table that belong to the samples of a unit's part of a shard, and to which of them."""
+
+    table: pa.Table
+    owner: Indices  # ascending
+    samples: int
+
+    @staticmethod
+    def of(table: pa.Table, ids: pa.Array, complete: str | None = None) -> _Owned:
+        """Those of `ids`; where the table must hold all of them, `complete` is what it is called."""
+        found = pc.index_in(table.column("id"), ids)
+        belongs = pc.is_valid(found)
+        owner = found.filter(belongs).to_numpy().astype(np.int64)
+        if complete and len(np.unique(owner)) != len(ids):
+            raise RunError(f"{complete} lacks samples that are to be packed: it is damaged; remove it and run again")
+        return _Owned(table.filter(belongs), owner, len(ids))
+
+    def firsts(self) -> pa.Table:
+        """The first row of each sample, where each has one."""
+        return self.table.take(pa.array(np.searchsorted(self.owner, np.arange(self.samples))))
+
+    def where(self, mask: Any) -> _Owned:
+        """Those rows alone for which `mask` is true."""
+        return _Owned(self.table.filter(pa.array(mask)), self.owner[mask], self.samples)
+
+    def by_sample(self, made: list[Any]) -> Iterator[tuple[Any, ...]]:
+        """What was `made` of each row, as one tuple a sample."""
+        ends = np.searchsorted(self.owner, np.arange(self.samples + 1)).tolist()
+        return (tuple(made[start:end]) for start, end in pairwise(ends))
+
+    def keys(self, item: str) -> Indices:
+        """A number for each row's sample and item; no item is an item of its own."""
+        return self.owner * _ITEMS + pc.fill_null(self.table.column(item), -1).to_numpy().astype(np.int64) + 1
+
+
+def _images(items: _Owned, rows: _Owned) -> Iterator[tuple[PackImage, ...]]:
+    """The images of each sample, with what the first row of each knows of it."""
+    found = items.where(pc.equal(items.table.column("kind"), "image").to_numpy())
+    known, row = np.unique(rows.keys("image_item"), return_index=True)
+    wanted = found.keys("item")
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    facts = rows.table.take(pa.array(row[at], mask=known[at] != wanted)) if len(known) else rows.table
+    made: list[PackImage] = []
+    refs = map(Ref, *(found.table.column(name).to_pylist() for name in _REF))
+    columns = (_column(facts, name).to_pylist() for name in _IMAGE_FACTS)
+    for item, ref, format, width, height, sha256 in zip(
+        found.table.column("item").to_pylist(), refs, *columns, strict=True
+    ):
+        kind: str = format or extension_of(ref) or "bin"
+        made.append(PackImage(item, ref, _EXTENSIONS.get(kind, kind), width, height, sha256))
+    return found.by_sample(made)
+
+
+def _texts(items: _Owned, verdicts: _Owned) -> Iterator[tuple[PackText, ...]]:
+    """The texts of each sample, without the captions that are left out."""
+    left_out = verdicts.table.column("captions_left_out")
+    stays = pc.not_equal(items.table.column("kind"), "image").to_numpy()
+    if pc.sum(pc.list_value_length(left_out)).as_py():
+        parents = verdicts.owner[pc.list_parent_indices(left_out).to_numpy()]
+        gone = parents * _ITEMS + pc.list_flatten(left_out).to_numpy().astype(np.int64) + 1
+        stays &= ~np.isin(items.keys("item"), gone)
+    found = items.where(stays)
+    return found.by_sample(list(map(PackText, *(found.table.column(name).to_pylist() for name in _TEXT))))
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column, or nulls where no measure wrote it."""
+    return table.column(name) if name in table.column_names else pa.chunked_array([pa.nulls(table.num_rows)])
+
+
+def _records(columns: Mapping[str, pa.ChunkedArray], rows: int) -> Iterator[dict[str, Any]]:
+    """The `rows` rows as dictionaries, one for each."""
+    names = tuple(columns)
+    values = zip(*(column.to_pylist() for column in columns.values()), strict=True) if names else repeat((), rows)
+    return (dict(zip(names, row, strict=True)) for row in values)
