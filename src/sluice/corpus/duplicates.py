@@ -17,6 +17,7 @@ import pyarrow as pa
 from sluice.corpus.clusters import components, stars
 from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
 from sluice.errors import RunError
+from sluice.table.arrays import numbers
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.read import read_table
@@ -70,9 +71,9 @@ def load_near_index(path: Path) -> NearIndex:
     metadata = table.schema.metadata or {}
     if not table.schema.equals(_SCHEMA) or _DISTANCE_KEY not in metadata:
         raise RunError(f"{path} is no index of near pairs: delete it and run again to have it measured anew")
-    a, b = (table.column(name).to_numpy() for name in ("a", "b"))
+    a, b = (numbers(table.column(name)) for name in ("a", "b"))
     unique, place = collapse(np.concatenate([a, b]))
-    pairs = Pairs(place[: a.size], place[a.size :], table.column("distance").to_numpy())
+    pairs = Pairs(place[: a.size], place[a.size :], numbers(table.column("distance")))
     return NearIndex(unique, pairs, int(metadata[_DISTANCE_KEY]))
 
 

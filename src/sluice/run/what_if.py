@@ -8,18 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
-from sluice.run.decide import KEPT
-from sluice.run.judging import Judgement, judge, rules_of, yields
-from sluice.run.rules.row_columns import take
-from sluice.run.rules.rule import CompiledRule, Rule, compile_rule, parse_setting
+from sluice.run.decide import FAILED, HELD, KEPT, REJECTED
+from sluice.run.judging import Judgement, judge, yields
+from sluice.run.rules.rule import Rule, compile_rule, parse_setting
 from sluice.run.stage import stage_record
-from sluice.table.compute import pc
-from sluice.table.layout import FILTERED
-from sluice.table.read import read_table
+from sluice.table.arrays import numbers
+from sluice.table.layout import FILTERED, Layout
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -53,9 +52,9 @@ class WhatIf:
 
 def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
     """Decide again with `settings` in place of the recipe's rules."""
-    config = run.recipe.filter
+    config = run.filter
     schema = pq.read_schema(run.layout.rows)
-    old = {rule.name: rule for rule in rules_of(config)}
+    old = {rule.name: rule for rule in config.rules}
     new = dict(old)
     for text in settings:
         setting = parse_setting(text)
@@ -70,8 +69,7 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
     judgement = judge(run.layout, rules, config.duplicates, load_corpus(run.layout, config.duplicates))
-    verdicts = read_table(run.layout.verdicts(FILTERED), columns=["verdict"]).column("verdict")
-    kept_before = pc.equal(verdicts, "kept").to_numpy()
+    kept_before = _kept_before(run.layout)
     record = stage_record(run.layout, FILTERED)
     gained, lost = np.flatnonzero(judgement.kept & ~kept_before), np.flatnonzero(kept_before & ~judgement.kept)
     return WhatIf(
@@ -87,35 +85,66 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
         },
         gained=len(gained),
         lost=len(lost),
-        gained_ids=_ids(run, gained),
-        lost_ids=_ids(run, lost),
-        overlap=_overlap(judgement, rules),
+        gained_ids=ids_at(run.layout, gained[:_EXAMPLES]),
+        lost_ids=ids_at(run.layout, lost[:_EXAMPLES]),
+        overlap=_overlap(judgement),
     )
 
 
+def ids_at(layout: Layout, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    """The ids of a few samples; only the row groups that hold them are read."""
+    found: dict[int, str] = {}
+    with pq.ParquetFile(layout.verdicts(FILTERED)) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            wanted = ordinals[(ordinals >= start) & (ordinals < end)].tolist()
+            if wanted:
+                ids = file.read_row_group(group, columns=["id"], use_threads=False).column(0)
+                found |= {ordinal: ids[ordinal - start].as_py() for ordinal in wanted}
+            start = end
+    return tuple(found[ordinal] for ordinal in ordinals.tolist())
+
+
+def _kept_before(layout: Layout) -> npt.NDArray[np.bool_]:
+    """Which samples the run keeps."""
+    with pq.ParquetFile(layout.verdicts(FILTERED), read_dictionary=["verdict"], pre_buffer=True) as file:
+        verdicts = file.read(["verdict"]).column(0)
+        kept = np.empty(len(verdicts), np.bool_)
+    end = 0
+    for chunk in verdicts.chunks:
+        assert isinstance(chunk, pa.DictionaryArray)
+        start, end = end, end + len(chunk)
+        means_kept = np.array([verdict == "kept" for verdict in chunk.dictionary.to_pylist()], np.bool_)
+        kept[start:end] = means_kept[numbers(pa.chunked_array([chunk.indices]))]
+    return kept
+
+
 def _counts(judgement: Judgement) -> dict[str, int]:
-    severity = judgement.decision.severity
-    duplicates = int((judgement.duplicates.by_bytes | judgement.duplicates.by_hash).sum())
-    by_severity = np.bincount(severity, minlength=4).tolist()
-    return {
-        "kept": by_severity[0] - duplicates,
-        "rejected": by_severity[2] + duplicates,
-        "held": by_severity[1],
-        "failed": by_severity[3],
-    }
+    severity, duplicates = judgement.decision.severity, judgement.duplicates
+    repeats = np.count_nonzero(duplicates.loses_by_bytes | duplicates.loses_by_hash)
+    kept, held, rejected, failed = (np.count_nonzero(severity == said) for said in (KEPT, HELD, REJECTED, FAILED))
+    return {"kept": kept - repeats, "rejected": rejected + repeats, "held": held, "failed": failed}
 
 
-def _overlap(judgement: Judgement, rules: Sequence[CompiledRule]) -> dict[str, int]:
+def _overlap(judgement: Judgement) -> dict[str, int]:
     """The pairs of rules that speak against the same samples, most shared first."""
-    spoke = judgement.decision.spoke[judgement.decision.severity > KEPT].astype(np.float32)
-    shared = (spoke.T @ spoke).astype(np.int64)
+    excluded = judgement.decision.severity > KEPT
     names = [speaker.name for speaker in judgement.speakers]
-    pairs = {f"{names[i]} + {names[j]}": int(shared[i, j]) for i in range(len(names)) for j in range(i) if shared[i, j]}
+    said = [_packed(judgement.decision.spoke[:, number] & excluded) for number in range(len(names))]
+    pairs: dict[str, int] = {}
+    for i in range(len(names)):
+        for j in range(i):
+            shared = int(np.bitwise_count(said[i] & said[j]).sum(dtype=np.int64))
+            if shared:
+                pairs[f"{names[i]} + {names[j]}"] = shared
     return dict(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:20])
 
 
-def _ids(run: Run, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(take(run.layout.verdicts(FILTERED), ["id"], ordinals[:_EXAMPLES]).column("id").to_pylist())
+def _packed(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """The flags as bits, 64 in a number."""
+    bits = np.packbits(flags)
+    return np.concatenate([bits, np.zeros(-len(bits) % 8, np.uint8)]).view(np.uint64)
 
 
 def _names(rules: dict[str, Rule]) -> str:

@@ -20,6 +20,13 @@ MAX_TEXT: Final = 200  # characters of a text that a reason quotes
 _BATCH: Final = 131_072  # rows streamed at a time
 
 
+def schema_of(rows: Rows, names: Sequence[str]) -> tuple[pa.Schema, list[str]]:
+    """The columns `names` of `rows`, and the names of all that it has; RunError where one is missing."""
+    schema = rows.schema if isinstance(rows, pa.Table) else _open(rows).schema_arrow
+    _check_has(schema, names, "the table" if isinstance(rows, pa.Table) else str(rows))
+    return pa.schema([schema.field(name) for name in names]), schema.names
+
+
 def stream(rows: Rows, names: Sequence[str]) -> pa.RecordBatchReader:
     """The columns `names` of `rows`, batch by batch in order, NaN as NULL; nothing else is read."""
     if not isinstance(rows, str | Path):
