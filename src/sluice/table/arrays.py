@@ -1,4 +1,4 @@
-"""Arrow columns as NumPy arrays. Not by their `to_numpy`: where pandas is installed it imports that first, at length."""
+"""Arrow columns as NumPy arrays. Not by their `to_numpy`: where there is a pandas it imports that first, at length."""
 
 from __future__ import annotations
 

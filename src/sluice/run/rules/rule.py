@@ -101,7 +101,7 @@ def evaluate(rules: Sequence[CompiledRule], rows: Rows, threads: int | None = No
 
 
 def _reachable(path: Path, schema: pa.Schema, known: Sequence[str]) -> Path | None:
-    """The Parquet file if a query that reads it sees what we would: no pattern for a name, no column taken for another."""
+    """The file if a query that reads it sees what we would: its name is no pattern, no column is taken for another."""
     plain = str(path).isprintable() and not set("*?[]{}") & set(str(path))
     distinct = len({name.lower() for name in known}) == len(known)
     return path if plain and distinct and sql_can_name(schema) else None
