@@ -118,8 +118,8 @@ def yields(judgement: Judgement) -> dict[str, dict[str, int]]:
     alone = excluded & (together == 1)
     result = {
         speaker.name: {
-            "samples": np.count_nonzero(spoke[:, number] & excluded),
-            "alone": np.count_nonzero(spoke[:, number] & alone),
+            "samples": int(np.count_nonzero(spoke[:, number] & excluded)),
+            "alone": int(np.count_nonzero(spoke[:, number] & alone)),
         }
         for number, speaker in enumerate(judgement.speakers)
     }
@@ -127,6 +127,6 @@ def yields(judgement: Judgement) -> dict[str, dict[str, int]]:
         (corpus_steps.SAME_BYTES, judgement.duplicates.by_bytes),
         (corpus_steps.NEAR, judgement.duplicates.by_hash),
     ):
-        count = np.count_nonzero(rejected)
+        count = int(np.count_nonzero(rejected))
         result[name] = {"samples": count, "alone": count}
     return result

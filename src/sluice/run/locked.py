@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sluice.run.rules.rule import Rule
 
 if TYPE_CHECKING:
     from sluice.corpus.duplicates import Cluster
 
+_EFFECTS: Final[dict[str, Literal["rejected", "held"]]] = {"reject": "rejected", "hold": "held"}
 _NULLS: Final = ("held", "rejected", "pass")
 _CLUSTERS: Final = ("star", "components")
 
@@ -48,8 +49,8 @@ def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
     """The filter of a recipe as the lock file has it; KeyError, TypeError or ValueError where that is damaged."""
     config = recipe["filter"]
     rules = [
-        Rule(str(name), _text(rule["when"]), effect, _one_of(rule["null"], _NULLS))
-        for part, effect in (("reject", "rejected"), ("hold", "held"))
+        Rule(str(name), _text(rule["when"]), _EFFECTS[part], _one_of(rule["null"], _NULLS))
+        for part in _EFFECTS
         for name, rule in config[part].items()
     ]
     asked = config["duplicates"]

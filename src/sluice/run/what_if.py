@@ -122,8 +122,8 @@ def _kept_before(layout: Layout) -> npt.NDArray[np.bool_]:
 
 def _counts(judgement: Judgement) -> dict[str, int]:
     severity, duplicates = judgement.decision.severity, judgement.duplicates
-    repeats = np.count_nonzero(duplicates.loses_by_bytes | duplicates.loses_by_hash)
-    kept, held, rejected, failed = (np.count_nonzero(severity == said) for said in (KEPT, HELD, REJECTED, FAILED))
+    repeats = int(np.count_nonzero(duplicates.loses_by_bytes | duplicates.loses_by_hash))
+    kept, held, rejected, failed = (int(np.count_nonzero(severity == said)) for said in (KEPT, HELD, REJECTED, FAILED))
     return {"kept": kept - repeats, "rejected": rejected + repeats, "held": held, "failed": failed}
 
 

@@ -22,8 +22,9 @@ _BATCH: Final = 131_072  # rows streamed at a time
 
 def schema_of(rows: Rows, names: Sequence[str]) -> tuple[pa.Schema, list[str]]:
     """The columns `names` of `rows`, and the names of all that it has; RunError where one is missing."""
-    schema = rows.schema if isinstance(rows, pa.Table) else _open(rows).schema_arrow
-    _check_has(schema, names, "the table" if isinstance(rows, pa.Table) else str(rows))
+    is_file = isinstance(rows, str | Path)
+    schema = _open(rows).schema_arrow if is_file else rows.schema
+    _check_has(schema, names, str(rows) if is_file else "the table")
     return pa.schema([schema.field(name) for name in names]), schema.names
 
 

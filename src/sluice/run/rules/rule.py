@@ -89,7 +89,7 @@ def evaluate(rules: Sequence[CompiledRule], rows: Rows, threads: int | None = No
     names = list(dict.fromkeys(column for rule in rules for column in rule.columns))
     say = ", ".join(f"TRY({rule.sql}) AS rule_{place}" for place, rule in enumerate(rules))
     schema, known = schema_of(rows, names)
-    path = None if isinstance(rows, pa.Table) else _reachable(Path(rows).resolve(), schema, known)
+    path = _reachable(Path(rows).resolve(), schema, known) if isinstance(rows, str | Path) else None
     source = TABLE if path is None else f"read_parquet({literal(str(path))}, hive_partitioning = false)"
     with sandbox(threads, reads=path) as database:
         try:
