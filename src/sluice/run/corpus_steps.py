@@ -219,7 +219,7 @@ def find_duplicates(facts: CorpusFacts, config: DuplicatesAsked, decision: Decis
     same = facts.bytes_members if facts.bytes_members is not None and facts.bytes_members.num_rows else None
     near = facts.near_members if facts.near_members is not None and facts.near_members.num_rows else None
     ordinals = [_numbers(table)[0] for table in (same, near) if table is not None]
-    members = np.unique(np.concatenate(ordinals)) if ordinals else np.zeros(0, np.int64)
+    members = _either(ordinals, len(decision.severity))
     chosen = np.arange(len(members))
     bits = np.zeros(len(members), np.int64)
     by_bytes, by_hash, clustered = (np.zeros(len(members), np.bool_) for _ in range(3))
@@ -259,6 +259,14 @@ def cluster_table(facts: CorpusFacts, duplicates: Duplicates, ids: pa.Array) -> 
     return pa.table(
         {"cluster": ids.take(pa.array(keepers)), "size": pa.array(size), "diameter": diameter, "exact": exact}
     )
+
+
+def _either(ordinals: Sequence[Indices], samples: int) -> Indices:
+    """The ordinals that are in one of the lists, ascending."""
+    named = np.zeros(samples, np.bool_)
+    for ordinal in ordinals:
+        named[ordinal] = True
+    return np.flatnonzero(named)
 
 
 def _record(place: Indices, kept: Indices, chosen: Indices, rejected: Flags, clustered: Flags) -> None:

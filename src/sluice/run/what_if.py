@@ -19,6 +19,7 @@ from sluice.run.rules.rule import Rule, compile_rule, parse_setting
 from sluice.run.stage import stage_record
 from sluice.table.arrays import numbers
 from sluice.table.layout import FILTERED, Layout
+from sluice.table.read import values_at
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -85,25 +86,14 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
         },
         gained=len(gained),
         lost=len(lost),
-        gained_ids=ids_at(run.layout, gained[:_EXAMPLES]),
-        lost_ids=ids_at(run.layout, lost[:_EXAMPLES]),
+        gained_ids=_ids(run.layout, gained),
+        lost_ids=_ids(run.layout, lost),
         overlap=_overlap(judgement),
     )
 
 
-def ids_at(layout: Layout, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    """The ids of a few samples; only the row groups that hold them are read."""
-    found: dict[int, str] = {}
-    with pq.ParquetFile(layout.verdicts(FILTERED)) as file:
-        start = 0
-        for group in range(file.num_row_groups):
-            end = start + file.metadata.row_group(group).num_rows
-            wanted = ordinals[(ordinals >= start) & (ordinals < end)].tolist()
-            if wanted:
-                ids = file.read_row_group(group, columns=["id"], use_threads=False).column(0)
-                found |= {ordinal: ids[ordinal - start].as_py() for ordinal in wanted}
-            start = end
-    return tuple(found[ordinal] for ordinal in ordinals.tolist())
+def _ids(layout: Layout, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(values_at(layout.verdicts(FILTERED), "id", ordinals[:_EXAMPLES].tolist()))
 
 
 def _kept_before(layout: Layout) -> npt.NDArray[np.bool_]:
