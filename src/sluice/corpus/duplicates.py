@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.corpus.clusters import components, stars
 from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
@@ -27,6 +28,7 @@ Cluster = Literal["star", "components"]
 
 _SCHEMA = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("distance", pa.uint8())])
 _DISTANCE_KEY = b"sluice.distance"
+_HASHES_KEY = b"sluice.hashes"
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,13 @@ def near_index(hashes: Hashes, k: int) -> NearIndex:
     return NearIndex(unique, pairs_within(unique, k), k)
 
 
-def save_near_index(index: NearIndex, path: Path) -> None:
-    """Commit `index` as Parquet: a row a pair, its two hashes and their distance in bits."""
+def save_near_index(index: NearIndex, path: Path, hashes: str = "") -> None:
+    """Commit `index` as Parquet: a row a pair, its two hashes and their distance in bits.
+
+    `hashes` names what was compared, so that `measured_near_index` can tell.
+    """
     columns = [index.unique[index.pairs.a], index.unique[index.pairs.b], index.pairs.distance]
-    schema = _SCHEMA.with_metadata({_DISTANCE_KEY: str(index.k).encode()})
+    schema = _SCHEMA.with_metadata({_DISTANCE_KEY: str(index.k).encode(), _HASHES_KEY: hashes.encode()})
     write_table(path, pa.table([pa.array(column) for column in columns], schema=schema))
 
 
@@ -75,6 +80,16 @@ def load_near_index(path: Path) -> NearIndex:
     unique, place = collapse(np.concatenate([a, b]))
     pairs = Pairs(place[: a.size], place[a.size :], numbers(table.column("distance")))
     return NearIndex(unique, pairs, int(metadata[_DISTANCE_KEY]))
+
+
+def measured_near_index(path: Path, hashes: str, k: int) -> NearIndex | None:
+    """The pairs of `hashes` within `k` bits, if `path` holds those or more: pairs at 8 bits hold those at 4."""
+    if not path.is_file():
+        return None
+    metadata = pq.read_schema(path).metadata or {}
+    if metadata.get(_HASHES_KEY) != hashes.encode() or int(metadata.get(_DISTANCE_KEY, -1)) < k:
+        return None
+    return load_near_index(path).within(k)
 
 
 def near_clusters(

@@ -24,6 +24,7 @@ from sluice.corpus.duplicates import (
     Cluster,
     NearIndex,
     load_near_index,
+    measured_near_index,
     near_clusters,
     near_index,
     repeated_captions,
@@ -105,7 +106,7 @@ def measure_corpus(
     if near is not None:
         name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order.sql)
         if not _has(layout.corpus("near_members"), name):
-            _measure_near(layout, near, order, name)
+            _measure_near(layout, near, order, name, fingerprint("pairs/1", rows_name, near.hash))
     if config.bytes and "sha256" in columns:
         name = fingerprint("bytes/1", rows_name, order.sql)
         if not _has(layout.corpus("same_bytes"), name):
@@ -292,11 +293,14 @@ _CONTAMINATED: Final = pa.schema(
 )
 
 
-def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str) -> None:
+def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str, hashes: str) -> None:
     layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
     first = _first_rows(layout, config.hash)
-    index = near_index(first.column("value").to_numpy(), config.distance)
-    save_near_index(index, layout.corpus("near_pairs"))
+    pairs = layout.corpus("near_pairs")
+    index = measured_near_index(pairs, hashes, config.distance)
+    if index is None:
+        index = near_index(first.column("value").to_numpy(), config.distance)
+    save_near_index(index, pairs, hashes)
     near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
     _write(layout.corpus("near_members"), _members(layout, first, order, near), name)
 

@@ -107,7 +107,8 @@ def _thresholds(ascending: Any) -> Any:
     place = 0.99 * (len(ascending) - 1)
     around = [float(ascending[math.floor(place)]), float(ascending[math.ceil(place)])]
     high = around[0] + (around[1] - around[0]) * (place - math.floor(place))
-    return np.unique(np.linspace(float(ascending[0]), high, _POINTS))
+    points = np.linspace(float(ascending[0]), high, _POINTS)
+    return points[np.append(True, np.diff(points) > 0)]
 
 
 def _deciles(run: Run, values: Any, kept: Any, ascending: Any) -> tuple[Decile, ...]:
