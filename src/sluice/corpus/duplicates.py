@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 from sluice.corpus.clusters import components, stars
 from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
 from sluice.errors import RunError
-from sluice.table.arrays import numbers
+from sluice.table.arrays import codes, numbers
 from sluice.table.commit import write_table
-from sluice.table.compute import pc
 from sluice.table.read import read_table
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -164,10 +163,8 @@ def repeated_captions(text_hash: pa.Array | pa.ChunkedArray, sample: Indices) ->
 
 def text_codes(values: pa.Array | pa.ChunkedArray) -> Indices:
     """A number for each value, equal for equal values, counted from 0; -1 for null."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    encoded = values.dictionary_encode()
-    return pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    column = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    return codes(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
 
 
 def _repeats(codes: Indices, sample: Indices) -> Mask:

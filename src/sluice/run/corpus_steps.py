@@ -127,16 +127,16 @@ def measure_corpus(
 def load_corpus(layout: Layout, config: DuplicatesAsked) -> CorpusFacts:
     """What `measure_corpus` stored, as far as `config` asks for it."""
 
-    def read(name: str, wanted: bool) -> pa.Table | None:
+    def read(name: str, wanted: bool, *encoded: str) -> pa.Table | None:
         path = layout.corpus(name)
-        return read_table(path) if wanted and path.is_file() else None
+        return read_table(path, encoded=encoded) if wanted and path.is_file() else None
 
     near = config.near is not None and layout.corpus("near_members").is_file()
     contaminated = read("contaminated", bool(config.against))
     return CorpusFacts(
         load_near_index(layout.corpus("near_pairs")) if near else None,
         read("near_members", near),
-        read("same_bytes", config.bytes),
+        read("same_bytes", config.bytes, "value"),
         read("captions", config.captions or config.boilerplate is not None),
         contaminated if contaminated is not None else pa.Table.from_batches([], _CONTAMINATED),
     )

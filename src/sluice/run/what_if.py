@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
@@ -17,9 +16,9 @@ from sluice.run.decide import FAILED, HELD, KEPT, REJECTED
 from sluice.run.judging import Judgement, judge, yields
 from sluice.run.rules.rule import Rule, compile_rule, parse_setting
 from sluice.run.stage import stage_record
-from sluice.table.arrays import numbers
+from sluice.table.arrays import codes
 from sluice.table.layout import FILTERED, Layout
-from sluice.table.read import values_at
+from sluice.table.read import read_table, values_at
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -98,16 +97,10 @@ def _ids(layout: Layout, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
 
 def _kept_before(layout: Layout) -> npt.NDArray[np.bool_]:
     """Which samples the run keeps."""
-    with pq.ParquetFile(layout.verdicts(FILTERED), read_dictionary=["verdict"], pre_buffer=True) as file:
-        verdicts = file.read(["verdict"]).column(0)
-        kept = np.empty(len(verdicts), np.bool_)
-    end = 0
-    for chunk in verdicts.chunks:
-        assert isinstance(chunk, pa.DictionaryArray)
-        start, end = end, end + len(chunk)
-        means_kept = np.array([verdict == "kept" for verdict in chunk.dictionary.to_pylist()], np.bool_)
-        kept[start:end] = means_kept[numbers(pa.chunked_array([chunk.indices]))]
-    return kept
+    table = read_table(layout.verdicts(FILTERED), columns=["verdict"], encoded=["verdict"])
+    verdicts = table.column("verdict").unify_dictionaries()
+    words = verdicts.chunk(0).dictionary.to_pylist() if verdicts.num_chunks else []
+    return codes(verdicts) == (words.index("kept") if "kept" in words else -1)
 
 
 def _counts(judgement: Judgement) -> dict[str, int]:

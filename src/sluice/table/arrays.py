@@ -37,6 +37,23 @@ def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     return np.concatenate([np.zeros(0, np.bool_ if column.type == pa.bool_() else _WIDTHS[column.type]), *pieces])
 
 
+def codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """A number for each value of a column of dictionaries, equal for equal values, counted from 0; -1 where it is null.
+
+    >>> codes(pa.chunked_array([["b", "a"], ["b", None]]).dictionary_encode()).tolist()
+    [0, 1, 0, -1]
+    """
+    result = np.empty(len(column), np.int64)
+    end = 0
+    for chunk in column.unify_dictionaries().chunks:
+        assert isinstance(chunk, pa.DictionaryArray)
+        start, end = end, end + len(chunk)
+        result[start:end] = _values(chunk.indices)
+    if column.null_count:
+        result[~valid(column)] = -1
+    return result
+
+
 def valid(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
     """Which rows of a column are not null.
 

@@ -14,9 +14,11 @@ from sluice.table.compute import pc
 _FEW: Final = 8_192  # rows held at a time where few are wanted
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None, *, threads: bool = True) -> pa.Table:
-    """The table `path`, or those of its `columns`, in the order asked."""
-    with pq.ParquetFile(path, pre_buffer=True) as file:
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, *, threads: bool = True, encoded: Sequence[str] = ()
+) -> pa.Table:
+    """The table `path`, or those of its `columns`, in the order asked; text columns in `encoded` as dictionaries."""
+    with pq.ParquetFile(path, pre_buffer=True, read_dictionary=list(encoded)) as file:
         table: pa.Table = file.read(columns=None if columns is None else list(columns), use_threads=threads)
     return table if columns is None else table.select(list(columns))
 
