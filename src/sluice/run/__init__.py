@@ -6,7 +6,7 @@
 | doing it | `conductor`; `ingest`; `measure_plan`, `measuring`; `filtering`; `final`, `packing`, `facts`; `reporting` |
 | deciding | `rows`, `judging`, `decide`, `corpus_steps`, `references`, `verdicts`, `stage` |
 | rules | the folder `rules/`: conditions and orders in SQL, checked, then worked out in a sandbox |
-| asking | `ledger` (`Run`), `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
+| asking | `ledger` (`Run`), `locked`, `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
 | telling | `events`, `progress` |
 | taking back | `takedown`, `takedown_command` |
 | showing off | `demo` |

@@ -1,4 +1,4 @@
-"""A DuckDB that reaches nothing: no file, network, setting, extension or Python variable."""
+"""A DuckDB that reaches no network, setting, extension or Python variable, and no file but one that it is given."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ _CLOSED_LAST: Final = ("enable_external_access", "lock_configuration")
 def sandbox(threads: int | None = None, memory: str = "2GB", *, reads: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A fresh in-memory database with nothing in it and no way out; `threads` None means one a core.
 
-    With `reads` it may read that one file (its `resolved` path), and nothing else.
+    With `reads` it reaches that one file (an absolute path), and nothing else. DuckDB would let the file be written,
+    too, but a rule has no words for it: what it may hold are expressions.
 
     >>> sandbox().sql("SELECT 1 / 0").fetchall()
     [(None,)]
