@@ -1,23 +1,31 @@
-"""`sluice what-if` on a run of many rows, as a whole process: start, reading, deciding, printing.
+"""`sluice what-if` and `sluice curve` on a run of many rows, as whole processes: start, reading, deciding, printing.
 
     python bench/what_if.py --rows 1000000
+
+Of each it says the seconds on the clock, the seconds of processor time (of all its threads) and the peak memory.
 
 The run is a real one of a few images whose row table is then drawn as large as asked (random values, 1% duplicates),
 and decided by the real code.
 """
 
 import argparse
+import compileall
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
+import sluice
 
 RECIPE = """\
 name: wide
@@ -94,6 +102,35 @@ def widen(folder: Path, rows: int) -> None:
     filtering.decide_stage(file, layout, prepared.measures, prepared.rules, [], prepared.order, {}, 1)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What one process took."""
+
+    seconds: float
+    cpu: float  # seconds, of all its threads
+    memory: float  # MB at its peak
+
+
+def cost(command: list[str]) -> Cost:
+    """Carry out `command`, its output thrown away."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - started
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def report(what: str, costs: list[Cost]) -> None:
+    seconds, cpu, memory = (sorted(getattr(one, name) for one in costs) for name in ("seconds", "cpu", "memory"))
+    print(
+        f"{what}: {statistics.median(seconds):.2f} s ({seconds[0]:.2f} to {seconds[-1]:.2f}), "
+        f"{statistics.median(cpu):.2f} s of processor time ({cpu[0]:.2f} to {cpu[-1]:.2f}), {memory[-1]:.0f} MB"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -111,16 +148,20 @@ def main() -> None:
         (folder / "recipe.yaml").write_text(RECIPE.replace("pack: []\n", ""))
         subprocess.run([*command, "run", str(folder / "recipe.yaml"), "--only", "01_filtered"], check=True)
         started = time.perf_counter()
-        widen(folder, options.rows)
+        # In a process of its own: the memory of this one would count as that of the processes it starts.
+        drawing = get_context("spawn").Process(target=widen, args=(folder, options.rows))
+        drawing.start()
+        drawing.join()
+        if drawing.exitcode:
+            raise SystemExit("the run could not be drawn")
         print(f"decided on {options.rows:,} rows in {time.perf_counter() - started:.1f} s (drawing them included)")
-        asked = [*command, "what-if", str(folder / "run"), "--set", "blurry: sharpness < 150"]
-        seconds = []
-        for _ in range(options.rounds):
-            started = time.perf_counter()
-            done = subprocess.run(asked, check=True, stdout=subprocess.PIPE, text=True)
-            seconds.append(time.perf_counter() - started)
-        print(done.stdout)
-        print(f"what-if over {options.rows:,} rows, start included: median {statistics.median(seconds):.2f} s")
+        compileall.compile_dir(Path(sluice.__file__).parent, quiet=1)  # as installing does
+        run = str(folder / "run")
+        what_if = [*command, "what-if", run, "--set", "blurry: sharpness < 150"]
+        print(subprocess.run(what_if, check=True, stdout=subprocess.PIPE, text=True).stdout)
+        print(f"over {options.rows:,} rows, start included, median (least to most) of {options.rounds}:")
+        report("what-if", [cost(what_if) for _ in range(options.rounds)])
+        report("curve", [cost([*command, "curve", run, "--column", "sharpness"]) for _ in range(options.rounds)])
 
 
 if __name__ == "__main__":

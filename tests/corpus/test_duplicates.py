@@ -15,6 +15,7 @@ from sluice.corpus.clusters import components, stars
 from sluice.corpus.duplicates import (
     Cluster,
     load_near_index,
+    measured_near_index,
     near_clusters,
     near_index,
     repeated_captions,
@@ -88,6 +89,19 @@ def test_a_saved_index_decides_the_same_and_its_bytes_repeat(tmp_path: Path) -> 
 def test_an_index_knows_nothing_beyond_its_distance() -> None:
     with pytest.raises(ValueError, match="does not know"):
         near_index(np.array([1, 2], np.uint64), 3).within(4)
+
+
+def test_pairs_at_a_distance_are_stored_for_every_lesser_one_of_the_same_hashes(tmp_path: Path) -> None:
+    hashes = crowded(np.random.default_rng(3), 500)
+    save_near_index(near_index(hashes, 5), tmp_path / "five.parquet", "these")
+    save_near_index(near_index(hashes, 3), tmp_path / "three.parquet", "these")
+    narrowed = measured_near_index(tmp_path / "five.parquet", "these", 3)
+    assert narrowed is not None
+    save_near_index(narrowed, tmp_path / "narrowed.parquet", "these")
+    assert (tmp_path / "narrowed.parquet").read_bytes() == (tmp_path / "three.parquet").read_bytes()
+    assert measured_near_index(tmp_path / "five.parquet", "these", 6) is None
+    assert measured_near_index(tmp_path / "five.parquet", "others", 3) is None
+    assert measured_near_index(tmp_path / "none.parquet", "these", 3) is None
 
 
 def test_an_empty_index_is_saved_and_loaded(tmp_path: Path) -> None:

@@ -1,12 +1,20 @@
 """What-if against a real run with those rules: the same counts, the same samples."""
 
 import random
+import shutil
+import subprocess
+import sys
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import sluice
+from sluice.errors import RunError
 from sluice.run.judging import rules_of
+from sluice.run.takedown_command import Request, take_down
+from support.corpus import encoded, picture
 from support.recipes import RULES, write_recipe
 
 CONDITIONS = {
@@ -74,3 +82,87 @@ def test_what_if_with_the_same_rules_changes_nothing(stored, corpus, inline):
     said = run.what_if([f"tiny: {RULES['tiny']}"])
     assert (said.before, said.gained, said.lost, said.conditions) == (said.after, 0, 0, {})
     assert said.rules_before == said.rules_after
+
+
+def test_what_if_is_right_after_a_takedown_and_beside_a_reference_set(tmp_path, corpus, inline):
+    (tmp_path / "exam").mkdir()
+    for number in (0, 6):
+        (tmp_path / "exam" / f"{number}.jpg").write_bytes(encoded(picture(number), quality=70))
+    duplicates = {"boilerplate": 2, "against": [{"name": "exam", "source": {"type": "folder", "path": "exam"}}]}
+    rules = {**RULES, "word": "contains(text, 'no such word')"}  # unknown, so held, of a text that is gone
+    recipe = tmp_path / "recipe.yaml"
+    run = sluice.run(write_recipe(recipe, corpus, filter={"reject": rules, "duplicates": duplicates}))
+    by_verdict = {verdict: run.samples(verdict).column("id").to_pylist() for verdict in ("kept", "rejected")}
+    (tmp_path / "gone").write_text("\n".join([*by_verdict["kept"][:4], *by_verdict["rejected"][:4]]))
+    take_down(run, Request(ids=tmp_path / "gone"))
+    said = run.what_if(["soft: sharpness < 700", "word: contains(text, 'light')"])
+    before = pq.read_table(run.layout.verdicts("01_filtered")).to_pylist()
+    rules |= {"soft": "sharpness < 700", "word": "contains(text, 'light')"}
+    sluice.run(write_recipe(recipe, corpus, filter={"reject": rules, "duplicates": duplicates}), only="01_filtered")
+    after = pq.read_table(run.layout.verdicts("01_filtered")).to_pylist()
+    assert said.after == {name: [row["verdict"] for row in after].count(name) for name in said.after}
+    kept = [{row["id"] for row in rows if row["verdict"] == "kept"} for rows in (before, after)]
+    assert (said.gained, said.lost) == (len(kept[1] - kept[0]), len(kept[0] - kept[1]))
+    assert said.rules_after["contaminated"]["samples"] > 0
+
+
+def test_a_curve_says_what_a_run_without_the_rules_on_its_column_keeps(stored, corpus, inline):
+    curve = sluice.run(write_recipe(stored / "recipe.yaml", corpus, unit=32), only="01_filtered").curve("sharpness")
+    filters = {"reject": {name: RULES[name] for name in RULES if name != "soft"}, "duplicates": {"boilerplate": 2}}
+    without = sluice.run(write_recipe(stored / "recipe.yaml", corpus, unit=32, filter=filters), only="01_filtered")
+    rows = pq.read_table(without.layout.rows, columns=["id", "sharpness"]).to_pylist()
+    values = {row["id"]: row["sharpness"] for row in reversed(rows)}  # of each sample's first row
+    kept = [
+        row["id"]
+        for row in pq.read_table(without.layout.verdicts("01_filtered")).to_pylist()
+        if row["verdict"] == "kept"
+    ]
+    measured = sorted((identity for identity in kept if values[identity] is not None), key=values.__getitem__)
+    assert (curve.others_keep, curve.unmeasured) == (len(kept), len(kept) - len(measured))
+    for threshold, at_least, at_most in zip(curve.thresholds, curve.yield_at_least, curve.yield_at_most, strict=True):
+        assert round(at_least * curve.entered) == sum(values[identity] >= threshold for identity in measured)
+        assert round(at_most * curve.entered) == sum(values[identity] <= threshold for identity in measured)
+    assert curve.thresholds[0] == values[measured[0]]
+    assert curve.thresholds[-1] == pytest.approx(np.quantile([values[identity] for identity in measured], 0.99))
+    assert [decile.share for decile in curve.deciles] == [tenth / 10 for tenth in range(11)]
+    for decile in curve.deciles:
+        place = round(decile.share * (len(measured) - 1))
+        start = min(max(0, place - 1), len(measured) - 3)
+        assert decile.value == values[measured[place]]
+        assert decile.ids == tuple(measured[start : start + 3])
+
+
+def test_asking_needs_neither_the_models_of_recipes_nor_pandas_nor_functions_of_arrow(stored):
+    heavy = ("pydantic", "pandas", "pyarrow.compute", "pyarrow.dataset")
+    command = f"""
+import sys
+from sluice.cli import main
+try:
+    main(sys.argv[1:])
+except SystemExit:
+    sys.exit(", ".join(sorted(set(sys.modules) & set({heavy!r}))) or 0)
+"""
+    run = str(stored / "run")
+    for asked in (["what-if", run, "--set", "soft: sharpness < 700"], ["curve", run, "--column", "sharpness"]):
+        done = subprocess.run([sys.executable, "-c", command, *asked], capture_output=True, text=True, check=False)
+        assert (done.stderr.strip(), done.returncode) == ("", 0)
+        assert "sharpness" in done.stdout
+
+
+@pytest.mark.parametrize("part", ["recipe", "filter", "reject", "null", "near"])
+def test_a_damaged_lock_file_is_named(stored, tmp_path, part):
+    shutil.copytree(stored / "run", tmp_path / "run")
+    lock = yaml.safe_load((tmp_path / "run" / "recipe.lock.yaml").read_text())
+    if part == "recipe":
+        del lock["recipe"]
+    elif part == "filter":
+        del lock["recipe"]["filter"]
+    elif part == "reject":
+        lock["recipe"]["filter"]["reject"] = ["sharpness < 100"]
+    elif part == "null":
+        lock["recipe"]["filter"]["reject"]["tiny"]["null"] = "perhaps"
+    else:
+        lock["recipe"]["filter"]["duplicates"]["near"] = 8
+    (tmp_path / "run" / "recipe.lock.yaml").write_text(yaml.safe_dump(lock))
+    with pytest.raises(RunError, match=r"recipe\.lock\.yaml: damaged .* `sluice run` writes it anew"):
+        sluice.Run.open(tmp_path / "run").what_if(["tiny: off"])

@@ -13,12 +13,13 @@ from typing import Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.corpus.clusters import components, stars
 from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
 from sluice.errors import RunError
+from sluice.table.arrays import codes, numbers
 from sluice.table.commit import write_table
-from sluice.table.compute import pc
 from sluice.table.read import read_table
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -26,6 +27,7 @@ Cluster = Literal["star", "components"]
 
 _SCHEMA = pa.schema([("a", pa.uint64()), ("b", pa.uint64()), ("distance", pa.uint8())])
 _DISTANCE_KEY = b"sluice.distance"
+_HASHES_KEY = b"sluice.hashes"
 
 
 @dataclass(frozen=True)
@@ -57,10 +59,13 @@ def near_index(hashes: Hashes, k: int) -> NearIndex:
     return NearIndex(unique, pairs_within(unique, k), k)
 
 
-def save_near_index(index: NearIndex, path: Path) -> None:
-    """Commit `index` as Parquet: a row a pair, its two hashes and their distance in bits."""
+def save_near_index(index: NearIndex, path: Path, hashes: str = "") -> None:
+    """Commit `index` as Parquet: a row a pair, its two hashes and their distance in bits.
+
+    `hashes` names what was compared, so that `measured_near_index` can tell.
+    """
     columns = [index.unique[index.pairs.a], index.unique[index.pairs.b], index.pairs.distance]
-    schema = _SCHEMA.with_metadata({_DISTANCE_KEY: str(index.k).encode()})
+    schema = _SCHEMA.with_metadata({_DISTANCE_KEY: str(index.k).encode(), _HASHES_KEY: hashes.encode()})
     write_table(path, pa.table([pa.array(column) for column in columns], schema=schema))
 
 
@@ -70,10 +75,20 @@ def load_near_index(path: Path) -> NearIndex:
     metadata = table.schema.metadata or {}
     if not table.schema.equals(_SCHEMA) or _DISTANCE_KEY not in metadata:
         raise RunError(f"{path} is no index of near pairs: delete it and run again to have it measured anew")
-    a, b = (table.column(name).to_numpy() for name in ("a", "b"))
+    a, b = (numbers(table.column(name)) for name in ("a", "b"))
     unique, place = collapse(np.concatenate([a, b]))
-    pairs = Pairs(place[: a.size], place[a.size :], table.column("distance").to_numpy())
+    pairs = Pairs(place[: a.size], place[a.size :], numbers(table.column("distance")))
     return NearIndex(unique, pairs, int(metadata[_DISTANCE_KEY]))
+
+
+def measured_near_index(path: Path, hashes: str, k: int) -> NearIndex | None:
+    """The pairs of `hashes` within `k` bits, if `path` holds those or more: pairs at 8 bits hold those at 4."""
+    if not path.is_file():
+        return None
+    metadata = pq.read_schema(path).metadata or {}
+    if metadata.get(_HASHES_KEY) != hashes.encode() or int(metadata.get(_DISTANCE_KEY, -1)) < k:
+        return None
+    return load_near_index(path).within(k)
 
 
 def near_clusters(
@@ -148,10 +163,8 @@ def repeated_captions(text_hash: pa.Array | pa.ChunkedArray, sample: Indices) ->
 
 def text_codes(values: pa.Array | pa.ChunkedArray) -> Indices:
     """A number for each value, equal for equal values, counted from 0; -1 for null."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    encoded = values.dictionary_encode()
-    return pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
+    column = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    return codes(column if pa.types.is_dictionary(column.type) else column.dictionary_encode())
 
 
 def _repeats(codes: Indices, sample: Indices) -> Mask:

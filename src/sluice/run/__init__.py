@@ -7,7 +7,7 @@
 | packing | `final`, `packing`, `shard_samples`, `facts` |
 | deciding | `rows`, `judging`, `decide`, `corpus_steps`, `references`, `verdicts`, `stage` |
 | rules | the folder `rules/`: conditions and orders in SQL, checked, then worked out in a sandbox |
-| asking | `ledger` (`Run`), `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
+| asking | `ledger` (`Run`), `locked`, `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
 | telling | `events`, `progress` |
 | taking back | `takedown`, `takedown_command` |
 | showing off | `demo` |

@@ -9,9 +9,11 @@ image are two samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +21,10 @@ import pyarrow.parquet as pq
 
 from sluice.corpus.clusters import diameters
 from sluice.corpus.duplicates import (
+    Cluster,
     NearIndex,
     load_near_index,
+    measured_near_index,
     near_clusters,
     near_index,
     repeated_captions,
@@ -29,15 +33,18 @@ from sluice.corpus.duplicates import (
 )
 from sluice.corpus.hamming import matches_against
 from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
-from sluice.run.recipe import DuplicatesConfig, NearConfig
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
 from sluice.run.rules.sandbox import sandbox
+from sluice.table.arrays import numbers
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
 from sluice.table.read import read_table
+
+if TYPE_CHECKING:
+    from sluice.run.recipe import DuplicatesConfig, NearConfig
 
 NEAR: Final = "near_duplicate"
 SAME_BYTES: Final = "duplicate_bytes"
@@ -45,6 +52,28 @@ SAME_CAPTION: Final = "duplicate_caption"
 BOILERPLATE: Final = "boilerplate_caption"
 CONTAMINATED: Final = "contaminated"
 _FINGERPRINT: Final = b"sluice.fingerprint"
+
+
+class NearAsked(Protocol):
+    """Of `NearConfig`, what deciding needs."""
+
+    @property
+    def cluster(self) -> Cluster: ...
+
+
+class DuplicatesAsked(Protocol):
+    """Of `DuplicatesConfig`, what deciding needs: to ask a run again takes no recipe that was checked anew."""
+
+    @property
+    def bytes(self) -> bool: ...
+    @property
+    def captions(self) -> bool: ...
+    @property
+    def boilerplate(self) -> int | None: ...
+    @property
+    def near(self) -> NearAsked | None: ...
+    @property
+    def against(self) -> Sequence[object]: ...
 
 
 @dataclass(frozen=True)
@@ -77,7 +106,7 @@ def measure_corpus(
     if near is not None:
         name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order.sql)
         if not _has(layout.corpus("near_members"), name):
-            _measure_near(layout, near, order, name)
+            _measure_near(layout, near, order, name, fingerprint("pairs/1", rows_name, near.hash))
     if config.bytes and "sha256" in columns:
         name = fingerprint("bytes/1", rows_name, order.sql)
         if not _has(layout.corpus("same_bytes"), name):
@@ -95,35 +124,35 @@ def measure_corpus(
     return load_corpus(layout, config)
 
 
-def load_corpus(layout: Layout, config: DuplicatesConfig) -> CorpusFacts:
+def load_corpus(layout: Layout, config: DuplicatesAsked) -> CorpusFacts:
     """What `measure_corpus` stored, as far as `config` asks for it."""
 
-    def read(name: str, wanted: bool) -> pa.Table | None:
+    def read(name: str, wanted: bool, *encoded: str) -> pa.Table | None:
         path = layout.corpus(name)
-        return read_table(path) if wanted and path.is_file() else None
+        return read_table(path, encoded=encoded) if wanted and path.is_file() else None
 
     near = config.near is not None and layout.corpus("near_members").is_file()
     contaminated = read("contaminated", bool(config.against))
     return CorpusFacts(
         load_near_index(layout.corpus("near_pairs")) if near else None,
         read("near_members", near),
-        read("same_bytes", config.bytes),
+        read("same_bytes", config.bytes, "value"),
         read("captions", config.captions or config.boilerplate is not None),
-        contaminated if contaminated is not None else _CONTAMINATED.empty_table(),
+        contaminated if contaminated is not None else pa.Table.from_batches([], _CONTAMINATED),
     )
 
 
-def caption_speakers(facts: CorpusFacts, config: DuplicatesConfig, rows: int) -> list[Speaker]:
+def caption_speakers(facts: CorpusFacts, config: DuplicatesAsked, rows: int) -> list[Speaker]:
     """What the corpus says of captions: repeated within their sample, or standing on too many images."""
     if facts.captions is None:
         return []
-    row = facts.captions.column("row").to_numpy()
+    row = numbers(facts.captions.column("row"))
     speakers: list[Speaker] = []
     if config.captions:
-        repeat = facts.captions.column("repeat").to_numpy(zero_copy_only=False)
+        repeat = numbers(facts.captions.column("repeat"))
         speakers.append(_caption_speaker(SAME_CAPTION, row[repeat], rows))
     if config.boilerplate is not None:
-        images = facts.captions.column("images").to_numpy()
+        images = numbers(facts.captions.column("images"))
         speakers.append(_caption_speaker(BOILERPLATE, row[images > config.boilerplate], rows))
     return speakers
 
@@ -133,43 +162,84 @@ def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | 
     if not facts.contaminated.num_rows:
         return None
     severity = np.zeros(len(row_facts.sample), np.int8)
-    hit = np.isin(row_facts.sample, facts.contaminated.column("ordinal").to_numpy())
+    hit = np.isin(row_facts.sample, numbers(facts.contaminated.column("ordinal")))
     severity[hit] = REJECTED
     return Speaker(CONTAMINATED, severity, about_text=False)
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Which survivors the corpus steps reject, and in whose favour."""
+    """Which survivors the corpus steps reject, and in whose favour.
 
-    keeper: Indices  # by sample: ordinal of the keeper of its cluster; itself where it has none
-    distance: Indices  # bits to the keeper; 0 where it is itself or equal in bytes
-    by_bytes: Flags
-    by_hash: Flags
-    clustered: Flags  # in a cluster of more than one, keepers included
+    Held for the few that have an equal or a near one, `members`; the properties say the same of every sample.
+    """
+
+    samples: int
+    members: Indices  # ordinals, ascending; what follows is by member
+    chosen: Indices  # place, among the members, of the one kept in its stead; its own where it is kept or has none
+    bits: Indices
+    loses_by_bytes: Flags
+    loses_by_hash: Flags
+    in_cluster: Flags
+
+    @cached_property
+    def keeper(self) -> Indices:
+        """By sample: ordinal of the keeper of its cluster; itself where it has none."""
+        keeper = np.arange(self.samples)
+        keeper[self.members] = self.members[self.chosen]
+        return keeper
+
+    @cached_property
+    def distance(self) -> Indices:
+        """By sample: bits to the keeper; 0 where it is itself or equal in bytes."""
+        return self._spread(self.bits)
+
+    @cached_property
+    def by_bytes(self) -> Flags:
+        """By sample: rejected for bytes that a kept one has."""
+        return self._spread(self.loses_by_bytes)
+
+    @cached_property
+    def by_hash(self) -> Flags:
+        """By sample: rejected for a hash near to a kept one's."""
+        return self._spread(self.loses_by_hash)
+
+    @cached_property
+    def clustered(self) -> Flags:
+        """By sample: in a cluster of more than one, keepers included."""
+        return self._spread(self.in_cluster)
+
+    def _spread(self, by_member: Any) -> Any:
+        everywhere = np.zeros(self.samples, by_member.dtype)
+        everywhere[self.members] = by_member
+        return everywhere
 
 
-def find_duplicates(facts: CorpusFacts, config: DuplicatesConfig, decision: Decision) -> Duplicates:
+def find_duplicates(facts: CorpusFacts, config: DuplicatesAsked, decision: Decision) -> Duplicates:
     """Clusters among the samples that `decision` keeps: equal bytes first, then near hashes."""
-    samples = len(decision.severity)
-    keeper = np.arange(samples)
-    distance = np.zeros(samples, np.int64)
-    by_bytes, by_hash, clustered = (np.zeros(samples, np.bool_) for _ in range(3))
-    alive = decision.severity == KEPT
-    if facts.bytes_members is not None and facts.bytes_members.num_rows:
-        ordinal, rank = _numbers(facts.bytes_members)
-        chosen = same_bytes(facts.bytes_members.column("value"), alive[ordinal], rank)
-        _record(ordinal, chosen, keeper, by_bytes, clustered)
+    same = facts.bytes_members if facts.bytes_members is not None and facts.bytes_members.num_rows else None
+    near = facts.near_members if facts.near_members is not None and facts.near_members.num_rows else None
+    ordinals = [_numbers(table)[0] for table in (same, near) if table is not None]
+    members = _either(ordinals, len(decision.severity))
+    chosen = np.arange(len(members))
+    bits = np.zeros(len(members), np.int64)
+    by_bytes, by_hash, clustered = (np.zeros(len(members), np.bool_) for _ in range(3))
+    alive = decision.severity[members] == KEPT
+    if same is not None:
+        ordinal, rank = _numbers(same)
+        place = np.searchsorted(members, ordinal)
+        _record(place, same_bytes(same.column("value"), alive[place], rank), chosen, by_bytes, clustered)
         alive &= ~by_bytes
-    if facts.near is not None and facts.near_members is not None and config.near and facts.near_members.num_rows:
-        ordinal, rank = _numbers(facts.near_members)
-        hashes = facts.near_members.column("value").to_numpy()
-        chosen, bits = near_clusters(facts.near, hashes, alive[ordinal], rank, config.near.cluster)
-        _record(ordinal, chosen, keeper, by_hash, clustered)
-        distance[ordinal] = bits
-    distance = np.where(by_bytes, distance[keeper], distance)  # equal bytes of a near-duplicate ...
-    keeper = keeper[keeper]  # ... belong to the near-duplicate's keeper, as far away as it is
-    return Duplicates(keeper, distance, by_bytes, by_hash, clustered)
+    if near is not None and facts.near is not None and config.near:
+        ordinal, rank = _numbers(near)
+        place = np.searchsorted(members, ordinal)
+        hashes = numbers(near.column("value"))
+        kept, apart = near_clusters(facts.near, hashes, alive[place], rank, config.near.cluster)
+        _record(place, kept, chosen, by_hash, clustered)
+        bits[place] = apart
+    bits = np.where(by_bytes, bits[chosen], bits)  # equal bytes of a near-duplicate ...
+    chosen = chosen[chosen]  # ... belong to the near-duplicate's keeper, as far away as it is
+    return Duplicates(len(decision.severity), members, chosen, bits, by_bytes, by_hash, clustered)
 
 
 def cluster_table(facts: CorpusFacts, duplicates: Duplicates, ids: pa.Array) -> pa.Table:
@@ -192,16 +262,24 @@ def cluster_table(facts: CorpusFacts, duplicates: Duplicates, ids: pa.Array) -> 
     )
 
 
-def _record(ordinal: Indices, chosen: Indices, keeper: Indices, rejected: Flags, clustered: Flags) -> None:
-    loses = chosen != np.arange(len(chosen))
-    keeper[ordinal[loses]] = ordinal[chosen[loses]]
-    rejected[ordinal[loses]] = True
-    clustered[ordinal[loses]] = True
-    clustered[ordinal[chosen[loses]]] = True
+def _either(ordinals: Sequence[Indices], samples: int) -> Indices:
+    """The ordinals that are in one of the lists, ascending."""
+    named = np.zeros(samples, np.bool_)
+    for ordinal in ordinals:
+        named[ordinal] = True
+    return np.flatnonzero(named)
+
+
+def _record(place: Indices, kept: Indices, chosen: Indices, rejected: Flags, clustered: Flags) -> None:
+    loses = kept != np.arange(len(kept))
+    chosen[place[loses]] = place[kept[loses]]
+    rejected[place[loses]] = True
+    clustered[place[loses]] = True
+    clustered[place[kept[loses]]] = True
 
 
 def _numbers(members: pa.Table) -> tuple[Indices, Indices]:
-    return members.column("ordinal").to_numpy(), members.column("rank").to_numpy()
+    return numbers(members.column("ordinal")), numbers(members.column("rank"))
 
 
 def _caption_speaker(name: str, rows: Any, total: int) -> Speaker:
@@ -215,11 +293,14 @@ _CONTAMINATED: Final = pa.schema(
 )
 
 
-def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str) -> None:
+def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str, hashes: str) -> None:
     layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
     first = _first_rows(layout, config.hash)
-    index = near_index(first.column("value").to_numpy(), config.distance)
-    save_near_index(index, layout.corpus("near_pairs"))
+    pairs = layout.corpus("near_pairs")
+    index = measured_near_index(pairs, hashes, config.distance)
+    if index is None:
+        index = near_index(first.column("value").to_numpy(), config.distance)
+    save_near_index(index, pairs, hashes)
     near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
     _write(layout.corpus("near_members"), _members(layout, first, order, near), name)
 

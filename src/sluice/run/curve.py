@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,12 +12,12 @@ import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
-from sluice.run.decide import KEPT
-from sluice.run.judging import judge, rules_of
+from sluice.run.judging import Judgement, judge
 from sluice.run.rules.rule import compile_rule
 from sluice.run.rules.sql_check import did_you_mean
-from sluice.table.compute import pc
-from sluice.table.read import read_table
+from sluice.table.arrays import real_numbers
+from sluice.table.layout import FILTERED
+from sluice.table.read import read_table, values_at
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -68,14 +69,13 @@ def curve(run: Run, column: str) -> Curve:
     kind = schema.field(column).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise RecipeError(f"the column {column!r} holds {kind}: a curve needs numbers")
-    config = run.recipe.filter
-    compiled = [compile_rule(rule, schema) for rule in rules_of(config)]
+    compiled = [compile_rule(rule, schema) for rule in run.filter.rules]
     others = [rule for rule in compiled if column not in rule.columns]
-    judgement = judge(run.layout, others, config.duplicates, load_corpus(run.layout, config.duplicates))
-    values = _by_sample(run, column, judgement.facts.first)
-    kept = judgement.kept & (judgement.decision.severity == KEPT)
-    measured = kept & ~np.isnan(values)
-    ascending = np.sort(values[measured])
+    asked = run.filter.duplicates
+    judgement = judge(run.layout, others, asked, load_corpus(run.layout, asked))
+    values = _by_sample(run, column, judgement)
+    kept, known = judgement.kept, ~np.isnan(values)
+    ascending = np.sort(values[kept & known])
     thresholds = _thresholds(ascending)
     below = np.searchsorted(ascending, thresholds, side="left")
     up_to = np.searchsorted(ascending, thresholds, side="right")
@@ -83,45 +83,57 @@ def curve(run: Run, column: str) -> Curve:
     return Curve(
         column,
         judgement.facts.samples,
-        int(kept.sum()),
-        int((kept & np.isnan(values)).sum()),
+        int(np.count_nonzero(kept)),
+        int(np.count_nonzero(kept & ~known)),
         tuple(thresholds.tolist()),
         tuple(((len(ascending) - below) / entered).tolist()),
         tuple((up_to / entered).tolist()),
         {rule.rule.name: rule.rule.when for rule in compiled if column in rule.columns},
-        _deciles(run, values, measured),
+        _deciles(run, values, kept, ascending),
     )
 
 
-def _by_sample(run: Run, column: str, first: Any) -> Any:
+def _by_sample(run: Run, column: str, judgement: Judgement) -> Any:
     """The value of each sample's first row; NaN where it could not be measured."""
-    values = read_table(run.layout.rows, columns=[column]).column(column)
-    return pc.cast(values, pa.float64()).to_numpy()[first]
+    values = real_numbers(read_table(run.layout.rows, columns=[column]).column(column))
+    facts = judgement.facts
+    return values if facts.samples == len(values) else values[facts.first]
 
 
 def _thresholds(ascending: Any) -> Any:
     """Round-ish values from the least to the greatest that matter: outliers do not stretch the curve."""
     if not len(ascending):
         return np.zeros(0)
-    low, high = np.quantile(ascending, [0.0, 0.99])
-    return np.unique(np.linspace(low, high, _POINTS))
+    place = 0.99 * (len(ascending) - 1)
+    around = [float(ascending[math.floor(place)]), float(ascending[math.ceil(place)])]
+    high = around[0] + (around[1] - around[0]) * (place - math.floor(place))
+    points = np.linspace(float(ascending[0]), high, _POINTS)
+    return points[np.append(True, np.diff(points) > 0)]
 
 
-def _deciles(run: Run, values: Any, measured: Any) -> tuple[Decile, ...]:
-    places = np.flatnonzero(measured)
-    if not len(places):
+def _deciles(run: Run, values: Any, kept: Any, ascending: Any) -> tuple[Decile, ...]:
+    """Eleven, each with samples beside each other in the order of their values, then of the source."""
+    if not len(ascending):
         return ()
-    order = places[np.argsort(values[places], kind="stable")]
-    ids = read_table(run.layout.rows, columns=["id", "ordinal"])
-    first = np.flatnonzero(np.diff(ids.column("ordinal").to_numpy(), prepend=-1))
-    deciles: list[Decile] = []
-    for tenth in range(11):
-        at = min(len(order) - 1, round(tenth / 10 * (len(order) - 1)))
-        start = max(0, min(at - _EXAMPLES // 2, len(order) - _EXAMPLES))
-        chosen = order[start : start + _EXAMPLES]
-        names = tuple(ids.column("id").take(pa.array(first[chosen])).to_pylist())
-        deciles.append(Decile(tenth / 10, float(values[order[at]]), names))
-    return tuple(deciles)
+    last = len(ascending) - 1
+    at = [round(tenth / 10 * last) for tenth in range(11)]
+    starts = [max(0, min(place - _EXAMPLES // 2, last + 1 - _EXAMPLES)) for place in at]
+    chosen = [list(range(start, min(start + _EXAMPLES, last + 1))) for start in starts]
+    sample = _samples_at(sorted({place for places in chosen for place in places}), values, kept, ascending)
+    ids = dict(zip(sample, values_at(run.layout.verdicts(FILTERED), "id", list(sample.values())), strict=True))
+    return tuple(
+        Decile(tenth / 10, float(ascending[at[tenth]]), tuple(ids[place] for place in chosen[tenth]))
+        for tenth in range(11)
+    )
+
+
+def _samples_at(places: list[int], values: Any, kept: Any, ascending: Any) -> dict[int, int]:
+    """The sample at each of a few places of the order of values, without putting all samples in it."""
+    sought = ascending[places]
+    near = np.flatnonzero(kept & np.isin(values, sought))
+    near = near[np.argsort(values[near], kind="stable")]
+    skipped = np.searchsorted(ascending, sought) - np.searchsorted(values[near], sought)  # of lesser values
+    return {place: int(near[place - less]) for place, less in zip(places, skipped.tolist(), strict=True)}
 
 
 def _text(curve: Curve) -> list[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -40,9 +41,11 @@ class RowFacts:
         """Number of samples."""
         return int(self.sample[-1]) + 1 if len(self.sample) else 0
 
-    @property
+    @cached_property
     def first(self) -> Indices:
         """The first row of each sample."""
+        if self.samples == len(self.sample):  # a row each, as most have
+            return self.sample
         return np.flatnonzero(np.diff(self.sample, prepend=-1))
 
 
@@ -74,26 +77,33 @@ def decide(facts: RowFacts, speakers: Sequence[Speaker]) -> Decision:
     """
     first = facts.first
     samples = facts.samples
-    spoke = np.zeros((samples, len(speakers)), np.bool_)
+    spoke = np.zeros((len(speakers), samples), np.bool_).T  # what one speaker says lies side by side
     if not samples:
         return Decision(np.zeros(0, np.int8), spoke, np.zeros(0, np.bool_))
-    severity = np.where(_by_sample(np.maximum, facts.failed.astype(np.int8), first) > 0, FAILED, KEPT).astype(np.int8)
+    caption = facts.alternative.view(np.int8)  # 1 where the row's text is one: to multiply by, as `part` is
+    part = 1 - caption
+    severity = _by_sample(np.maximum, facts.failed.view(np.int8), first) * np.int8(FAILED)
     bad_caption = np.zeros(len(facts.sample), np.int8)
     for number, speaker in enumerate(speakers):
-        about_caption = facts.alternative if speaker.about_text else np.zeros_like(facts.alternative)
-        of_part = _by_sample(np.maximum, np.where(about_caption, 0, speaker.severity), first)
-        spoke[:, number] = of_part > KEPT
-        severity = np.maximum(severity, of_part)
+        of_part = speaker.severity * part if speaker.about_text else speaker.severity
+        of_part = _by_sample(np.maximum, of_part, first)
+        np.greater(of_part, KEPT, out=spoke[:, number])
+        np.maximum(severity, of_part, out=severity)
         if speaker.about_text:
-            bad_caption = np.maximum(bad_caption, np.where(facts.alternative, speaker.severity, 0))
-    best_caption = _by_sample(np.minimum, np.where(facts.alternative, bad_caption, FAILED), first)
-    excluded = np.where(best_caption == FAILED, KEPT, best_caption).astype(np.int8)  # FAILED: it has no caption
+            np.maximum(bad_caption, speaker.severity * caption, out=bad_caption)
+    best_caption = _by_sample(np.minimum, bad_caption + part * np.int8(FAILED), first)
+    excluded = best_caption * (best_caption < FAILED)  # FAILED: it has no caption
     for number, speaker in enumerate(speakers):
         if speaker.about_text:
-            on_caption = _by_sample(np.maximum, np.where(facts.alternative, speaker.severity, 0), first)
+            on_caption = _by_sample(np.maximum, speaker.severity * caption, first)
             spoke[:, number] |= (on_caption > KEPT) & (excluded > KEPT)
-    left_out = (bad_caption > KEPT) & (excluded[facts.sample] == KEPT)
+    left_out = (bad_caption > KEPT) & (_of_rows(excluded, facts) == KEPT)
     return Decision(np.maximum(severity, excluded), spoke, left_out)
+
+
+def _of_rows(by_sample: Severities, facts: RowFacts) -> Severities:
+    """What is so of each row's sample."""
+    return by_sample if facts.samples == len(facts.sample) else by_sample[facts.sample]
 
 
 def _by_sample(reduce: np.ufunc, values: Severities, first: Indices) -> Severities:
@@ -107,5 +117,6 @@ def speaker_of(name: str, result: npt.NDArray[np.int8], effect: int, null: int, 
     >>> speaker_of("tiny", np.array([1, 0, -1], np.int8), REJECTED, HELD, about_text=False).severity.tolist()
     [2, 0, 1]
     """
-    severity = np.select([result == 1, result == -1], [effect, null], KEPT).astype(np.int8)
+    severity = (result > 0) * np.int8(effect)
+    severity[result < 0] = null
     return Speaker(name, severity, about_text)

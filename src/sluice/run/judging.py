@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.run import corpus_steps
-from sluice.run.corpus_steps import CorpusFacts, Duplicates
-from sluice.run.decide import HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
-from sluice.run.recipe import DuplicatesConfig, FilterConfig
+from sluice.run.corpus_steps import CorpusFacts, Duplicates, DuplicatesAsked
+from sluice.run.decide import FAILED, HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule, Rule, evaluate
 from sluice.run.takedown import kept_until
+from sluice.table.arrays import numbers, three_valued, valid
 from sluice.table.compute import pc
+from sluice.table.footer import counts_up, one_value, parts
 from sluice.table.layout import Layout
 from sluice.table.read import read_table
+
+if TYPE_CHECKING:
+    from sluice.run.recipe import FilterConfig
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
@@ -51,7 +56,7 @@ class Judgement:
 def judge(
     layout: Layout,
     rules: Sequence[CompiledRule],
-    config: DuplicatesConfig,
+    config: DuplicatesAsked,
     corpus: CorpusFacts,
 ) -> Judgement:
     """Decide on every sample from the stored columns alone."""
@@ -59,12 +64,14 @@ def judge(
     kinds = stored_grains(layout)
     results = evaluate(rules, str(layout.rows))
     speakers: list[Speaker] = []
+    any_failed = bool(facts.failed.any())
     for rule, column in zip(rules, results.columns, strict=True):
-        three_valued = pc.fill_null(column.cast(pa.int8()), -1).to_numpy()
-        three_valued = np.where(facts.failed & (three_valued < 0), 0, three_valued)  # the failure says why already
+        said = three_valued(column)
+        if any_failed:
+            said[facts.failed & (said < 0)] = 0  # the failure says why already
         about_text = any(kinds[name] == "text" for name in rule.columns)
         effect, null = _EFFECTS[rule.rule.effect], _NULLS[rule.rule.null]
-        speakers.append(speaker_of(rule.rule.name, three_valued, effect, null, about_text=about_text))
+        speakers.append(speaker_of(rule.rule.name, said, effect, null, about_text=about_text))
     speakers += corpus_steps.caption_speakers(corpus, config, len(facts.sample))
     contamination = corpus_steps.contamination_speaker(corpus, facts)
     speakers += [contamination] if contamination else []
@@ -75,35 +82,44 @@ def judge(
 
 def _without_gone(layout: Layout, facts: RowFacts, speakers: list[Speaker]) -> tuple[RowFacts, list[Speaker]]:
     """Nothing is said of what was kept until it was taken down: its content is gone, its verdict stays."""
-    kept = kept_until(layout)
-    if not len(kept):
+    if not layout.takedowns.is_file():
         return facts, speakers
-    gone = pc.is_in(read_table(layout.rows, columns=["id"]).column("id"), kept).to_numpy()
+    kept = kept_until(layout)
+    gone = numbers(pc.is_in(read_table(layout.rows, columns=["id"]).column("id"), kept))
     silent = [replace(speaker, severity=np.where(gone, np.int8(KEPT), speaker.severity)) for speaker in speakers]
     return replace(facts, failed=facts.failed & ~gone), silent
 
 
 def row_facts(layout: Layout) -> RowFacts:
-    """What deciding needs of the rows beside the rules' columns."""
-    table = read_table(layout.rows, columns=["ordinal", "alternative", "image_error", "text_error", "sample_error"])
-    failed = np.zeros(table.num_rows, np.bool_)
-    for name in ("image_error", "text_error", "sample_error"):
-        column = table.column(name)
-        if column.null_count < table.num_rows:
-            failed |= pc.is_valid(column).to_numpy()
-    alternative = table.column("alternative").to_numpy()
-    return RowFacts(table.column("ordinal").to_numpy(), alternative, failed)
+    """What deciding needs of the rows beside the rules' columns; what the file's footer tells is not read."""
+    with pq.ParquetFile(layout.rows, pre_buffer=True) as file:
+
+        def read(name: str) -> pa.ChunkedArray:
+            return file.read([name]).column(0)
+
+        rows = file.metadata.num_rows
+        failed = np.zeros(rows, np.bool_)
+        for name in ("image_error", "text_error", "sample_error"):
+            if any(part.nulls != part.rows for part in parts(file, name)):
+                failed |= valid(read(name))
+        ordinal = np.arange(rows) if counts_up(parts(file, "ordinal")) else numbers(read("ordinal"))
+        known = one_value(parts(file, "alternative"))
+        alternative = numbers(read("alternative")) if known is None else np.full(rows, known, np.bool_)
+    return RowFacts(ordinal, alternative, failed)
 
 
 def yields(judgement: Judgement) -> dict[str, dict[str, int]]:
     """By rule: the samples it took part in excluding, and those that it alone excluded."""
-    spoke = judgement.decision.spoke
-    excluded = (judgement.decision.severity > KEPT) & (judgement.decision.severity < 3)
-    together = spoke.sum(axis=1)
+    severity, spoke = judgement.decision.severity, judgement.decision.spoke
+    excluded = (severity > KEPT) & (severity < FAILED)
+    together = np.zeros(len(severity), np.uint16)
+    for number in range(len(judgement.speakers)):
+        together += spoke[:, number]
+    alone = excluded & (together == 1)
     result = {
         speaker.name: {
-            "samples": int((spoke[:, number] & excluded).sum()),
-            "alone": int((spoke[:, number] & excluded & (together == 1)).sum()),
+            "samples": int(np.count_nonzero(spoke[:, number] & excluded)),
+            "alone": int(np.count_nonzero(spoke[:, number] & alone)),
         }
         for number, speaker in enumerate(judgement.speakers)
     }
@@ -111,6 +127,6 @@ def yields(judgement: Judgement) -> dict[str, dict[str, int]]:
         (corpus_steps.SAME_BYTES, judgement.duplicates.by_bytes),
         (corpus_steps.NEAR, judgement.duplicates.by_hash),
     ):
-        count = int(rejected.sum())
+        count = int(np.count_nonzero(rejected))
         result[name] = {"samples": count, "alone": count}
     return result

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sluice.errors import RunError
-from sluice.run.recipe import Recipe, RecipeFile
-from sluice.table.duck import connect
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from sluice.run.curve import Curve
+    from sluice.run.locked import LockedFilter
+    from sluice.run.recipe import Recipe, RecipeFile
     from sluice.run.status import Status
     from sluice.run.what_if import WhatIf
     from sluice.run.why import Story
@@ -31,9 +32,10 @@ class Run:
     print(run.what_if(["blurry: sharpness < 150"]))
     """
 
-    def __init__(self, layout: Layout, file: RecipeFile) -> None:
+    def __init__(self, layout: Layout, path: Path, recipe: Mapping[str, Any]) -> None:
         self.layout = layout
-        self.file = file
+        self._path = path  # of the recipe file
+        self._recipe = recipe  # as the lock file has it
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -41,11 +43,29 @@ class Run:
         layout = Layout(Path(folder)).check()
         try:
             lock = yaml.load(layout.recipe_lock.read_bytes(), Loader=_SafeLoader)
-            recipe = Recipe.model_validate(lock["recipe"])
-            path = Path(lock["recipe_file"])
+            return cls(layout, Path(lock["recipe_file"]), {**lock["recipe"]})
         except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-            raise RunError(f"{layout.recipe_lock}: damaged ({error}); `sluice run` writes it anew") from error
-        return cls(layout, RecipeFile(recipe, path, {}, ""))
+            raise _damaged(layout, error) from error
+
+    @cached_property
+    def file(self) -> RecipeFile:
+        """The recipe as it ran, with where it came from."""
+        from sluice.run.recipe import Recipe, RecipeFile
+
+        try:
+            return RecipeFile(Recipe.model_validate(self._recipe), self._path, {}, "")
+        except ValueError as error:
+            raise _damaged(self.layout, error) from error
+
+    @cached_property
+    def filter(self) -> LockedFilter:
+        """The rules as they ran, and which repeats they left out."""
+        from sluice.run.locked import locked_filter
+
+        try:
+            return locked_filter(self._recipe)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(self.layout, error) from error
 
     @property
     def recipe(self) -> Recipe:
@@ -55,15 +75,15 @@ class Run:
     def require(self, stage: str) -> None:
         """RunError unless `stage` is done."""
         if not self.layout.stage_file(stage).is_file():
-            raise RunError(
-                f"{self.layout.root}: {stage} is not finished; `sluice run {self.file.path}` goes on with it"
-            )
+            raise RunError(f"{self.layout.root}: {stage} is not finished; `sluice run {self._path}` goes on with it")
 
     def samples(self, verdict: str | None = None) -> pa.Table:
         """Every raw sample with its latest verdict, the stage that gave it and the rules that decided it.
 
         `verdict` keeps only those `kept`, `rejected`, `held` or `failed`.
         """
+        from sluice.table.duck import connect
+
         self.require(RAW)
         done = [stage for stage in STAGES if self.layout.stage_file(stage).is_file()]
         latest = " UNION ALL ".join(
@@ -122,6 +142,10 @@ class Run:
     def finished(self) -> bool:
         """Whether the last stage is done."""
         return self.layout.stage_file(FINAL).is_file()
+
+
+def _damaged(layout: Layout, error: Exception) -> RunError:
+    return RunError(f"{layout.recipe_lock}: damaged ({error}); `sluice run` writes it anew")
 
 
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -12,14 +12,13 @@ import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
-from sluice.run.decide import KEPT
-from sluice.run.judging import Judgement, judge, rules_of, yields
-from sluice.run.rules.row_columns import take
-from sluice.run.rules.rule import CompiledRule, Rule, compile_rule, parse_setting
+from sluice.run.decide import FAILED, HELD, KEPT, REJECTED
+from sluice.run.judging import Judgement, judge, yields
+from sluice.run.rules.rule import Rule, compile_rule, parse_setting
 from sluice.run.stage import stage_record
-from sluice.table.compute import pc
-from sluice.table.layout import FILTERED
-from sluice.table.read import read_table
+from sluice.table.arrays import codes
+from sluice.table.layout import FILTERED, Layout
+from sluice.table.read import read_table, values_at
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -53,9 +52,9 @@ class WhatIf:
 
 def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
     """Decide again with `settings` in place of the recipe's rules."""
-    config = run.recipe.filter
+    config = run.filter
     schema = pq.read_schema(run.layout.rows)
-    old = {rule.name: rule for rule in rules_of(config)}
+    old = {rule.name: rule for rule in config.rules}
     new = dict(old)
     for text in settings:
         setting = parse_setting(text)
@@ -70,8 +69,7 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
     judgement = judge(run.layout, rules, config.duplicates, load_corpus(run.layout, config.duplicates))
-    verdicts = read_table(run.layout.verdicts(FILTERED), columns=["verdict"]).column("verdict")
-    kept_before = pc.equal(verdicts, "kept").to_numpy()
+    kept_before = _kept_before(run.layout)
     record = stage_record(run.layout, FILTERED)
     gained, lost = np.flatnonzero(judgement.kept & ~kept_before), np.flatnonzero(kept_before & ~judgement.kept)
     return WhatIf(
@@ -87,35 +85,49 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
         },
         gained=len(gained),
         lost=len(lost),
-        gained_ids=_ids(run, gained),
-        lost_ids=_ids(run, lost),
-        overlap=_overlap(judgement, rules),
+        gained_ids=_ids(run.layout, gained),
+        lost_ids=_ids(run.layout, lost),
+        overlap=_overlap(judgement),
     )
 
 
+def _ids(layout: Layout, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(values_at(layout.verdicts(FILTERED), "id", ordinals[:_EXAMPLES].tolist()))
+
+
+def _kept_before(layout: Layout) -> npt.NDArray[np.bool_]:
+    """Which samples the run keeps."""
+    table = read_table(layout.verdicts(FILTERED), columns=["verdict"], encoded=["verdict"])
+    verdicts = table.column("verdict").unify_dictionaries()
+    words = verdicts.chunk(0).dictionary.to_pylist() if verdicts.num_chunks else []
+    return codes(verdicts) == (words.index("kept") if "kept" in words else -1)
+
+
 def _counts(judgement: Judgement) -> dict[str, int]:
-    severity = judgement.decision.severity
-    duplicates = int((judgement.duplicates.by_bytes | judgement.duplicates.by_hash).sum())
-    by_severity = np.bincount(severity, minlength=4).tolist()
-    return {
-        "kept": by_severity[0] - duplicates,
-        "rejected": by_severity[2] + duplicates,
-        "held": by_severity[1],
-        "failed": by_severity[3],
-    }
+    severity, duplicates = judgement.decision.severity, judgement.duplicates
+    repeats = int(np.count_nonzero(duplicates.loses_by_bytes | duplicates.loses_by_hash))
+    kept, held, rejected, failed = (int(np.count_nonzero(severity == said)) for said in (KEPT, HELD, REJECTED, FAILED))
+    return {"kept": kept - repeats, "rejected": rejected + repeats, "held": held, "failed": failed}
 
 
-def _overlap(judgement: Judgement, rules: Sequence[CompiledRule]) -> dict[str, int]:
+def _overlap(judgement: Judgement) -> dict[str, int]:
     """The pairs of rules that speak against the same samples, most shared first."""
-    spoke = judgement.decision.spoke[judgement.decision.severity > KEPT].astype(np.float32)
-    shared = (spoke.T @ spoke).astype(np.int64)
+    excluded = judgement.decision.severity > KEPT
     names = [speaker.name for speaker in judgement.speakers]
-    pairs = {f"{names[i]} + {names[j]}": int(shared[i, j]) for i in range(len(names)) for j in range(i) if shared[i, j]}
+    said = [_packed(judgement.decision.spoke[:, number] & excluded) for number in range(len(names))]
+    pairs: dict[str, int] = {}
+    for i in range(len(names)):
+        for j in range(i):
+            shared = int(np.bitwise_count(said[i] & said[j]).sum(dtype=np.int64))
+            if shared:
+                pairs[f"{names[i]} + {names[j]}"] = shared
     return dict(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:20])
 
 
-def _ids(run: Run, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(take(run.layout.verdicts(FILTERED), ["id"], ordinals[:_EXAMPLES]).column("id").to_pylist())
+def _packed(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
+    """The flags as bits, 64 in a number."""
+    bits = np.packbits(flags)
+    return np.concatenate([bits, np.zeros(-len(bits) % 8, np.uint8)]).view(np.uint64)
 
 
 def _names(rules: dict[str, Rule]) -> str:

@@ -1,1 +1,1 @@
-"""Schemas, refs, units, atomic commits, DuckDB views: knows nothing of recipes."""
+"""Schemas, refs, units, atomic commits, columns as arrays, DuckDB views: knows nothing of recipes."""

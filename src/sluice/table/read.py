@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -12,12 +12,41 @@ import pyarrow.parquet as pq
 
 from sluice.table.compute import pc
 
+_FEW: Final = 8_192  # rows held at a time where few are wanted
 
-def read_table(path: Path, columns: Sequence[str] | None = None, *, threads: bool = True) -> pa.Table:
-    """The table `path`, or those of its `columns`, in the order asked."""
-    with pq.ParquetFile(path, pre_buffer=True) as file:
+
+def read_table(
+    path: Path, columns: Sequence[str] | None = None, *, threads: bool = True, encoded: Sequence[str] = ()
+) -> pa.Table:
+    """The table `path`, or those of its `columns`, in the order asked; text columns in `encoded` as dictionaries."""
+    with pq.ParquetFile(path, pre_buffer=True, read_dictionary=list(encoded)) as file:
         table: pa.Table = file.read(columns=None if columns is None else list(columns), use_threads=threads)
     return table if columns is None else table.select(list(columns))
+
+
+def values_at(path: Path, column: str, rows: Sequence[int]) -> list[Any]:
+    """The values of `column` in a few `rows` of `path`, in the order asked; row groups without one are not read."""
+    found: dict[int, Any] = {}
+    with pq.ParquetFile(path) as file:
+        start = 0
+        for group in range(file.num_row_groups):
+            end = start + file.metadata.row_group(group).num_rows
+            wanted = sorted({row for row in rows if start <= row < end})
+            if wanted:
+                found |= zip(wanted, _in_group(file, group, column, [row - start for row in wanted]), strict=True)
+            start = end
+    return [found[row] for row in rows]
+
+
+def _in_group(file: pq.ParquetFile, group: int, column: str, rows: list[int]) -> Iterator[Any]:
+    """The values in `rows` (ascending, counted from the start of the row group), read as far as the last of them."""
+    start, left = 0, rows[::-1]
+    for batch in file.iter_batches(_FEW, row_groups=[group], columns=[column], use_threads=False):
+        while left and left[-1] < start + len(batch):
+            yield batch.column(0)[left.pop() - start].as_py()
+        if not left:
+            return
+        start += len(batch)
 
 
 def read_where(path: Path, column: str, value: Any, columns: Sequence[str] | None = None) -> pa.Table:

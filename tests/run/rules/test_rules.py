@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import duckdb
@@ -318,8 +319,47 @@ def test_a_file_and_a_table_say_the_same_in_order_whatever_the_threads(big: tupl
     answer = evaluate(rules, table)
     assert np.flatnonzero(answer["rule_0"].to_numpy()).tolist() == list(range(7, table.num_rows, 1000))
     assert answer["rule_1"].null_count == table["sharpness"].null_count
+    plain = path.parent / "hive=1" / "it's rows.parquet"  # a name that is no pattern: the query reads it itself
+    plain.parent.mkdir(exist_ok=True)
+    shutil.copy(path, plain)
     for threads in (1, 2, 5):
         assert evaluate(rules, str(path), threads).equals(answer)
+        assert evaluate(rules, plain, threads).equals(answer)
+
+
+def test_a_file_and_a_table_say_the_same_of_every_type_of_column(tmp_path: Path) -> None:
+    nan, inf = float("nan"), float("inf")
+    columns = {
+        "r4": pa.array([1.5, nan, None, inf, -inf, -nan], pa.float32()),
+        "r8": pa.array([1.5, nan, None, inf, -inf, 0.1], pa.float64()),
+        "i1": pa.array([-128, 127, None, 0, 1, 2], pa.int8()),
+        "i2": pa.array([-(2**15), 2**15 - 1, None, 0, 1, 2], pa.int16()),
+        "i4": pa.array([-(2**31), 2**31 - 1, None, 0, 1, 2], pa.int32()),
+        "i8": pa.array([-(2**63), 2**63 - 1, None, 0, 1, 2], pa.int64()),
+        "u1": pa.array([255, 127, None, 0, 1, 2], pa.uint8()),
+        "u2": pa.array([2**16 - 1, 127, None, 0, 1, 2], pa.uint16()),
+        "u4": pa.array([2**32 - 1, 127, None, 0, 1, 2], pa.uint32()),
+        "u8": pa.array([2**64 - 1, 127, None, 0, 1, 2], pa.uint64()),
+        "b": pa.array([True, False, None, True, False, None]),
+        "t": pa.array(["a", "", None, "é\0", "b", "c"]),
+        "d": pa.array([0, 1, None, -1, 20_000, 2], pa.date32()),
+        "s": pa.array([0, 1, None, -1, 2 * 10**15, 2], pa.timestamp("us")),
+        "ns": pa.array([0, 1, None, -1, 2 * 10**18, 2], pa.timestamp("ns")),
+        "l": pa.array([["a"], [], None, ["b"], ["a", "b"], [None]], pa.list_(pa.string())),
+    }
+    table = pa.table(columns)
+    conditions = [
+        *(f"{name} > 1" for name in ("r4", "r8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")),
+        *(f"{name} * {name} > 10" for name in ("r4", "r8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8")),
+        *("b", "t > 'a'", "d > '2000-01-01'", "s > '2000-01-01'"),
+    ]
+    pq.write_table(table, tmp_path / "rows.parquet")
+    pq.write_table(table.append_column("T", columns["i1"]), tmp_path / "cases.parquet")  # T and t: which is meant?
+    for whens in (conditions, [*conditions, "ns > '2000-01-01'", "list_contains(l, 'a')"]):
+        rules = [rule(when, table.schema) for when in whens]
+        answer = evaluate(rules, table)
+        assert evaluate(rules, tmp_path / "rows.parquet").equals(answer)
+        assert evaluate(rules, tmp_path / "cases.parquet").equals(answer)
 
 
 def test_the_values_a_rule_saw_are_json_with_short_numbers(big: tuple[pa.Table, Path]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sluice.errors import RecipeError
@@ -144,7 +145,8 @@ ATTACKS = {
 
 @pytest.fixture
 def canary(tmp_path: Path) -> Path:
-    path = tmp_path / "canary.txt"
+    path = tmp_path / "canary" / "canary.txt"
+    path.parent.mkdir()
     path.write_text(CANARY)
     return path
 
@@ -197,9 +199,15 @@ def test_no_attack_changes_a_setting_for_the_rules_after_it(canary: Path) -> Non
         "FROM secret",
     ],
 )
-def test_even_raw_sql_reaches_nothing_from_the_sandbox(statement: str, canary: Path) -> None:
+@pytest.mark.parametrize("reads", [False, True], ids=["closed", "reads one file"])
+def test_even_raw_sql_reaches_nothing_from_the_sandbox(statement: str, reads: bool, canary: Path) -> None:
     secret = pa.table({"secret": [1]})  # a variable of ours: DuckDB would find it by its name
-    with sandbox() as database, pytest.raises(duckdb.Error):
-        database.sql(statement.format(canary=canary, planted=canary.parent / "planted")).fetchall()
+    rows = canary.parent.parent / "rows.parquet"
+    pq.write_table(pa.table({"width": [1]}), rows)
+    with sandbox(reads=rows if reads else None) as database:
+        if reads:
+            assert database.sql(f"FROM read_parquet('{rows}')").fetchall() == [(1,)]
+        with pytest.raises(duckdb.Error):
+            database.sql(statement.format(canary=canary, planted=canary.parent / "planted")).fetchall()
     assert [path.name for path in canary.parent.iterdir()] == ["canary.txt"]
     assert secret.num_rows == 1

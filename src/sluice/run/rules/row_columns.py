@@ -20,6 +20,14 @@ MAX_TEXT: Final = 200  # characters of a text that a reason quotes
 _BATCH: Final = 131_072  # rows streamed at a time
 
 
+def schema_of(rows: Rows, names: Sequence[str]) -> tuple[pa.Schema, list[str]]:
+    """The columns `names` of `rows`, and the names of all that it has; RunError where one is missing."""
+    is_file = isinstance(rows, str | Path)
+    schema = _open(rows).schema_arrow if is_file else rows.schema
+    _check_has(schema, names, str(rows) if is_file else "the table")
+    return pa.schema([schema.field(name) for name in names]), schema.names
+
+
 def stream(rows: Rows, names: Sequence[str]) -> pa.RecordBatchReader:
     """The columns `names` of `rows`, batch by batch in order, NaN as NULL; nothing else is read."""
     if not isinstance(rows, str | Path):

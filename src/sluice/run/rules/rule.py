@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -18,11 +19,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import RecipeError, RunError
-from sluice.run.rules.row_columns import Rows, as_json, stream, take
-from sluice.run.rules.sandbox import sandbox
+from sluice.run.rules.row_columns import Rows, as_json, schema_of, stream, take
+from sluice.run.rules.sandbox import literal, sandbox
 from sluice.run.rules.sql_check import check
 from sluice.run.rules.sql_parse import RefusedError
-from sluice.run.rules.sql_types import TABLE, check_types, widened
+from sluice.run.rules.sql_types import TABLE, check_types, sql_can_name, widened
 
 
 @dataclass(frozen=True)
@@ -77,21 +78,33 @@ def compile_rule(rule: Rule, schema: pa.Schema, where: str = "") -> CompiledRule
 def evaluate(rules: Sequence[CompiledRule], rows: Rows, threads: int | None = None) -> pa.Table:
     """What every rule says of every row: columns `rule_0`, `rule_1`, ... of booleans, rows in order, NULL = cannot say.
 
-    One query for all rules, over their columns only; a Parquet file is read by us and streams through. The
-    result does not depend on `threads` (default: one a core).
+    One query for all rules, over their columns only. The result does not depend on `threads` (default: one a core).
+    The query reads a Parquet file itself, the one file that it can reach, unless a column's type or the file's name
+    means something else to it: then we read it, and it streams through.
     """
     import duckdb
 
     if not rules:
         return pa.table({})
-    measured = stream(rows, list(dict.fromkeys(column for rule in rules for column in rule.columns)))
+    names = list(dict.fromkeys(column for rule in rules for column in rule.columns))
     say = ", ".join(f"TRY({rule.sql}) AS rule_{place}" for place, rule in enumerate(rules))
-    with sandbox(threads) as database:
+    schema, known = schema_of(rows, names)
+    path = _reachable(Path(rows).resolve(), schema, known) if isinstance(rows, str | Path) else None
+    source = TABLE if path is None else f"read_parquet({literal(str(path))}, hive_partitioning = false)"
+    with sandbox(threads, reads=path) as database:
         try:
-            database.register(TABLE, measured)
-            return database.sql(f"SELECT {say} FROM ({widened(measured.schema)})").to_arrow_table()
+            if path is None:
+                database.register(TABLE, stream(rows, names))
+            return database.sql(f"SELECT {say} FROM ({widened(schema, source)})").to_arrow_table()
         except duckdb.Error as error:
             raise RunError(f"the rules could not be evaluated: {error}") from error
+
+
+def _reachable(path: Path, schema: pa.Schema, known: Sequence[str]) -> Path | None:
+    """The file if a query that reads it sees what we would: its name is no pattern, no column is taken for another."""
+    plain = str(path).isprintable() and not set("*?[]{}") & set(str(path))
+    distinct = len({name.lower() for name in known}) == len(known)
+    return path if plain and distinct and sql_can_name(schema) else None
 
 
 def observed(rule: CompiledRule, rows: Rows, indices: npt.NDArray[np.int64] | None = None) -> list[str]:

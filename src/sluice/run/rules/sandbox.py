@@ -1,8 +1,9 @@
-"""A DuckDB that reaches nothing: no file, network, setting, extension or Python variable."""
+"""A DuckDB that reaches no network, setting, extension or Python variable, and no file but one that it is given."""
 
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,10 +22,14 @@ _SETTINGS: Final[dict[str, str]] = {
     "disabled_optimizers": "common_subexpressions",
     "lock_configuration": "true",
 }
+_CLOSED_LAST: Final = ("enable_external_access", "lock_configuration")
 
 
-def sandbox(threads: int | None = None, memory: str = "2GB") -> duckdb.DuckDBPyConnection:
+def sandbox(threads: int | None = None, memory: str = "2GB", *, reads: Path | None = None) -> duckdb.DuckDBPyConnection:
     """A fresh in-memory database with nothing in it and no way out; `threads` None means one a core.
+
+    With `reads` it reaches that one file (an absolute path), and nothing else. DuckDB would let the file be written,
+    too, but a rule has no words for it: what it may hold are expressions.
 
     >>> sandbox().sql("SELECT 1 / 0").fetchall()
     [(None,)]
@@ -34,7 +39,20 @@ def sandbox(threads: int | None = None, memory: str = "2GB") -> duckdb.DuckDBPyC
     config: dict[str, str | bool | int | float | list[str]] = {**_SETTINGS, "memory_limit": memory}
     if threads is not None:
         config["threads"] = threads
-    return duckdb.connect(":memory:", config=config)
+    if reads is None:
+        return duckdb.connect(":memory:", config=config)
+    # DuckDB takes an exception to a closed door only before the door is closed, and not as it starts.
+    closed = {name: config.pop(name) for name in _CLOSED_LAST}
+    database = duckdb.connect(":memory:", config=config)
+    database.execute(f"SET allowed_paths = [{literal(str(reads))}]")
+    for name, value in closed.items():
+        database.execute(f"SET {name} = {value}")
+    return database
+
+
+def literal(text: str) -> str:
+    """A text as an SQL constant: in single quotes, those inside it doubled."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 @cache

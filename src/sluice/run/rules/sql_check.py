@@ -7,7 +7,6 @@ is not in `language` cannot be written.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Final
 
 from sluice.run.rules import language
 from sluice.run.rules.like import like_sql
+from sluice.run.rules.sandbox import literal
 from sluice.run.rules.sql_parse import Node, RefusedError, parse
 
 _SYNTAX: Final = frozenset(
@@ -58,6 +58,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str = "", cutoff: f
     >>> did_you_mean("sharpnes", ["sharpness", "text"])
     ' (did you mean "sharpness"?)'
     """
+    import difflib  # only where something is amiss
+
     by_lower = {candidate.lower(): candidate for candidate in known}
     near = [f'"{by_lower[match]}"' for match in difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=cutoff)]
     if not near:
@@ -117,7 +119,7 @@ class _Writer:
     def _constant(self, node: Node, _depth: int) -> str:
         kind, text = node["literal"]["kind"], str(node["literal"]["text"])
         if kind == "STRING" and "\0" not in text:
-            return _text(text)
+            return literal(text)
         if kind in ("INTEGER", "NUMERIC") and _NUMBER.fullmatch(text):
             return f"({text})" if text.startswith("-") else text
         if kind == "BOOLEAN" and text.lower() in ("true", "false"):
@@ -265,10 +267,6 @@ def _named(names: Mapping[str, str], node: Node) -> str:
     if kind not in names:
         raise RefusedError(f"uses {kind.lower()}, which a rule may not")
     return names[kind]
-
-
-def _text(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _check_replace(operands: Sequence[Node]) -> None:

@@ -27,6 +27,22 @@ _KINDS: Final[dict[str, str]] = {
     "NULL": _NULL,
     **dict.fromkeys(("DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "a date"),
 }
+_SQL_TYPES: Final[dict[pa.DataType, str]] = {
+    pa.bool_(): "BOOLEAN",
+    pa.int8(): "TINYINT",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.uint8(): "UTINYINT",
+    pa.uint16(): "USMALLINT",
+    pa.uint32(): "UINTEGER",
+    pa.uint64(): "UBIGINT",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.string(): "VARCHAR",
+    pa.date32(): "DATE",
+    pa.timestamp("us"): "TIMESTAMP",
+}
 _REAL: Final[dict[str, str]] = {**dict.fromkeys(("FLOAT", "DOUBLE", "DECIMAL"), "a real number")}
 _NO_FUNCTION: Final = re.compile(r"argument types '(.+?)\((.*)\)'")
 _NO_CAST: Final = re.compile(r"Could not convert string (.+) to (\w+)")
@@ -38,7 +54,10 @@ def check_types(checked: Checked, schema: pa.Schema) -> None:
 
     with compiler().cursor() as database:
         try:
-            database.register(TABLE, schema.empty_table())
+            if sql_can_name(schema):  # handing over a table takes DuckDB long: it looks for pandas first
+                database.execute(f"CREATE TEMP TABLE {TABLE} ({_columns(schema)})")
+            else:
+                database.register(TABLE, schema.empty_table())
             database.execute(f"CREATE TEMP TABLE typed AS {widened(schema)}").fetchall()
         except (duckdb.Error, pa.ArrowException) as error:
             raise RefusedError(f"reads a column that SQL cannot: {first_line(error)}") from error
@@ -53,11 +72,30 @@ def check_types(checked: Checked, schema: pa.Schema) -> None:
             raise RefusedError(_plain(first_line(error))) from error
 
 
-def widened(schema: pa.Schema) -> str:
-    """The columns as rules see them: small whole numbers in 64 bits, so that `width * height` does not overflow."""
-    names = [(quoted(column.name), _small(column.type)) for column in schema]
-    columns = ", ".join(f"{name}::BIGINT AS {name}" if small else name for name, small in names)
-    return f"SELECT {columns} FROM {TABLE}"
+def widened(schema: pa.Schema, source: str = TABLE) -> str:
+    """The columns as rules see them: small whole numbers in 64 bits, so that `width * height` does not overflow.
+
+    NaN says "could not be measured" as NULL does, but SQL would take it for the largest number: it becomes NULL.
+    """
+    return f"SELECT {', '.join(_seen(column) for column in schema)} FROM {source}"
+
+
+def sql_can_name(schema: pa.Schema) -> bool:
+    """Whether the type of each column has a name in SQL that says the same."""
+    return all(column.type in _SQL_TYPES for column in schema)
+
+
+def _columns(schema: pa.Schema) -> str:
+    return ", ".join(f"{quoted(column.name)} {_SQL_TYPES[column.type]}" for column in schema)
+
+
+def _seen(column: pa.Field) -> str:
+    name = quoted(column.name)
+    if _small(column.type):
+        return f"{name}::BIGINT AS {name}"
+    if column.type in (pa.float32(), pa.float64()):
+        return f"CASE WHEN NOT isnan({name}) THEN {name} END AS {name}"
+    return name
 
 
 def _small(kind: pa.DataType) -> bool:

@@ -1,0 +1,77 @@
+"""What deciding needs of `recipe.lock.yaml`, without the models of `recipe`: `sluice run` wrote it, checked and whole.
+
+Making those models takes longer than deciding on a million samples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from sluice.run.rules.rule import Rule
+
+if TYPE_CHECKING:
+    from sluice.corpus.duplicates import Cluster
+
+_EFFECTS: Final[dict[str, Literal["rejected", "held"]]] = {"reject": "rejected", "hold": "held"}
+_NULLS: Final = ("held", "rejected", "pass")
+_CLUSTERS: Final = ("star", "components")
+
+
+@dataclass(frozen=True)
+class LockedNear:
+    """`NearConfig`, as far as deciding needs it."""
+
+    cluster: Cluster
+
+
+@dataclass(frozen=True)
+class LockedDuplicates:
+    """`DuplicatesConfig`, as far as deciding needs it."""
+
+    bytes: bool
+    captions: bool
+    boilerplate: int | None
+    near: LockedNear | None
+    against: Sequence[object]
+
+
+@dataclass(frozen=True)
+class LockedFilter:
+    """The rules, in the order in which they are judged, and what the recipe asks of the corpus steps."""
+
+    rules: list[Rule]
+    duplicates: LockedDuplicates
+
+
+def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
+    """The filter of a recipe as the lock file has it; KeyError, TypeError or ValueError where that is damaged."""
+    config = recipe["filter"]
+    rules = [
+        Rule(str(name), _text(rule["when"]), _EFFECTS[part], _one_of(rule["null"], _NULLS))
+        for part in _EFFECTS
+        for name, rule in config[part].items()
+    ]
+    asked = config["duplicates"]
+    near, boilerplate = asked["near"], asked["boilerplate"]
+    duplicates = LockedDuplicates(
+        bool(asked["bytes"]),
+        bool(asked["captions"]),
+        None if boilerplate is None else int(boilerplate),
+        None if near is None else LockedNear(_one_of(near["cluster"], _CLUSTERS)),
+        tuple(asked["against"]),
+    )
+    return LockedFilter(rules, duplicates)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no condition")
+    return value
+
+
+def _one_of(value: Any, known: Sequence[str]) -> Any:
+    if value not in known:
+        raise ValueError(f"{value!r} is none of {', '.join(known)}")
+    return value

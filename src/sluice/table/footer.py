@@ -1,0 +1,59 @@
+"""What a Parquet file's footer says of a column: enough, often, to know the whole column without reading it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow.parquet as pq
+
+
+@dataclass(frozen=True)
+class Part:
+    """A column in one row group."""
+
+    rows: int
+    nulls: int | None  # None: not known
+    least: Any  # None: not known
+    greatest: Any
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is known to have a value, and the least and greatest of them are known."""
+        return self.nulls == 0 and self.least is not None
+
+
+def parts(file: pq.ParquetFile, name: str) -> list[Part]:
+    """The column `name`, which holds plain values, row group by row group; those without rows are left out."""
+    metadata = file.metadata
+    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
+    place = paths.index(name)
+    return [
+        _part(group.num_rows, group.column(place).statistics)
+        for group in map(metadata.row_group, range(metadata.num_row_groups))
+        if group.num_rows
+    ]
+
+
+def one_value(column: list[Part]) -> Any:
+    """The value that every row has; None where there are several, or where that is not known."""
+    values = {value for part in column for value in (part.least, part.greatest)}
+    return values.pop() if len(values) == 1 and all(part.whole for part in column) else None
+
+
+def counts_up(column: list[Part]) -> bool:
+    """Whether a column that never leaves out a number nor steps back is known to be 0, 1, 2, ..."""
+    expected = 0
+    for part in column:
+        if not part.whole or part.least != expected or part.greatest != expected + part.rows - 1:
+            return False
+        expected += part.rows
+    return True
+
+
+def _part(rows: int, statistics: Any) -> Part:
+    if statistics is None:
+        return Part(rows, None, None, None)
+    nulls = statistics.null_count if statistics.has_null_count else None
+    least, greatest = (statistics.min, statistics.max) if statistics.has_min_max else (None, None)
+    return Part(rows, nulls, least, greatest)
