@@ -22,6 +22,7 @@ _WAITS: Final = (0.2, 0.8)  # seconds before the second and the third try
 _LEAST_AHEAD: Final = 2**16  # bytes a request; twice as many each time reads go on where they were
 _MOST_AHEAD: Final = 4 * 2**20  # about what a connection to S3 carries in the time that one request takes to answer
 _GAP: Final = 2**20  # bytes passed over that still count as going on: reading them costs less than another request
+_NO_PARTS: Final = "the server gives no part of a file (HTTP ranges); copy it to a disk or an object store"
 _AGAIN: Final = (408, 425, 429)
 _DENIED: Final = (401, 403)
 _GONE: Final = (404, 410)
@@ -172,7 +173,7 @@ class RemoteFile(io.BufferedIOBase):
             return self._handle.seek(0, os.SEEK_END)
         except (OSError, ValueError) as error:
             self._handle.close()
-            raise RemoteError("the server does not say how long it is; copy it to a disk or an object store") from error
+            raise RemoteError(_NO_PARTS) from error
 
     def read(self, size: int | None = -1, /) -> bytes:
         """The next `size` bytes, or all that are left."""
@@ -264,7 +265,7 @@ def _told(error: BaseException) -> RemoteError:
     if isinstance(status, int) and status:
         return RemoteError(f"the server answers HTTP {status} {getattr(origin, 'message', '')}".strip())
     if "support range requests" in said:
-        return RemoteError("the server gives no part of a file (HTTP ranges); copy it to a disk or an object store")
+        return RemoteError(_NO_PARTS)
     reason = (str(origin).strip().splitlines() or [""])[0]
     return RemoteError(reason or kind)
 
