@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import random
 import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sluice.errors import MissingExtraError, SampleFailure, SourceError
 from sluice.sources import RawSample
@@ -312,6 +316,33 @@ def test_the_footer_and_the_texts_of_a_parquet_are_read_and_not_its_images(tmp_p
     samples = list(source("parquet", f"{url}/data.parquet").samples())
     assert sum(request.bytes for request in s3.requests) < 300_000
     assert contents(samples) == [[data] for data in images]
+
+
+_BYTES = random.Random(7).randbytes(700_000)
+_place = st.integers(0, len(_BYTES) + 1000)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.tuples(_place, st.one_of(st.integers(0, 3000), _place)), max_size=12), st.booleans())
+def test_any_reads_in_any_order_give_the_bytes_that_lie_there(reads: list[tuple[int, int]], small: bool) -> None:
+    fsspec.filesystem("memory").pipe("/any/bytes", _BYTES)
+    limits = {"_LEAST_AHEAD": 512, "_MOST_AHEAD": 8192, "_GAP": 2048} if small else {}
+    with pytest.MonkeyPatch.context() as patch, remote.RemoteFile("memory://any/bytes") as file:
+        for name, value in limits.items():
+            patch.setattr(remote, name, value)
+        for offset, count in reads:
+            assert file.at(offset, count) == _BYTES[offset : offset + count]
+            assert len(file._window) <= sum(limits.values()) or not small
+        assert file.seek(600_000) == 600_000
+        assert file.read(7) + b"".join(iter(lambda: file.read1(999), b"")) == _BYTES[600_000:]
+        assert file.readline() == b""
+
+
+def test_lines_are_read_as_from_a_disk() -> None:
+    text = b"".join(b"line %d " % number + b"x" * (number * 37 % 2000) + b"\n" for number in range(500)) + b"no end"
+    fsspec.filesystem("memory").pipe("/any/lines", text)
+    with remote.RemoteFile("memory://any/lines") as file:
+        assert list(file) == list(io.BytesIO(text))
 
 
 @pytest.mark.parametrize("layout", ["webdataset", "parquet", "arrow", "long_range", "table"])

@@ -51,7 +51,8 @@ _EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "laion/\n  00000.tar\n  00000.parquet    url, caption, key, status, error_message, exif, sha256, ...",
         "- type: img2dataset\n  path: laion",
         "A sample a URL that was asked for; what could not be fetched is a failed sample (`io`) with img2dataset's own "
-        "message. Every column is kept in `meta`. Shards may also be Parquet with the images in a column.",
+        "message. Every column is kept in `meta`. Shards may also be Parquet with the images in a column, "
+        "or folders of files (`output_format` `parquet` and `files`).",
     ),
     "coco": (
         'captions_val2017.json\n  {"images": [...], "annotations": [...], "licenses": [...], "categories": [...]}',

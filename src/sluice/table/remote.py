@@ -21,7 +21,7 @@ _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 _WAITS: Final = (0.2, 0.8)  # seconds before the second and the third try
 _LEAST_AHEAD: Final = 2**16  # bytes a request; twice as many each time reads go on where they were
 _MOST_AHEAD: Final = 4 * 2**20  # about what a connection to S3 carries in the time that one request takes to answer
-_GAP: Final = 2**20  # bytes passed over that still count as going on: reading them costs less than another request
+_GAP: Final = 2**20  # bytes passed over that still count as going on, and are read: that costs less than a request
 _NO_PARTS: Final = "the server gives no part of a file (HTTP ranges); copy it to a disk or an object store"
 _AGAIN: Final = (408, 425, 429)
 _DENIED: Final = (401, 403)
@@ -107,7 +107,8 @@ class RemoteFile(io.BufferedIOBase):
     """A file behind a URL, open for reading anywhere in it, a window at a time.
 
     A window is as long as the read, but at least 64 KiB; reads that go on where the last ended double it up to 4 MiB,
-    so that the members of a tar cost a request every few megabytes, and a lone one no more than itself.
+    so that the members of a tar cost a request every few megabytes, and a lone one no more than itself. At most 5 MiB
+    are held.
     """
 
     def __init__(self, uri: str) -> None:
@@ -126,34 +127,34 @@ class RemoteFile(io.BufferedIOBase):
         """`count` bytes from `offset`, fewer at the end of the file."""
         offset = min(offset, self.size)
         end = min(offset + count, self.size)
-        start = offset - self._start
-        if start < 0 or end - self._start > len(self._window):
+        if offset < self._start or end > self._start + len(self._window):
             if end - offset > _MOST_AHEAD:
                 return self._long(offset, end)
             self._load(offset, end)
-            start = 0
-        return self._window[start : start + end - offset]
+        return self._window[offset - self._start : end - self._start]
 
     def _load(self, offset: int, end: int) -> None:
-        """Hold the bytes from `offset` to `end`, and what is to come if reads go on from the window held."""
-        kept = self._kept(offset)
-        begin = offset + len(kept)
-        self._window = kept + self._fetch(begin, min(max(end, begin + self._ahead), self.size))
-        self._start = offset
+        """Hold the bytes from `offset` to `end`, and what is to come if reads go on from the window held.
+
+        A little of what lies before stays held: the texts of a sample are read once the next one has begun.
+        """
+        held = self._start + len(self._window)
+        if self._start <= offset <= held + (_GAP if self._window else 0):
+            self._ahead = min(self._ahead * 2, _MOST_AHEAD)
+            start, begin = min(max(self._start, offset - _GAP), held), held
+        else:
+            self._ahead = _LEAST_AHEAD
+            start = begin = offset
+        kept = self._window[start - self._start :] if begin == held else b""
+        self._window = kept + self._fetch(begin, min(max(end, offset + self._ahead), self.size))
+        self._start = start
 
     def _long(self, offset: int, end: int) -> bytes:
         """A read longer than any window: nothing of it is held."""
-        data = self._kept(offset)
+        data = self._window[offset - self._start :] if self._start <= offset else b""
         data += self._fetch(offset + len(data), end)
         self._start, self._window = end, b""
         return data
-
-    def _kept(self, offset: int) -> bytes:
-        """What is held from `offset` on; the reach ahead grows where reads go on, and starts anew where they jump."""
-        held = self._start + len(self._window)
-        goes_on = self._start <= offset <= held + _GAP
-        self._ahead = min(self._ahead * 2, _MOST_AHEAD) if goes_on else _LEAST_AHEAD
-        return self._window[offset - self._start :] if goes_on else b""
 
     def _fetch(self, start: int, stop: int) -> bytes:
         if start >= stop:
