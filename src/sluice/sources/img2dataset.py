@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.errors import FailureClass, SourceError
 from sluice.sources.base import Item, RawSample, SourceFile
@@ -22,11 +21,10 @@ from sluice.sources.folder import image_item
 from sluice.sources.listing import walk
 from sluice.sources.parquet import samples_of
 from sluice.sources.paths import default_name, list_files
-from sluice.sources.rows import BadRow, opened, rows
+from sluice.sources.rows import BadRow, opened, parquet_file, rows
 from sluice.sources.tar import open_tar
 from sluice.sources.webdataset import Group, groups, is_image, shard_key
 from sluice.table.refs import Ref
-from sluice.table.remote import RemoteError
 
 _FETCHED = "success"
 
@@ -134,12 +132,7 @@ def _loose_images(table: str) -> Iterator[tuple[str, SourceFile]]:
 def _image_column(table: str) -> str | None:
     """The column of a table that holds the images (`jpg`, `png` or `webp`, after the encoding), if one does."""
     with opened(table) as file:
-        try:
-            schema = pq.ParquetFile(file).schema_arrow
-        except RemoteError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{table}: expected a Parquet file: {error}") from error
+        schema = parquet_file(file, table).schema_arrow
     binary = [name for name in schema.names if pa.types.is_binary(schema.field(name).type)]
     return next((name for name in reversed(binary) if is_image(name)), None)
 

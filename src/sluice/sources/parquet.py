@@ -11,13 +11,12 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.errors import SourceError
 from sluice.sources.base import RawSample
 from sluice.sources.column_source import ColumnSource, Form
 from sluice.sources.columns import Cell, ImageColumn, Rows
 from sluice.sources.config import ImageColumnConfig, ParquetConfig
 from sluice.sources.paths import default_name
-from sluice.sources.rows import opened
+from sluice.sources.rows import opened, parquet_file
 from sluice.table.remote import RemoteError
 
 BATCH_ROWS: Final = 1024
@@ -27,12 +26,7 @@ _IMAGE_ROWS: Final = 16  # a batch of whole images is kept small: they may be la
 def samples_of(uri: str, shown: str, asked: ImageColumnConfig) -> Iterator[RawSample]:
     """A sample for each row of one file. A row group that cannot be read fails its rows, and no others."""
     with opened(uri) as handle:
-        try:
-            file = pq.ParquetFile(handle, pre_buffer=False, buffer_size=2**20)
-        except RemoteError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
+        file = parquet_file(handle, uri)
         rows = Rows("parquet", uri, shown, file.schema_arrow, asked)
         row = 0
         for group in range(file.num_row_groups):

@@ -130,14 +130,19 @@ def _json_row(line: bytes, number: int, uri: str) -> Row:
     return number, tuple(value), tuple(value.values())
 
 
+def parquet_file(file: RemoteFile | io.BufferedReader, uri: str) -> pq.ParquetFile:
+    """An open file as Parquet, read a buffer at a time; a `SourceError` when it is none."""
+    try:
+        return pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+    except RemoteError:  # `opened` says what that means
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
+
+
 def _parquet(uri: str) -> Iterator[Row]:
     with opened(uri) as file:
-        try:
-            table = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
-        except RemoteError:
-            raise
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
+        table = parquet_file(file, uri)
         names = tuple(table.schema_arrow.names)
         number = 0
         try:
