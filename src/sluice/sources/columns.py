@@ -142,7 +142,10 @@ class Rows:
             raise Refused("io", f"{self._uri}: row {row:,} has neither bytes nor path (column {self.image.name})")
         folder = self._uri.rpartition("/")[0]
         uri = path if "://" in path or path.startswith("/") else f"{folder}/{path}"
-        file = stat_file(uri if "://" in uri else os.path.normpath(uri))
+        try:
+            file = stat_file(uri if "://" in uri else os.path.normpath(uri))
+        except SourceError as error:
+            raise Refused("io", str(error)) from error
         if file is None:
             raise Refused("io", f"{uri}: no such file, though {self._uri} row {row:,} names it")
         return Item("image", "image", None, Ref("file", file.uri, None, None, file.size), None, None, meta)

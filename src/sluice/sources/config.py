@@ -99,7 +99,7 @@ class ArrowConfig(ImageColumnConfig):
 
 
 class Img2DatasetConfig(SourceBase):
-    """An img2dataset output folder: tar shards with a Parquet table beside each, or Parquet shards."""
+    """An img2dataset output folder: tar shards or folders with a Parquet table beside each, or Parquet shards."""
 
     type: Literal["img2dataset"]
 

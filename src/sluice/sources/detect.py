@@ -118,7 +118,13 @@ def _parquets(look: _Look) -> Iterator[Found]:
         try:
             image = find_image_column(schema, None, names[0])
         except SourceError:
-            look.tables += names
+            loose = [stem for name in names if (stem := name.removesuffix(".parquet")) in look.images]
+            if loose and {"key", "status", "url"} <= set(schema.names):
+                look.claimed.update(loose)
+                evidence = f"{_many(len(loose), 'folder')} of images with img2dataset's tables"
+                yield Found({"type": "img2dataset", "path": folder}, evidence)
+            else:
+                look.tables += names
             continue
         if {"key", "status", "url"} <= set(schema.names):
             yield Found({"type": "img2dataset", "path": folder}, f"{_many(len(names), 'Parquet shard')} of img2dataset")

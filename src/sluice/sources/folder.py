@@ -11,7 +11,7 @@ from sluice.errors import SourceError
 from sluice.sources.base import JSON, NO_RIGHTS, Item, RawSample, Rights, SourceFile
 from sluice.sources.config import FolderConfig
 from sluice.sources.fields import Plans
-from sluice.sources.listing import Folder, folders, grouped, stat_file
+from sluice.sources.listing import Folder, folders, grouped, stat_file, walk
 from sluice.sources.paths import default_name, key_of, list_files, place
 from sluice.sources.texts import Refused, parsed_object, read_text
 from sluice.table.refs import Ref
@@ -70,10 +70,14 @@ class FolderSource:
             return where.root, folders(where.root)
         root, files = list_files(self.config.path, self.base, IMAGE_SUFFIXES + SIDECARS, "images")
         listed = {file.uri: file for file in files}
+        there = {file.uri: file for file in walk(root)} if where.remote else None  # a listing, not requests one by one
         # a glob such as `*.jpg` names the images alone: what lies beside them belongs to them all the same
         for uri in list(listed):
             for beside in _sidecar_names(uri) if uri.lower().endswith(IMAGE_SUFFIXES) else ():
-                if beside not in listed and (found := stat_file(beside)) is not None:
+                if beside in listed:
+                    continue
+                found = stat_file(beside) if there is None else there.get(beside)
+                if found is not None:
                     listed[beside] = found
         return root, grouped(sorted(listed.values(), key=lambda file: file.uri.rpartition("/")[::2]))
 

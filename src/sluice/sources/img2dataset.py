@@ -1,6 +1,7 @@
 """img2dataset output: what it fetched as samples, what it could not fetch as failed ones; nothing it wrote is lost.
 
-Its table beside each tar shard (or its Parquet shard itself) says of every URL what became of it.
+Its table beside each tar shard or folder of files (or its Parquet shard itself) says of every URL what became of it.
+Rows and members are in the order in which downloads ended, so they are joined by key.
 """
 
 from __future__ import annotations
@@ -10,13 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from sluice.errors import FailureClass, SourceError
 from sluice.sources.base import Item, RawSample, SourceFile
 from sluice.sources.config import Img2DatasetConfig, ParquetConfig
 from sluice.sources.fields import Plans, text_of
+from sluice.sources.folder import image_item
+from sluice.sources.listing import walk
 from sluice.sources.parquet import samples_of
 from sluice.sources.paths import default_name, list_files
-from sluice.sources.rows import BadRow, rows
+from sluice.sources.rows import BadRow, opened, parquet_file, rows
 from sluice.sources.tar import open_tar
 from sluice.sources.webdataset import Group, groups, is_image, shard_key
 from sluice.table.refs import Ref
@@ -33,8 +38,12 @@ class Img2DatasetSource:
     base: Path
 
     def files(self) -> list[SourceFile]:
-        """The tar shards and the tables."""
-        return self._files()[1]
+        """The tar shards and the tables; where the images are files of their own, those too."""
+        files = self._files()[1]
+        if any(file.uri.endswith(".tar") for file in files):
+            return files
+        tables = [file.uri for file in files if not _image_column(file.uri)]
+        return [*files, *(file for table in tables for _, file in _loose_images(table))]
 
     def samples(self) -> Iterator[RawSample]:
         """A sample a URL that was asked for; `shard/key` is its name in the source."""
@@ -44,7 +53,8 @@ class Img2DatasetSource:
         for stem in sorted({*tars, *tables}):
             shard = shard_key(stem, root)
             if not tars:
-                yield from _of_parquet(tables[stem], shard)
+                column = _image_column(tables[stem])
+                yield from _of_parquet(tables[stem], shard, column) if column else _of_files(tables[stem], shard)
             elif stem not in tables:
                 raise SourceError(
                     f"{tars[stem]}: expected img2dataset's table {stem}.parquet beside it; "
@@ -67,6 +77,20 @@ def _of_tar(shard: str | None, table: str, shown: str) -> Iterator[RawSample]:
                     held[group.key].failure = ("io", f"{shard}: the key {group.key} comes back")
                 else:
                     held[group.key] = group
+    images = {key: _images(group, shard or "") for key, group in held.items()}
+    yield from _of_rows(table, shown, held, images, shard or "its shard")
+
+
+def _of_files(table: str, shown: str) -> Iterator[RawSample]:
+    """A shard whose images are files of their own, in a folder called after it."""
+    images = {key: (image_item(file.uri, file.size),) for key, file in _loose_images(table)}
+    yield from _of_rows(table, shown, {}, images, "its folder")
+
+
+def _of_rows(
+    table: str, shown: str, held: dict[str, Group], images: dict[str, tuple[Item, ...]], place: str
+) -> Iterator[RawSample]:
+    """A sample a row of the table, then one for each key that has images and no row."""
     plans = Plans(None, ("key", "status", "error_message"))
     for number, names, values in rows(table):
         if isinstance(values, BadRow):
@@ -78,14 +102,15 @@ def _of_tar(shard: str | None, table: str, shown: str) -> Iterator[RawSample]:
         key = str(row["key"])
         group = held.pop(key, None)
         failure = _failure(row) or (group.failure if group else None)
-        images = _images(group, shard or "")
-        if failure is None and not images:
-            failure = ("io", f"{table}: {key} was fetched, but {shard or 'its shard'} does not hold its image")
+        found = images.pop(key, ())
+        if failure is None and not found:
+            failure = ("io", f"{table}: {key} was fetched, but {place} does not hold its image")
         meta = {**fields.meta(values), "status": text_of(row["status"])}
-        yield RawSample(f"{shown}/{key}", (*images, *fields.captions(values)), fields.rights(values), meta, failure)
-    for group in held.values():
-        failure = group.failure or ("io", f"{shard}: {group.key} has no row in {table}")
-        yield RawSample(f"{shown}/{group.key}", _images(group, shard or ""), failure=failure)
+        yield RawSample(f"{shown}/{key}", (*found, *fields.captions(values)), fields.rights(values), meta, failure)
+    for key, found in images.items():
+        group = held.get(key)
+        failure = (group.failure if group else None) or ("io", f"{place}: {key} has no row in {table}")
+        yield RawSample(f"{shown}/{key}", found, failure=failure)
 
 
 def _images(group: Group | None, shard: str) -> tuple[Item, ...]:
@@ -96,9 +121,25 @@ def _images(group: Group | None, shard: str) -> tuple[Item, ...]:
     )
 
 
-def _of_parquet(uri: str, shown: str) -> Iterator[RawSample]:
+def _loose_images(table: str) -> Iterator[tuple[str, SourceFile]]:
+    """The images in the folder of a table, by key, in the order of their names."""
+    for file in walk(table.removesuffix(".parquet")):
+        stem, _, suffix = file.uri.rpartition("/")[2].rpartition(".")
+        if is_image(suffix):
+            yield stem, file
+
+
+def _image_column(table: str) -> str | None:
+    """The column of a table that holds the images (`jpg`, `png` or `webp`, after the encoding), if one does."""
+    with opened(table) as file:
+        schema = parquet_file(file, table).schema_arrow
+    binary = [name for name in schema.names if pa.types.is_binary(schema.field(name).type)]
+    return next((name for name in reversed(binary) if is_image(name)), None)
+
+
+def _of_parquet(uri: str, shown: str, column: str) -> Iterator[RawSample]:
     """A shard that holds the images in a column; where nothing was fetched it is null."""
-    for sample in samples_of(uri, shown, ParquetConfig(type="parquet", path=uri)):
+    for sample in samples_of(uri, shown, ParquetConfig(type="parquet", path=uri, image_column=column)):
         if not sample.meta:  # a damaged row group says nothing of its rows
             yield sample
             continue

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import groupby
 from stat import S_ISDIR
-from typing import Any, Final
+from typing import Any
 
-from sluice.errors import MissingExtraError, SourceError
+from sluice.errors import SourceError
 from sluice.sources.base import SourceFile
+from sluice.table import remote
 from sluice.table.refs import local_path, local_uri
-
-_EXTRAS: Final = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +76,41 @@ def _local_file(path: str) -> SourceFile:
 
 
 def _remote_folders(root: str) -> Iterator[Folder]:
-    system, path = filesystem(root)
     try:
-        listing: dict[str, Any] = system.find(path, detail=True)
-    except Exception as error:  # each remote client raises its own family: no credentials, no route, no such bucket
+        _, path = remote.filesystem(root)
+        listing = remote.find(root)
+    except OSError as error:
         raise SourceError(f"{root}: cannot be listed: {error}") from error
     cut = len(path.rstrip("/")) + 1
     parts = {name: name[cut:].split("/") for name in listing}
-    shown = [name for name in listing if not any(part.startswith(".") for part in parts[name])]
+    shown = [name for name in listing if name[cut:] and not any(part.startswith(".") for part in parts[name])]
     ordered = sorted(shown, key=lambda name: [*((True, part) for part in parts[name][:-1]), (False, parts[name][-1])])
-    return grouped([_remote_file(f"{root.rstrip('/')}/{name[cut:]}", listing[name]) for name in ordered])
+    start = root.rstrip("/")
+    for inner, group in groupby(ordered, key=lambda name: name[:cut] + name[cut:].rpartition("/")[0]):
+        known = {name.rpartition("/")[2]: name for name in group}
+        uri = f"{start}/{inner[cut:]}".rstrip("/")
+
+        def file(name: str, uri: str = uri, known: dict[str, str] = known) -> SourceFile:
+            facts = listing[known[name]]
+            if facts.get("size") is None:  # an index page names files, and says nothing of them
+                return stat_file(f"{uri}/{name}") or SourceFile(f"{uri}/{name}", None, "")
+            return _remote_file(f"{uri}/{name}", facts)
+
+        yield Folder(uri, list(known), file)
 
 
 def stat_file(uri: str) -> SourceFile | None:
     """The file `uri` with size and stamp, or None when there is no such file."""
-    if "://" in uri:
-        system, path = filesystem(uri)
+    if "://" in uri and not uri.startswith("file://"):
         try:
-            facts = system.info(path)
-        except OSError:
+            facts = remote.info(uri)
+        except FileNotFoundError:
             return None
-        return _remote_file(uri, facts) if facts.get("type") == "file" else None
+        except OSError as error:
+            raise SourceError(f"{uri}: {error}") from error
+        # on the web everything is a file; a folder's page is one at whose end the server puts a slash
+        is_file = facts.get("type") == "file" and not str(facts.get("url", uri)).endswith("/")
+        return _remote_file(uri, facts) if is_file else None
     try:
         facts = os.stat(uri)  # noqa: PTH116 - a million Path objects cost more than their listing
     except (OSError, ValueError):
@@ -106,39 +118,18 @@ def stat_file(uri: str) -> SourceFile | None:
     return None if S_ISDIR(facts.st_mode) else SourceFile(local_uri(uri), facts.st_size, str(facts.st_mtime_ns))
 
 
-@lru_cache(maxsize=64)
-def _system_of(prefix: str) -> Any:  # an fsspec file system
-    import fsspec
-
-    return fsspec.core.url_to_fs(prefix)[0]
-
-
-def filesystem(uri: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path in it."""
-    scheme, _, rest = uri.partition("://")
-    try:
-        system = _system_of(f"{scheme}://{rest.partition('/')[0]}/")
-    except ImportError as error:
-        raise MissingExtraError(f"{scheme}://", _EXTRAS.get(scheme, scheme)) from error
-    except ValueError as error:
-        raise SourceError(f"{uri}: {error}") from error
-    return system, system._strip_protocol(uri)
-
-
 def read_small(uri: str, most: int) -> bytes:
     """The first `most` bytes of a file: sidecars and other small things that become part of a sample."""
     if "://" in uri and not uri.startswith("file://"):
-        system, path = filesystem(uri)
-        try:
-            with system.open(path, "rb") as file:
-                return file.read(most)
-        except Exception as error:  # as above: each remote client raises its own family
-            raise OSError(str(error) or type(error).__name__) from error
+        return remote.read_start(uri, most)
     with open(local_path(uri) or uri, "rb", buffering=0) as file:
         return file.read(most) or b""
 
 
 def _remote_file(uri: str, facts: dict[str, Any]) -> SourceFile:
-    stamp = next((facts[key] for key in ("ETag", "etag", "mtime", "LastModified", "created") if facts.get(key)), "")
+    stamp = next(
+        (facts[key] for key in ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created") if facts.get(key)),
+        "",
+    )
     size = facts.get("size")
     return SourceFile(uri, size if isinstance(size, int) else None, str(stamp))

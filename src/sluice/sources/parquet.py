@@ -4,7 +4,6 @@ there: only the texts are."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
 from typing import Any, Final
@@ -12,47 +11,23 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.errors import SourceError
-from sluice.sources.base import RawSample, SourceFile
+from sluice.sources.base import RawSample
+from sluice.sources.column_source import ColumnSource, Form
 from sluice.sources.columns import Cell, ImageColumn, Rows
-from sluice.sources.config import ParquetConfig
-from sluice.sources.paths import default_name, key_of, list_files
-from sluice.sources.rows import opened
+from sluice.sources.config import ImageColumnConfig, ParquetConfig
+from sluice.sources.paths import default_name
+from sluice.sources.rows import opened, parquet_file
+from sluice.table.remote import RemoteError
 
 BATCH_ROWS: Final = 1024
 _IMAGE_ROWS: Final = 16  # a batch of whole images is kept small: they may be large
 
 
-@dataclass(frozen=True)
-class ParquetSource:
-    """Files in order of their names, a sample a row."""
-
-    name: str
-    config: ParquetConfig
-    base: Path
-
-    def files(self) -> list[SourceFile]:
-        """The Parquet files."""
-        return self._files()[1]
-
-    def samples(self) -> Iterator[RawSample]:
-        """A sample a row; `file/row` is its name in the source."""
-        root, files = self._files()
-        for file in files:
-            yield from samples_of(file.uri, key_of(file.uri, root).removesuffix(".parquet"), self.config)
-
-    def _files(self) -> tuple[str, list[SourceFile]]:
-        return list_files(self.config.path, self.base, (".parquet",), "Parquet files (.parquet)")
-
-
-def samples_of(uri: str, shown: str, config: ParquetConfig) -> Iterator[RawSample]:
+def samples_of(uri: str, shown: str, asked: ImageColumnConfig) -> Iterator[RawSample]:
     """A sample for each row of one file. A row group that cannot be read fails its rows, and no others."""
     with opened(uri) as handle:
-        try:
-            file = pq.ParquetFile(handle, pre_buffer=False, buffer_size=2**20)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
-        rows = Rows("parquet", uri, shown, file.schema_arrow, config)
+        file = parquet_file(handle, uri)
+        rows = Rows("parquet", uri, shown, file.schema_arrow, asked)
         row = 0
         for group in range(file.num_row_groups):
             end = row + file.metadata.row_group(group).num_rows
@@ -61,10 +36,14 @@ def samples_of(uri: str, shown: str, config: ParquetConfig) -> Iterator[RawSampl
                     yield rows.sample(row, values, cell)
                     row += 1
             except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-                message = f"{uri}: row group {group} is damaged: {str(error).splitlines()[0]}"
+                message = f"{uri}: row group {group} {_is_damaged(error)}: {str(error).splitlines()[0]}"
                 for lost in range(row, end):
                     yield RawSample(rows.key(lost), (), failure=("io", message))
                 row = end
+
+
+def _is_damaged(error: Exception) -> str:
+    return "cannot be read" if isinstance(error, RemoteError) else "is damaged"
 
 
 def _texts(file: pq.ParquetFile, group: int, names: list[str]) -> Iterator[tuple[Any, ...]]:
@@ -96,6 +75,9 @@ def _cells(file: pq.ParquetFile, group: int, image: ImageColumn) -> Iterator[Cel
             yield from image.cells(batch.column(0))
 
 
-def open_parquet(config: ParquetConfig, base: Path) -> ParquetSource:
+_FORM: Final = Form((".parquet",), "Parquet files (.parquet)", samples_of)
+
+
+def open_parquet(config: ParquetConfig, base: Path) -> ColumnSource:
     """The Parquet source that `config` describes."""
-    return ParquetSource(config.name or default_name(config.path, "parquet"), config, base)
+    return ColumnSource(config.name or default_name(config.path, "parquet"), config.path, config, base, _FORM)

@@ -14,8 +14,11 @@ from sluice.errors import SourceError
 from sluice.sources.base import SourceFile
 from sluice.sources.braces import expand_braces
 from sluice.sources.listing import stat_file, walk
+from sluice.table.remote import is_http
 
 _MAGIC: Final = re.compile(r"[*?\[]")
+_WEB_MAGIC: Final = re.compile(r"\*")  # on the web `?` begins a query, and `[` an address of IPv6
+_LISTED: Final = 8  # names of one range from which on a listing costs fewer requests than asking for each
 _EXTENSIONS: Final = re.compile(
     r"\.(tar|parquet|arrow|feather|csv|tsv|jsonl|ndjson|json|jpe?g|png|webp|gif|bmp|tiff?|avif|heic)$", re.IGNORECASE
 )
@@ -37,7 +40,7 @@ def place(path: str, base: Path) -> Place:
     remote = "://" in path
     if not remote:
         path = os.path.normpath(base / Path(path).expanduser())  # no resolve(): links stay as the user named them
-    fixed = re.split(r"[*?\[{]", path, maxsplit=1)[0]
+    fixed = re.split(r"[*{]" if is_http(path) else r"[*?\[{]", path, maxsplit=1)[0]
     plain = fixed == path
     patterns = tuple(expand_braces(path))
     root = path if plain else fixed.rpartition("/")[0]
@@ -67,10 +70,11 @@ def list_files(path: str, base: Path, suffixes: Sequence[str], expected: str) ->
     where = place(path, base)
     found: dict[str, SourceFile] = {}
     folder = False
+    listed = _listed(where)
     for pattern in where.patterns:
-        if _MAGIC.search(pattern):
+        if (_WEB_MAGIC if is_http(pattern) else _MAGIC).search(pattern):
             matches = _glob(pattern, where)
-        elif (whole := stat_file(pattern)) is not None:
+        elif (whole := listed.get(pattern) or stat_file(pattern)) is not None:
             matches = [whole]
         else:
             matches = [file for file in walk(pattern) if file.uri.lower().endswith(tuple(suffixes))]
@@ -102,6 +106,14 @@ def _glob(pattern: str, where: Place) -> list[SourceFile]:
     """Files below the root whose path matches: `*` and `?` stay within a component, `**` crosses them."""
     matches = _matcher(pattern)
     return [file for file in walk(where.root) if matches.match(file.uri)]
+
+
+def _listed(where: Place) -> dict[str, SourceFile]:
+    """What a long range of names on an object store may mean, by one listing; else nothing."""
+    if len(where.patterns) < _LISTED or not where.remote or is_http(where.root):
+        return {}
+    asked = set(where.patterns)
+    return {file.uri: file for file in walk(where.root) if file.uri in asked}
 
 
 def _matcher(pattern: str) -> re.Pattern[str]:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import FailureClass, SourceError
-from sluice.sources.listing import filesystem
 from sluice.sources.texts import loads
 from sluice.table.refs import local_path
+from sluice.table.remote import RemoteError, RemoteFile
 
 TABLE_SUFFIXES: Final = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _LINE_BYTES: Final = 16 * 2**20
@@ -44,23 +45,21 @@ def rows(uri: str, delimiter: str | None = None) -> Iterator[Row]:
 
 
 @contextmanager
-def opened(uri: str) -> Generator[IO[bytes]]:
+def opened(uri: str) -> Generator[RemoteFile | io.BufferedReader]:
     """The file `uri`, local or remote; a `SourceError` when it cannot be opened."""
     try:
-        if "://" in uri and not uri.startswith("file://"):
-            system, path = filesystem(uri)
-            file = system.open(path, "rb")
-        else:
-            file = open(local_path(uri) or uri, "rb")  # noqa: SIM115 - closed by the `with` below
+        path = local_path(uri)
+        file = RemoteFile(uri) if path is None else open(path, "rb")  # noqa: SIM115 - closed by the `with` below
     except OSError as error:
         raise SourceError(f"{uri}: cannot be opened: {error.strerror or error}") from error
     with file:
-        yield file
+        try:
+            yield file
+        except RemoteError as error:
+            raise SourceError(f"{uri}: cannot be read: {error}") from error
 
 
 def _csv(uri: str, delimiter: str) -> Iterator[Row]:
-    import io
-
     with opened(uri) as file:
         # strict: a stray quote fails its row instead of swallowing the rows after it
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -131,12 +130,19 @@ def _json_row(line: bytes, number: int, uri: str) -> Row:
     return number, tuple(value), tuple(value.values())
 
 
+def parquet_file(file: RemoteFile | io.BufferedReader, uri: str) -> pq.ParquetFile:
+    """An open file as Parquet, read a buffer at a time; a `SourceError` when it is none."""
+    try:
+        return pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
+    except RemoteError:  # `opened` says what that means
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
+
+
 def _parquet(uri: str) -> Iterator[Row]:
     with opened(uri) as file:
-        try:
-            table = pq.ParquetFile(file, pre_buffer=False, buffer_size=2**20)
-        except (pa.ArrowException, OSError) as error:
-            raise SourceError(f"{uri}: expected a Parquet file: {error}") from error
+        table = parquet_file(file, uri)
         names = tuple(table.schema_arrow.names)
         number = 0
         try:
@@ -144,5 +150,7 @@ def _parquet(uri: str) -> Iterator[Row]:
                 for values in zip(*(column.to_pylist() for column in batch.columns), strict=True):
                     number += 1
                     yield number, names, values
+        except RemoteError:
+            raise
         except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
             raise SourceError(f"{uri}: damaged after row {number:,}: {error}") from error

@@ -18,12 +18,13 @@ from sluice.sources.base import NO_RIGHTS, Item, RawSample, SourceFile
 from sluice.sources.config import TableConfig
 from sluice.sources.fields import PATH_NAMES, Fields
 from sluice.sources.folder import IMAGE_SUFFIXES
-from sluice.sources.images import size_of
+from sluice.sources.images import sizes_below
 from sluice.sources.listing import walk
 from sluice.sources.names import Keys, Names
 from sluice.sources.paths import default_name, key_of, list_files, place
 from sluice.sources.rows import TABLE_SUFFIXES, BadRow, rows
 from sluice.table.refs import Ref, local_uri
+from sluice.table.remote import is_http
 
 _PLANS: Final = 1024  # JSONL rows may each have other fields; the plans of so many shapes are kept
 
@@ -103,6 +104,7 @@ class TableSource:
         """A sample a row, its key the name of its image; rows that name none have the table and row as key."""
         plans: dict[tuple[str, ...], tuple[int, Fields] | None] = {}
         local = "://" not in images
+        sizes = sizes_below(images)
         start = images if images.endswith("/") else f"{images}/"
         for table in tables:
             shown = key_of(table.uri, root)
@@ -123,8 +125,8 @@ class TableSource:
                 fields = plan[1]
                 name = _name(path, images)
                 uri = name if name[0] == "/" or "://" in name else start + name
-                size = size_of(uri) if local and "://" not in uri else None
-                if not uri.isascii() and size != -1:
+                size = sizes.of(uri)
+                if local and not uri.isascii() and size != -1:
                     uri = local_uri(uri)
                 image = Item("image", "image", None, Ref("file", uri, None, None, size if size != -1 else None))
                 failure = None if size != -1 else ("io", f"{uri}: no such file, though {shown} row {number:,} names it")
@@ -170,9 +172,9 @@ def _keyed(sample: RawSample, keys: Keys) -> RawSample:
 
 
 def _name(path: str, images: str) -> str:
-    """The path of an image as seen from the image folder, in one spelling; an URL is left as it is."""
+    """The path of an image as seen from the image folder, in one spelling; an URL that leads elsewhere is left."""
     if "://" in path:
-        return path
+        return key_of(path, images)
     if path[0] in "/." or "/." in path or "//" in path:
         path = os.path.normpath(path)
         return key_of(path, images)
@@ -180,4 +182,6 @@ def _name(path: str, images: str) -> str:
 
 
 def _images(root: str) -> Iterator[SourceFile]:
+    if is_http(root):  # lists nothing: its images are those that rows name
+        return iter(())
     return (file for file in walk(root) if file.uri.lower().endswith(IMAGE_SUFFIXES))

@@ -10,18 +10,17 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Final
+from typing import Final
 from zlib import adler32
 
 from sluice.errors import SourceError
-from sluice.sources.listing import filesystem
 from sluice.table.refs import local_path
+from sluice.table.remote import RemoteFile
 
 _BLOCK: Final = 512
 _AHEAD: Final = 2048  # bytes a read: a header, a short caption and the next header
 _RECORD: Final = 2**16  # writers fill the end up with zeros to a record of 10 KiB or so
 _EXTENDED_BYTES: Final = 2**20  # a longer pax header or name is an attack
-_REMOTE_BLOCK: Final = 2**18
 _PACKED: Final = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"(\xb5": "zstd"}
 _REFUSED: Final = {
     b"1": "a hard link",
@@ -50,7 +49,7 @@ class Member:
 class TarFile:
     """A tar open for reading anywhere in it."""
 
-    def __init__(self, uri: str, handle: int | IO[bytes], size: int) -> None:
+    def __init__(self, uri: str, handle: int | RemoteFile, size: int) -> None:
         self.uri = uri
         self.size = size
         self._handle = handle
@@ -62,12 +61,13 @@ class TarFile:
         start = offset - self._start
         if start >= 0 and start + count <= len(self._window):
             return self._window[start : start + count]
-        self._start = offset
-        if isinstance(self._handle, int):
+        try:
+            if not isinstance(self._handle, int):
+                return self._handle.at(offset, count)
             self._window = os.pread(self._handle, max(count, _AHEAD), offset)
-        else:
-            self._handle.seek(offset)
-            self._window = self._handle.read(max(count, _AHEAD))
+        except OSError as error:
+            raise SourceError(f"{self.uri}: cannot be read at byte {offset:,}: {error.strerror or error}") from error
+        self._start = offset
         return self._window[:count]
 
 
@@ -85,13 +85,12 @@ def open_tar(uri: str) -> Generator[TarFile]:
         finally:
             os.close(descriptor)
         return
-    system, inner = filesystem(uri)
     try:
-        file = system.open(inner, "rb", block_size=_REMOTE_BLOCK)
+        file = RemoteFile(uri)
     except OSError as error:
         raise SourceError(f"{uri}: cannot be opened: {error}") from error
     with file:
-        yield TarFile(uri, file, file.seek(0, os.SEEK_END))
+        yield TarFile(uri, file, file.size)
 
 
 def members(tar: TarFile) -> Iterator[Member]:

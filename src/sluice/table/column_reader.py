@@ -14,7 +14,8 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.errors import SampleFailure
+from sluice.errors import SampleFailure, SluiceError
+from sluice.table.remote import RemoteFile
 
 _WINDOW_BYTES: Final = 16 * 2**20
 _WINDOW_ROWS: Final = 1024
@@ -34,6 +35,8 @@ class ColumnReader:
         try:
             opened = open_binary(path, uri)
             self._file: _Parquet | _Ipc = _Parquet(opened, member) if container == "parquet" else _Ipc(opened, member)
+        except SluiceError:  # a package is missing: no fault of the sample
+            raise
         except Exception as error:  # a file of unknown making: Arrow and remote clients raise what they like
             raise SampleFailure("io", f"{uri}: cannot be opened as {container}: {_first_line(error)}") from error
 
@@ -182,10 +185,7 @@ def open_binary(path: str | bytes, uri: str) -> Any:  # a pyarrow file
     """The file open for Arrow: mapped where it is local, so that passing over data reads nothing."""
     if "://" not in uri or uri.startswith("file://"):
         return pa.memory_map(path.decode() if isinstance(path, bytes) else path)
-    import fsspec
-
-    system, inner = fsspec.core.url_to_fs(uri)
-    return pa.PythonFile(system.open(inner, "rb"), mode="r")
+    return pa.PythonFile(RemoteFile(uri), mode="r")
 
 
 def _first_line(error: Exception) -> str:

@@ -17,11 +17,12 @@ import stat
 from collections import OrderedDict
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Final, Literal, Self
+from typing import Final, Literal, Self
 from urllib.parse import quote, unquote_to_bytes
 
 from sluice.errors import SampleFailure
 from sluice.table.column_reader import ColumnReader
+from sluice.table.remote import RemoteFile, read_start
 
 Container = Literal["file", "tar", "parquet", "arrow"]
 
@@ -78,7 +79,7 @@ class RefReader:
 
     def __init__(self, max_bytes: int) -> None:
         self._max = max_bytes
-        self._files: OrderedDict[str, int | IO[bytes]] = OrderedDict()
+        self._files: OrderedDict[str, int | RemoteFile] = OrderedDict()
         self._columns: OrderedDict[tuple[str, str], ColumnReader] = OrderedDict()
 
     def __enter__(self) -> Self:
@@ -126,15 +127,12 @@ class RefReader:
 
     def _whole_remote(self, ref: Ref) -> bytes:
         try:
-            with _open_remote(ref.uri) as file:
-                size = getattr(file, "size", None)
-                if size is not None and size > self._max:
-                    raise self._too_large(ref, size)
-                data = file.read(self._max + 1)
-        except SampleFailure:
-            raise
-        except Exception as error:  # each remote client raises its own family; all of them mean: not to be had
+            data = read_start(ref.uri, (self._max if ref.size is None else ref.size) + 1)
+        except OSError as error:
             raise _unreadable(ref, error) from error
+        if ref.size is not None and len(data) != ref.size:
+            found = f"has {len(data):,} bytes" if len(data) < ref.size else "is longer"
+            raise SampleFailure("io", f"{ref.uri}: had {ref.size:,} bytes when it was listed, now {found}")
         if len(data) > self._max:
             raise self._too_large(ref, len(data))
         return data
@@ -142,30 +140,24 @@ class RefReader:
     def _range(self, ref: Ref) -> bytes:
         if ref.offset is None or ref.size is None or ref.offset < 0 or ref.size < 0:
             raise SampleFailure("io", f"{ref.uri}: a tar member needs an offset and a size")
-        handle = self._shard(ref)
         try:
+            handle = self._shard(ref)
             if isinstance(handle, int):
                 return _exactly(handle, ref.size, ref.offset, ref)
-            handle.seek(ref.offset)
-            data = handle.read(ref.size)
-        except SampleFailure:
-            raise
-        except Exception as error:  # as above: remote clients raise their own families
+            data = handle.at(ref.offset, ref.size)
+        except (OSError, ValueError) as error:
             raise _unreadable(ref, error) from error
         if len(data) != ref.size:
             raise _short(ref, len(data))
         return data
 
-    def _shard(self, ref: Ref) -> int | IO[bytes]:
+    def _shard(self, ref: Ref) -> int | RemoteFile:
         handle = self._files.get(ref.uri)
         if handle is not None:
             self._files.move_to_end(ref.uri)
             return handle
         path = local_path(ref.uri)
-        try:
-            handle = os.open(path, _FLAGS) if path is not None else _open_remote(ref.uri)
-        except Exception as error:  # as above: remote clients raise their own families
-            raise _unreadable(ref, error) from error
+        handle = os.open(path, _FLAGS) if path is not None else RemoteFile(ref.uri)
         self._files[ref.uri] = handle
         if len(self._files) > _HANDLES:
             _close(self._files.popitem(last=False)[1])
@@ -199,14 +191,7 @@ def _exactly(descriptor: int, size: int, offset: int, ref: Ref) -> bytes:
     return data
 
 
-def _open_remote(uri: str) -> IO[bytes]:
-    import fsspec
-
-    system, path = fsspec.core.url_to_fs(uri)
-    return system.open(path, "rb")
-
-
-def _close(handle: int | IO[bytes]) -> None:
+def _close(handle: int | RemoteFile) -> None:
     if isinstance(handle, int):
         os.close(handle)
     else:

@@ -1,0 +1,116 @@
+"""An S3 service on loopback: moto's own server, with every request counted and, where a test asks, made to fail."""
+
+from __future__ import annotations
+
+import os
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BUCKET = "corpus"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that the service answered."""
+
+    method: str
+    path: str
+    range: str | None
+    status: int
+    bytes: int
+
+
+@dataclass
+class Service:
+    """A running service with one empty bucket. `trouble` may answer a request in its stead, with a status."""
+
+    endpoint: str
+    client: Any
+    requests: list[Request] = field(default_factory=list[Request])
+    trouble: Callable[[dict[str, Any]], int | None] = lambda environ: None
+
+    def upload(self, folder: Path, prefix: str) -> str:
+        """Put every file below `folder` into the bucket; the URL that now means the folder."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(f"{prefix}/{path.relative_to(folder)}", path.read_bytes())
+        return f"s3://{BUCKET}/{prefix}"
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write one object."""
+        self.client.put_object(Bucket=BUCKET, Key=key, Body=data)
+
+    def delete(self, key: str) -> None:
+        """Remove one object."""
+        self.client.delete_object(Bucket=BUCKET, Key=key)
+
+    @contextmanager
+    def only_known_users(self) -> Iterator[None]:
+        """Refuse whoever is no user of the account, as AWS does; the service here has none."""
+        self._allow(0)
+        try:
+            yield
+        finally:
+            self._allow(10**9)
+
+    def _allow(self, requests: int) -> None:
+        url, plain = f"{self.endpoint}/moto-api/reset-auth", {"Content-Type": "text/plain"}
+        order = urllib.request.Request(url, str(requests).encode(), plain, method="POST")
+        urllib.request.urlopen(order).close()
+
+    def answer(self, app: Any, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
+        """A WSGI application around moto's."""
+        status = self.trouble(environ)
+        said: list[int] = []
+        if status is None:
+
+            def started(line: str, *rest: Any) -> Any:
+                said.append(int(line.split(maxsplit=1)[0]))
+                return start(line, *rest)
+
+            body = list(app(environ, started))
+        else:
+            said.append(status)
+            start(f"{status} Trouble", [("Content-Type", "application/xml")])
+            body = [b"<Error><Code>InternalError</Code><Message>for a moment</Message></Error>"]
+        size = sum(map(len, body)) if environ["REQUEST_METHOD"] == "GET" else 0
+        path = environ["PATH_INFO"]
+        self.requests.append(Request(environ["REQUEST_METHOD"], path, environ.get("HTTP_RANGE"), said[0], size))
+        return body
+
+
+@contextmanager
+def s3_service() -> Iterator[Service]:
+    """Start a service; the environment names it and its credentials, as a user's would, until it ends."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    own = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "tester",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        service = Service(own["AWS_ENDPOINT_URL"], boto3.client("s3"))
+        service.client.create_bucket(Bucket=BUCKET)
+        inner = server._server.app
+        server._server.app = lambda environ, start: service.answer(inner, environ, start)
+        yield service
+    finally:
+        server.stop()
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value
