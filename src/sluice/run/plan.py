@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.engine.local import available_cores
-from sluice.run.conductor import Prepared, make_engine, prepare, working_in
+from sluice.run.conductor import Prepared, make_engine, prepare
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
 from sluice.run.filtering import measure_units
+from sluice.run.holding import working_in
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.judging import judge, yields
 from sluice.run.lock import write_lock

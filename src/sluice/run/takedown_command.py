@@ -55,7 +55,8 @@ class TakenDown:
 
 def take_down(run: Run, request: Request) -> TakenDown:
     """Remove the named samples from shards and tables; their ids, and that they were taken down, stay."""
-    from sluice.run.conductor import finish_pack, working_in
+    from sluice.run.conductor import finish_pack
+    from sluice.run.holding import working_in
 
     wanted = _read(request)
     with working_in(run.layout):
