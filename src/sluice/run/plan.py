@@ -33,6 +33,7 @@ from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import RAW, Layout
 from sluice.table.read import read_table
+from sluice.wording import counted
 
 _AT_LEAST: Final = 100  # samples: fewer tell nothing
 _Z: Final = 1.959964  # of a 95% interval
@@ -79,7 +80,10 @@ class Plan:
 
     def __str__(self) -> str:
         width = max(len(name) for name in (*self.rules, "rejected"))
-        lines = [f"{self.measured:,} of {self.samples:,} samples measured; for the whole, with 95% intervals:", ""]
+        lines = [
+            f"{self.measured:,} of {counted(self.samples, 'sample')} measured; for the whole, with 95% intervals:",
+            "",
+        ]
         for name, forecast in {**self.verdicts}.items():
             lines.append(f"  {name:<{width}}  {100 * forecast.share:>6.2f}%  {forecast.of(self.samples)}")
         lines += ["", "by rule"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import IO, Any, Final
 
 from sluice.run.events import Listener
+from sluice.wording import counted
 
 _EVERY: Final = 2.0  # seconds between two plain lines of the same stage
 
@@ -88,7 +89,7 @@ class _Lines:
         tally = self._tally
         failed = f", {tally.failed:,} failed so far" if tally.failed else ""
         return (
-            f"{tally.done:,} of {tally.todo:,} pieces, {tally.samples:,} samples, "
+            f"{tally.done:,} of {counted(tally.todo, 'piece')}, {counted(tally.samples, 'sample')}, "
             f"{tally.rate:,.0f} samples/s, {tally.left:,.0f} s to go{failed}"
         )
 

@@ -16,6 +16,7 @@ from typing import Any
 from sluice.run.holding import is_held
 from sluice.run.stage import stage_record
 from sluice.table.layout import FINAL, STAGES, Layout
+from sluice.wording import counted
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,10 @@ def _progress(events: Sequence[dict[str, Any]], stage: str) -> str:
     started = [i for i, event in enumerate(events) if event["event"] == "stage_started" and event["stage"] == stage]
     news = events[started[-1] :] if started else []
     counts = Counter(event["event"] for event in news)
-    for plan, done, word in (("measuring", "unit_measured", "units"), ("packing", "shard_written", "shards")):
+    for plan, done, word in (("measuring", "unit_measured", "unit"), ("packing", "shard_written", "shard")):
         todo = sum(event.get("missing", 0) for event in news if event["event"] == plan)
         if todo:
-            return f"{counts[done]:,} of {todo:,} {word}"
+            return f"{counts[done]:,} of {counted(todo, word)}"
     return ""
 
 
@@ -150,5 +151,5 @@ def _text(status: Status) -> list[str]:
             lines += ["", f"{stage.stage}: reasons"]
             lines += [f"  {name:<30}{count:>10,}" for name, count in stage.reasons.items()]
     for name, count in status.shards.items():
-        lines += ["", f"{name}: {count:,} shards"]
+        lines += ["", f"{name}: {counted(count, 'shard')}"]
     return lines
