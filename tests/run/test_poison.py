@@ -155,18 +155,20 @@ def test_a_measure_that_breaks_its_word_ends_the_run_with_a_sentence(tmp_path, p
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("import no_such_module_at_all", "does not import: ModuleNotFoundError"),
-        ("def broken(:", "does not import: SyntaxError"),
-        ('raise RuntimeError("not today")', "does not import: RuntimeError: not today"),
-        (PLUGIN % "pass" + TWICE, "both write"),
+        ("import no_such_module_at_all", "mine.py does not import: ModuleNotFoundError"),
+        ("def broken(:", "mine.py does not import: SyntaxError"),
+        ('raise RuntimeError("not today")', "mine.py does not import: RuntimeError: not today"),
+        (PLUGIN % "pass" + TWICE, "measures own.measure and own.two both write the column 'own'"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_refused_before_anything_is_read(tmp_path, launcher, source, complaint):
     (tmp_path / "mine.py").write_text(source)
-    recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "none", plugins=["mine.py"], measures=None)
+    (tmp_path / "fine.py").write_text("")
+    recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "none", plugins=["fine.py", "mine.py"], measures=None)
+    line = recipe.read_text().splitlines().index("- mine.py") + 1
     done = launcher.run("run", recipe)
     assert done.code == 2
-    assert complaint in done.err
+    assert f"recipe.yaml:{line}: plugins[1]: {complaint}" in done.err
     assert not (tmp_path / "run").exists()
 
 

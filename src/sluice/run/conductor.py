@@ -51,7 +51,7 @@ class Prepared:
 def prepare(file: RecipeFile) -> Prepared:
     """Check the recipe against the measures it names; RecipeError says what to mend."""
     recipe = file.recipe
-    plan = measure_plan(recipe.measures, recipe.plugins, recipe.limits.limits(), file.base)
+    plan = measure_plan(recipe.measures, file)
     measures = plan.load().identities()
     schema = rows_schema(measures.values())
     near = recipe.filter.duplicates.near
