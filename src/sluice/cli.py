@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sluice.errors import SluiceError
+from sluice.wording import counted
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -75,7 +76,9 @@ def _recipe_check(options: argparse.Namespace) -> None:
     from sluice.run.recipe import load_recipe
 
     prepared = prepare(load_recipe(options.recipe))
-    print(f"{options.recipe}: fine ({len(prepared.measures)} measures, {len(prepared.rules)} rules)")
+    print(
+        f"{options.recipe}: fine ({counted(len(prepared.measures), 'measure')}, {counted(len(prepared.rules), 'rule')})"
+    )
 
 
 def _recipe_schema(_: argparse.Namespace) -> None:

@@ -155,11 +155,15 @@ RECIPES = {
     "unknown source": ("name: y\nsources: [{type: foldr, path: .}]\n", "recipe.yaml:2: sources[0]: Input tag 'foldr'"),
     "unknown measure": (
         "name: y\nsources: [{type: folder, path: .}]\nmeasures:\n  - image.header\n  - image.qualty\n",
-        "unknown measure 'image.qualty' (did you mean image.quality",
+        "recipe.yaml:5: measures[1]: unknown measure 'image.qualty' (did you mean image.quality",
     ),
     "unknown parameter": (
-        "name: y\nsources: [{type: folder, path: .}]\nmeasures: [{name: image.header, x: 1}]\n",
-        "measure image.header has no parameter 'x'",
+        "name: y\nsources: [{type: folder, path: .}]\nmeasures:\n- name: image.header\n  x: 1\n",
+        "recipe.yaml:5: measures[0].x: measure image.header has no parameter 'x'",
+    ),
+    "measure twice": (
+        "name: y\nsources: [{type: folder, path: .}]\nmeasures:\n- image.header\n- text.basic\n- image.header\n",
+        "recipe.yaml:6: measures[2]: measures image.header and image.header both write the column",
     ),
     "rule typo": (
         "name: y\nsources: [{type: folder, path: .}]\nfilter:\n  reject:\n    blurry: sharpnes < 100\n",
@@ -175,7 +179,11 @@ RECIPES = {
     "missing source": ("name: y\nsources: [{type: folder, path: none-here}]\n", "none-here"),
     "missing plugin": (
         "name: y\nplugins: [x.py]\nsources: [{type: folder, path: .}]\n",
-        "x.py: cannot be read as a Python file",
+        "recipe.yaml:2: plugins[0]: x.py cannot be read as a Python file",
+    ),
+    "plugin that is no Python": (
+        "name: y\nsources: [{type: folder, path: .}]\nplugins:\n- ./recipe.yaml\n",
+        "recipe.yaml:4: plugins[0]: ./recipe.yaml is not a Python file; its name must end in .py",
     ),
     "keeper typo": (
         "name: y\nsources: [{type: folder, path: .}]\nfilter:\n  duplicates:\n    near: {keep: pixls desc}\n",

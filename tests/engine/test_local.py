@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -89,6 +90,39 @@ def test_a_position_that_hangs_is_a_timeout():
 def test_a_batch_that_dies_is_bisected():
     outcomes = run("whole_batch", 6, [10])
     assert outcomes[0].result == [0, 1, 2, 3, 4, 5, "poison", 7, 8, 9]
+
+
+def test_a_death_while_a_batch_was_in_hand_counts_for_the_row_that_then_dies_alone():
+    assert run("whole_batch", 6, [10])[0].deaths == 2
+
+
+def test_what_a_task_has_finished_is_not_done_again_after_a_death(tmp_path):
+    outcomes = run("keeps", (str(tmp_path), {2, 5}), [8])
+    assert outcomes[0].result == [0, 1, "poison", 3, 4, "poison", 6, 7]
+    worked = (tmp_path / "worked").read_text()
+    assert worked == "0 1 2 0 1 2 3 4 5 5 6 7 ", "again: what a first death found not yet written, and what died"
+
+
+def test_a_task_finds_nothing_that_another_has_finished(tmp_path):
+    with LocalEngine(1) as engine:
+        results = [outcome.result for outcome in engine.run("tasks:keeps", (str(tmp_path), {2}), [Task(0, 4)] * 3)]
+    assert results == [[0, 1, "poison", 3]] * 3
+
+
+def test_a_run_that_is_left_early_leaves_nothing_to_the_next(tmp_path):
+    with LocalEngine(1) as engine:
+        tasks = [Task(0, 1), Task(1, 10**9)]
+        outcomes = engine.run("tasks:keeps", (str(tmp_path), set()), tasks)
+        assert next(outcomes).result == [0]
+        outcomes.close()
+        assert [o.result for o in engine.run("tasks:keeps", (str(tmp_path), set()), [Task(0, 2)])] == [[0, 1]]
+
+
+def test_an_engine_that_is_closed_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    run("keeps", (str(tmp_path), {1}), [3, 3])
+    assert not list((tmp_path / "temporary").iterdir())
 
 
 def test_a_kill_from_outside_blames_nobody(tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from support.commands import events
 from support.corpus import encoded, picture
 from support.folders import differing, tree_digest
 from support.recipes import QUICK_MEASURES, write_recipe
@@ -70,6 +71,58 @@ def test_every_other_sample_comes_out(tmp_path, planted, launcher):
     assert differing(digest, tree_digest(run, ["recipe.lock.yaml"])) == [], "one worker finds the same poison as two"
 
 
+COUNTING = """
+import os, signal
+from pathlib import Path
+import pyarrow as pa
+from sluice import data, measure
+
+@measure("own.measure", version=1, reads=data(), writes={"own": pa.int32()})
+def own(batch):
+    with (Path(__file__).parent / "looked").open("a") as log:
+        log.write(f"{len(batch)} ")
+    for image in batch.bytes:
+        if image.endswith(b"KILL ME"):
+            os.kill(os.getpid(), signal.SIGSEGV)
+    return {"own": [len(image) for image in batch.bytes]}
+"""
+
+
+@pytest.mark.slow
+def test_a_death_costs_the_batch_in_hand_not_the_unit(tmp_path, launcher):
+    images = tmp_path / "images"
+    images.mkdir()
+    poison = {f"{number:03d}" for number in (20, 70, 71, 150)}
+    for number in range(160):
+        word = b"KILL ME" if f"{number:03d}" in poison else b""
+        (images / f"{number:03d}.jpg").write_bytes(encoded(picture(number), "JPEG") + word)
+        (images / f"{number:03d}.txt").write_text(f"a caption of picture number {number}")
+    (tmp_path / "mine.py").write_text(COUNTING)
+    changes = {"unit": 160, "filter": NO_HASH}
+    recipe = write_recipe(
+        tmp_path / "recipe.yaml", images, plugins=["mine.py"], measures=[*QUICK_MEASURES, "own.measure"], **changes
+    )
+    assert launcher.run("run", recipe).code == 0
+    (told,) = (event for event in events(tmp_path / "run") if event["event"] == "unit_measured")
+    assert told["deaths"] <= 2 * len(poison)
+    looked = sum(map(int, (tmp_path / "looked").read_text().split()))
+    assert looked <= 160 + 16 * told["deaths"] + 16, "rows looked at again: of the batch in hand, and the first batch"
+
+    plain = write_recipe(tmp_path / "plain" / "recipe.yaml", images, **changes)
+    assert launcher.run("run", plain).code == 0
+    unit = "00_raw/samples/unit-00000.parquet"
+    keys = {row["id"]: row["key"][:3] for row in pq.read_table(tmp_path / "run" / unit).to_pylist()}
+    tables = sorted((tmp_path / "plain" / "run" / "01_filtered" / "measures").rglob("*.parquet"))
+    assert len(tables) == len(QUICK_MEASURES)
+    for path in tables:
+        undisturbed = pq.read_table(path).to_pylist()
+        found = pq.read_table(tmp_path / path.relative_to(tmp_path / "plain")).to_pylist()
+        image = path.parent.name.startswith("image")
+        spared = [row for row in undisturbed if not image or keys[row["id"]] not in poison]
+        assert [row for row in found if not image or keys[row["id"]] not in poison] == spared
+        assert len(found) == len(undisturbed) == 160
+
+
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
@@ -102,25 +155,27 @@ def test_a_measure_that_breaks_its_word_ends_the_run_with_a_sentence(tmp_path, p
 @pytest.mark.parametrize(
     ("source", "complaint"),
     [
-        ("import no_such_module_at_all", "does not import: ModuleNotFoundError"),
-        ("def broken(:", "does not import: SyntaxError"),
-        ('raise RuntimeError("not today")', "does not import: RuntimeError: not today"),
-        (PLUGIN % "pass" + TWICE, "both write"),
+        ("import no_such_module_at_all", "mine.py does not import: ModuleNotFoundError"),
+        ("def broken(:", "mine.py does not import: SyntaxError"),
+        ('raise RuntimeError("not today")', "mine.py does not import: RuntimeError: not today"),
+        (PLUGIN % "pass" + TWICE, "measures own.measure and own.two both write the column 'own'"),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_refused_before_anything_is_read(tmp_path, launcher, source, complaint):
     (tmp_path / "mine.py").write_text(source)
-    recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "none", plugins=["mine.py"], measures=None)
+    (tmp_path / "fine.py").write_text("")
+    recipe = write_recipe(tmp_path / "recipe.yaml", tmp_path / "none", plugins=["fine.py", "mine.py"], measures=None)
+    line = recipe.read_text().splitlines().index("- mine.py") + 1
     done = launcher.run("run", recipe)
     assert done.code == 2
-    assert complaint in done.err
+    assert f"recipe.yaml:{line}: plugins[1]: {complaint}" in done.err
     assert not (tmp_path / "run").exists()
 
 
 def test_a_second_process_on_the_same_run_is_told_who_has_it(tmp_path, planted, launcher):
     recipe = write(tmp_path, planted)
     first = launcher.start("run", recipe)  # it hangs on one image: long enough
-    while not (tmp_path / "run" / "events.jsonl").is_file():
+    while not (tmp_path / "run" / "recipe.lock.yaml").is_file():
         assert not first.ended()
     second = launcher.run("run", recipe)
     assert second.code == 2

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sluice.engine.journal import Journal
+from sluice.engine.spool import Spool
 from sluice.errors import FailureClass
 
 
@@ -34,10 +35,17 @@ class WorkerContext:
     journal: Journal
     poison: Mapping[int, tuple[FailureClass, str]] = field(default_factory=dict[int, "tuple[FailureClass, str]"])
     suspects: tuple[tuple[int, int], ...] = ()  # half-open ranges to take one position at a time
+    spool: Spool | None = None
+    finished: Sequence[Any] = ()  # what earlier tries of this task kept, oldest first
 
     def is_suspect(self, position: int) -> bool:
         """Whether `position` must be worked on alone, so that a further death names it."""
         return any(low <= position < high for low, high in self.suspects)
+
+    def keep(self, piece: Any) -> None:
+        """Note a finished `piece` of the task (picklable): should this process die, the next finds it in `finished`."""
+        if self.spool is not None:
+            self.spool.add(piece)
 
 
 class Engine(Protocol):

@@ -1,7 +1,12 @@
-"""Where a worker notes which positions it has in hand, readable after its death: 24 bytes of shared memory."""
+"""Where a worker notes which positions it has in hand, readable after its death: 24 bytes of shared memory.
+
+A worker may be killed, or read, between two fields of a note. They are written in such an order, the first position
+last, that what is read is then idle, the note before, or the two joined; never a time that is not the position's.
+"""
 
 from __future__ import annotations
 
+import math
 import mmap
 import struct
 import time
@@ -9,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_ENTRY: Final = struct.Struct("qqd")
-_IDLE: Final = (-1, -1, 0.0)
+_ENTRY: Final = struct.Struct("dqq")  # since, high, low
+_IDLE: Final = (math.inf, -1, -1)  # since when: never overdue
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class Journal:
 
     def mark(self, low: int, high: int | None = None) -> None:
         """Note that position `low` (or `low` to `high`, half-open) is in hand from now on."""
-        _ENTRY.pack_into(self._map, 0, low, low + 1 if high is None else high, time.monotonic())
+        _ENTRY.pack_into(self._map, 0, time.monotonic(), low + 1 if high is None else high, low)
 
     def clear(self) -> None:
         """Note that nothing is in hand."""
@@ -42,7 +47,8 @@ class Journal:
 
     def read(self) -> Entry:
         """What is in hand, as last noted."""
-        return Entry(*_ENTRY.unpack_from(self._map, 0))
+        since, high, low = _ENTRY.unpack_from(self._map, 0)
+        return Entry(low, high if low < 0 else max(high, low + 1), since)
 
     def close(self) -> None:
         """Unmap and remove the file."""

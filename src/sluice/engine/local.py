@@ -20,11 +20,12 @@ from typing import Any, Final
 
 from sluice.engine.base import Outcome, Task
 from sluice.engine.journal import Journal
+from sluice.engine.spool import Spool
 from sluice.engine.worker import Job, Reply, Setup
 from sluice.errors import FailureClass, RunError
 
 _TICK: Final = 0.2  # seconds between two looks at the journals
-_STRIKES: Final = 2  # deaths at one position before it is taken for poison
+_STRIKES: Final = 2  # deaths with a position in hand, the last time alone, before it is taken for poison
 _STRIKES_KILLED: Final = 3  # ... when it may have been somebody else's SIGKILL
 _BLIND_DEATHS: Final = 5  # deaths of one task with nothing in hand before the run gives up
 _RANGE_PATIENCE: Final = 4  # a measure over a whole batch may take so many times one sample's limit
@@ -61,6 +62,7 @@ class LocalEngine:
         """End the workers, whatever they have in hand."""
         for worker in self._pool:
             worker.kill()
+            worker.close()
         self._journals.cleanup()
 
     def warm(self, function: str) -> None:
@@ -96,10 +98,10 @@ class LocalEngine:
                     outcome = worker.bury("timeout", f"took longer than {self.seconds:g} s")
                 else:
                     continue
-                if outcome:
-                    yield outcome
-                else:
-                    queue.take_back(worker.give_back())
+                if not outcome:
+                    worker.try_again()
+                    continue
+                yield outcome
                 if trial := next(queue, None):
                     worker.give(trial)
 
@@ -110,10 +112,7 @@ def available_cores() -> int:
 
 
 class _Queue:
-    """Trials to give to workers: those that came back first, then the next task, which may be made only when asked for.
-
-    Making one takes time that no worker should wait for: `ahead` of them are kept ready.
-    """
+    """Trials of tasks that may be made only when asked for: `ahead` of them are kept ready, so that no worker waits."""
 
     def __init__(self, tasks: Iterable[Task], ahead: int) -> None:
         self._tasks = iter(tasks)
@@ -130,10 +129,6 @@ class _Queue:
         """Have one more trial ready, unless there are enough."""
         if len(self._ready) < self._ahead:
             self._ready.extend(_Trial(task) for task in islice(self._tasks, 1))
-
-    def take_back(self, trial: _Trial) -> None:
-        """Keep a trial for the next worker."""
-        self._ready.appendleft(trial)
 
 
 @dataclass
@@ -154,6 +149,8 @@ class _Worker:
     def __init__(self, journal: Path) -> None:
         self._setup: Setup | None = None
         self.journal = Journal(journal)
+        self._kept = tempfile.TemporaryFile(prefix="sluice-spool-", buffering=0)  # noqa: SIM115 - closed by `close`
+        self._spool = Spool(self._kept.fileno())
         self._process: subprocess.Popen[bytes] | None = None
         self.trial: _Trial | None = None
 
@@ -170,8 +167,8 @@ class _Worker:
         ours, theirs = socket.socketpair()
         self.journal.clear()
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(self.journal.path)],
-            pass_fds=[theirs.fileno()],
+            [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(self.journal.path), str(self._spool.descriptor)],
+            pass_fds=[theirs.fileno(), self._spool.descriptor],
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C reaches us alone, even while this process is still starting
             env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -181,18 +178,21 @@ class _Worker:
         self.connection.send(self._setup)
 
     def give(self, trial: _Trial) -> None:
-        """Hand a task to the process, starting one if the last died."""
+        """Hand a new task to the process."""
+        self._spool.clear()
+        self._hand_over(trial)
+
+    def try_again(self) -> None:
+        """Hand the task in hand, whose process died, to another: in this slot, which holds what it has finished."""
+        assert self.trial is not None
+        self._hand_over(self.trial)
+
+    def _hand_over(self, trial: _Trial) -> None:
         self.trial = trial
         if self._process is None or self._process.poll() is not None:
             self._start()
         with contextlib.suppress(ConnectionError):  # it died meanwhile: `take` finds out
-            self.connection.send(Job(trial.task.payload, trial.poison, tuple(trial.suspects)))
-
-    def give_back(self) -> _Trial:
-        """The task in hand, for another try."""
-        trial, self.trial = self.trial, None
-        assert trial is not None
-        return trial
+            self.connection.send(Job(trial.task.payload, trial.poison, tuple(trial.suspects), trial.deaths > 0))
 
     def take(self) -> Outcome | None:
         """The outcome that is ready; None when instead the process died and the task needs another try."""
@@ -207,6 +207,7 @@ class _Worker:
         if reply.trace is not None:
             raise RuntimeError(f"task {trial.task.number} failed in its worker:\n{reply.trace}")
         self.trial = None
+        self._spool.clear()
         return Outcome(trial.task.number, reply.result, trial.deaths)
 
     def overdue(self, seconds: float) -> bool:
@@ -228,13 +229,21 @@ class _Worker:
                     f"unit {trial.task.number} killed {_BLIND_DEATHS} workers with no sample in hand ({message}): "
                     "is the machine out of memory? Run again to go on, with fewer `engine.workers`"
                 )
-        elif entry.high - entry.low > 1:
+            return
+        for position in range(entry.low, entry.high):
+            trial.strikes[position] = trial.strikes.get(position, 0) + 1
+        if entry.high - entry.low > 1:
             trial.suspects.append((entry.low, entry.high))
         else:
-            strikes = trial.strikes[entry.low] = trial.strikes.get(entry.low, 0) + 1
+            strikes = trial.strikes[entry.low]
             killed = failure_class == "crash" and message.endswith("SIGKILL")
             if strikes >= (_STRIKES_KILLED if killed else _STRIKES):
                 trial.poison[entry.low] = (failure_class, message)
+
+    def close(self) -> None:
+        """Let go of the files of a worker that is dead."""
+        self.journal.close()
+        self._kept.close()
 
     def kill(self) -> str:
         """End the process at once; return what it died of."""

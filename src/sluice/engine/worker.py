@@ -1,4 +1,4 @@
-"""The worker process: `main` with arguments SOCKET and JOURNAL; lives as long as its supervisor."""
+"""The worker process: `main` with arguments SOCKET, JOURNAL and SPOOL; lives as long as its supervisor."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from sluice.engine.base import WorkerContext
 from sluice.engine.journal import Journal
+from sluice.engine.spool import Spool
 from sluice.errors import FailureClass, SluiceError
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -42,6 +43,7 @@ class Job:
     payload: Any
     poison: dict[int, tuple[FailureClass, str]]
     suspects: tuple[tuple[int, int], ...]
+    again: bool  # an earlier try died
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     connection = Connection(int(sys.argv[1]))
     journal = Journal(Path(sys.argv[2]))
+    spool = Spool(int(sys.argv[3]))
     try:
         function, shared = resolve("builtins:print"), None
         while True:
@@ -68,7 +71,7 @@ def main() -> None:
                 function, shared = resolve(message.function), message.shared
                 _hold_memory(message.memory)
                 continue
-            reply = _serve(function, shared, message, journal)
+            reply = _serve(function, shared, message, journal, spool)
             journal.clear()
             connection.send(reply)
     except (EOFError, ConnectionError):
@@ -81,9 +84,13 @@ def resolve(function: str) -> Callable[[Any, Any, WorkerContext], Any]:
     return getattr(importlib.import_module(module), name)
 
 
-def _serve(function: Callable[[Any, Any, WorkerContext], Any], shared: Any, job: Job, journal: Journal) -> Reply:
+def _serve(
+    function: Callable[[Any, Any, WorkerContext], Any], shared: Any, job: Job, journal: Journal, spool: Spool
+) -> Reply:
     try:
-        return Reply(function(shared, job.payload, WorkerContext(journal, job.poison, job.suspects)))
+        finished = spool.read(every=0.0) if job.again else spool.read()  # where one row kills, others may
+        context = WorkerContext(journal, job.poison, job.suspects, spool, finished)
+        return Reply(function(shared, job.payload, context))
     except SluiceError as error:
         return Reply(error=_portable(error))
     except Exception:  # a bug in a step: the supervisor raises it with this trace, nothing is swallowed

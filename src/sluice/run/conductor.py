@@ -5,10 +5,7 @@ Everything that a run needs is checked before the first byte is read: the recipe
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from sluice.engine import Engine, LocalEngine
-from sluice.errors import RecipeError, RunError
+from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
 from sluice.run.final import final_stage
+from sluice.run.holding import working_in
 from sluice.run.ingest import ingesting, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measure_plan import MeasurePlan, measure_plan
@@ -31,7 +29,7 @@ from sluice.run.rows import rows_schema
 from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import stage_record
-from sluice.table.commit import explain, sweep
+from sluice.table.commit import sweep
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
 
 if TYPE_CHECKING:
@@ -53,7 +51,7 @@ class Prepared:
 def prepare(file: RecipeFile) -> Prepared:
     """Check the recipe against the measures it names; RecipeError says what to mend."""
     recipe = file.recipe
-    plan = measure_plan(recipe.measures, recipe.plugins, recipe.limits.limits(), file.base)
+    plan = measure_plan(recipe.measures, file)
     measures = plan.load().identities()
     schema = rows_schema(measures.values())
     near = recipe.filter.duplicates.near
@@ -146,27 +144,6 @@ def finish_pack(run: Run) -> int:
             final_stage(run.file, run.layout, engine, events, prepared.plan)
         refresh_report(run.file, run.layout, engine)  # it shows captions and thumbnails
     return len(written)
-
-
-@contextmanager
-def working_in(layout: Layout) -> Generator[None]:
-    """Hold the run folder for this process: one run at a time works in it."""
-    try:
-        layout.state.mkdir(parents=True, exist_ok=True)
-        handle = os.open(layout.state / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise explain(error, layout.state) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(handle, 32, 0).decode(errors="replace").strip() or "another process"
-            raise RunError(f"{layout.root}: process {holder} is working in this run; wait for it or end it") from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _check_carried(file: RecipeFile, schema: pa.Schema) -> None:

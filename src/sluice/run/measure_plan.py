@@ -16,6 +16,8 @@ from sluice.errors import RecipeError
 from sluice.measures.base import Measure, all_registered, registered, stamp
 from sluice.measures.views import DecodePlan
 from sluice.media.limits import Limits
+from sluice.run.recipe import RecipeFile
+from sluice.run.yaml_lines import Place
 from sluice.table.ids import fingerprint
 
 BUILT_IN: Final = (
@@ -26,6 +28,14 @@ BUILT_IN: Final = (
     "sluice.measures.rights",
 )
 ENTRY_POINTS: Final = "sluice.measures"
+
+
+class PluginError(RecipeError):
+    """A plugin file that cannot be used; `problem` goes on after its name."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"{path} {problem}")
+        self.problem = problem
 
 
 class MeasureChoice(Protocol):
@@ -70,25 +80,50 @@ class LoadedPlan:
         return {measure.identity(self.decoding.name, refused): measure for measure in self.measures}
 
 
-def measure_plan(
-    choices: Sequence[MeasureChoice] | None, plugins: Sequence[str], limits: Limits, base: Path
-) -> MeasurePlan:
-    """The plan that a recipe asks for; where it lists no measures, all built-in, installed and plugged-in ones."""
-    paths = tuple(str((base / plugin).absolute()) for plugin in plugins)
-    homes = load_plugins(paths)
+def measure_plan(choices: Sequence[MeasureChoice] | None, file: RecipeFile) -> MeasurePlan:
+    """The plan for the `measures` of the recipe `file`; None: all built-in, installed and plugged-in ones."""
+    paths = tuple(str((file.base / plugin).absolute()) for plugin in file.recipe.plugins)
+    homes = _homes(file, paths)
     if choices is None:
-        everyone = all_registered().items()
-        chosen = [(name, dict[str, Any]()) for name, measure in everyone if measure.function.__module__ in homes]
+        chosen = [measure for measure in all_registered().values() if measure.function.__module__ in homes]
+        places = [homes[measure.function.__module__] for measure in chosen]
+        asked = [(measure.name, ()) for measure in chosen]
     else:
-        chosen = [(choice.name, dict(choice.params)) for choice in choices]
-    plan = MeasurePlan(tuple((name, tuple(sorted(params.items()))) for name, params in chosen), paths, limits)
+        chosen = [_bound(file, place, choice) for place, choice in enumerate(choices)]
+        places: list[Place] = [("measures", place) for place in range(len(chosen))]
+        asked = [(choice.name, tuple(sorted(choice.params.items()))) for choice in choices]
     owners: dict[str, str] = {}
-    for measure in plan.load().measures:
+    for measure, place in zip(chosen, places, strict=True):
         for column in measure.writes:
             if column in owners:
-                raise RecipeError(f"measures {owners[column]} and {measure.name} both write the column {column!r}")
+                both = f"measures {owners[column]} and {measure.name} both write the column {column!r}"
+                raise RecipeError(f"{file.where(*place)}: {both}")
             owners[column] = measure.name
-    return plan
+    return MeasurePlan(tuple(asked), paths, file.recipe.limits.limits())
+
+
+def _homes(file: RecipeFile, paths: tuple[str, ...]) -> dict[str, Place]:
+    """The modules that hold measures, each with the place of the recipe that names it."""
+    homes: dict[str, Place] = dict.fromkeys(load_plugins(()), ("measures",))
+    for number, path in enumerate(paths):
+        place = ("plugins", number)
+        try:
+            homes[_load_file(path)] = place
+        except PluginError as error:
+            shown = file.recipe.plugins[number]
+            raise RecipeError(f"{file.where(*place)}: {shown} {error.problem}") from error
+    return homes
+
+
+def _bound(file: RecipeFile, number: int, choice: MeasureChoice) -> Measure:
+    """The measure that entry `number` of the recipe's `measures` asks for."""
+    place: Place = ("measures", number)
+    try:
+        measure = registered(choice.name)
+        place = (*place, *sorted(set(choice.params) - set(measure.params))[:1])
+        return measure.bind(dict(choice.params))
+    except RecipeError as error:
+        raise RecipeError(f"{file.where(*place)}: {error}") from None
 
 
 @cache
@@ -100,22 +135,23 @@ def load_plugins(paths: tuple[str, ...]) -> frozenset[str]:
     return frozenset({*BUILT_IN, *installed, *map(_load_file, paths)})
 
 
+@cache
 def _load_file(path: str) -> str:
     """Import the plugin file `path`; the name of its module, which tells apart what it holds from what it held."""
     try:
         code = fingerprint(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"plugins: {path}: cannot be read as a Python file: {error}") from None
+        raise PluginError(path, f"cannot be read as a Python file: {error}") from None
     name = f"sluice_plugin_{Path(path).stem}_{code}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise RecipeError(f"plugins: {path}: not a Python file; its name must end in .py")
+        raise PluginError(path, "is not a Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:  # whatever a user's file raises, it is the user's file to mend
         del sys.modules[name]
-        raise RecipeError(f"plugins: {path} does not import: {type(error).__name__}: {error}") from error
+        raise PluginError(path, f"does not import: {type(error).__name__}: {error}") from error
     stamp(name, code)
     return name

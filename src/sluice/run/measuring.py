@@ -34,6 +34,17 @@ class MeasureJob:
 
 
 @dataclass(frozen=True)
+class _Finished:
+    """A batch that is measured: what the next try starts after, should this worker die."""
+
+    grain: Grain
+    high: int  # the row after its last
+    results: dict[str, Measured]  # by identity
+    bytes_read: int  # from the unit's start
+    seconds: dict[str, float]  # likewise
+
+
+@dataclass(frozen=True)
 class UnitCost:
     """What measuring a unit took: for progress, `seconds.json` and the report."""
 
@@ -88,7 +99,7 @@ class _UnitPass:
         self._results |= {identity: [] for identity in wanted}
         if not wanted:
             return
-        for low, high in self._batches(grain, base):
+        for low, high in self._batches(grain, base, self._take_over(grain, base)):
             rows = self._rows(grain, base, low, high)
             if grain == "image":
                 self._look(rows, base + low, wanted)
@@ -99,6 +110,8 @@ class _UnitPass:
                 self._results[identity].append(measured)
                 self._failed.update(base + low + row for row, error in enumerate(measured.errors) if error)
                 self._spent(measure.name, started)
+            batch = {identity: self._results[identity][-1] for identity in wanted}
+            self._context.keep(_Finished(grain, high, batch, self.bytes_read, dict(self.seconds)))
         self._context.journal.clear()
 
     def table(self, identity: str, measure: Measure) -> pa.Table:
@@ -118,13 +131,24 @@ class _UnitPass:
         """Rows on which at least one measure failed."""
         return len(self._failed)
 
-    def _batches(self, grain: Grain, base: int) -> Iterator[tuple[int, int]]:
-        """Half-open ranges of rows; what is suspected of killing workers comes alone."""
+    def _take_over(self, grain: Grain, base: int) -> int:
+        """Fill in what earlier tries of this unit, whose workers died, had finished; the row to go on with."""
+        row = 0
+        for batch in self._context.finished:
+            if batch.grain == grain:
+                for identity, measured in batch.results.items():
+                    self._results[identity].append(measured)
+                    self._failed.update(base + row + place for place, error in enumerate(measured.errors) if error)
+                row, self.bytes_read, self.seconds = batch.high, batch.bytes_read, batch.seconds
+        return row
+
+    def _batches(self, grain: Grain, base: int, start: int) -> Iterator[tuple[int, int]]:
+        """Half-open ranges of the rows from `start` on; what is suspected of killing workers comes alone."""
         table = self._tables[grain]
         sizes = table.column("size").to_pylist() if grain == "image" else [0] * table.num_rows
         limit = _BATCH_ROWS if grain == "image" else table.num_rows
-        low, held = 0, 0
-        for row, size in enumerate(sizes):
+        low, held = start, 0
+        for row, size in enumerate(sizes[start:], start):
             alone = self._context.is_suspect(base + row) or base + row in self._context.poison
             if row > low and (alone or row - low >= limit or held + (size or 0) > _BATCH_BYTES):
                 yield low, row

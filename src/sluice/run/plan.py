@@ -17,10 +17,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.engine.local import available_cores
-from sluice.run.conductor import Prepared, make_engine, prepare, working_in
+from sluice.run.conductor import Prepared, make_engine, prepare
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
 from sluice.run.filtering import measure_units
+from sluice.run.holding import working_in
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.judging import judge, yields
 from sluice.run.lock import write_lock
@@ -32,6 +33,7 @@ from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import RAW, Layout
 from sluice.table.read import read_table
+from sluice.wording import counted
 
 _AT_LEAST: Final = 100  # samples: fewer tell nothing
 _Z: Final = 1.959964  # of a 95% interval
@@ -78,7 +80,10 @@ class Plan:
 
     def __str__(self) -> str:
         width = max(len(name) for name in (*self.rules, "rejected"))
-        lines = [f"{self.measured:,} of {self.samples:,} samples measured; for the whole, with 95% intervals:", ""]
+        lines = [
+            f"{self.measured:,} of {counted(self.samples, 'sample')} measured; for the whole, with 95% intervals:",
+            "",
+        ]
         for name, forecast in {**self.verdicts}.items():
             lines.append(f"  {name:<{width}}  {100 * forecast.share:>6.2f}%  {forecast.of(self.samples)}")
         lines += ["", "by rule"]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import IO, Any, Final
 
 from sluice.run.events import Listener
+from sluice.wording import counted
 
 _EVERY: Final = 2.0  # seconds between two plain lines of the same stage
 
@@ -87,9 +88,9 @@ class _Lines:
     def _progress(self) -> str:
         tally = self._tally
         failed = f", {tally.failed:,} failed so far" if tally.failed else ""
-        pieces = f"{tally.done:,} of {tally.todo:,} pieces" if tally.todo else f"so far {tally.done:,}"
+        pieces = f"{tally.done:,} of {counted(tally.todo, 'piece')}" if tally.todo else f"so far {tally.done:,}"
         left = f", {tally.left:,.0f} s to go" if tally.left is not None else ""
-        return f"{pieces}, {tally.samples:,} samples, {tally.rate:,.0f} samples/s{left}{failed}"
+        return f"{pieces}, {counted(tally.samples, 'sample')}, {tally.rate:,.0f} samples/s{left}{failed}"
 
     def _print(self, line: str) -> None:
         print(line, file=self._stream, flush=True)

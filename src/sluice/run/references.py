@@ -39,7 +39,7 @@ def _hash_images(
     recipe = Recipe.model_validate({"name": "reference", "sources": [config.source], "unit": file.recipe.unit})
     ingest(RecipeFile(recipe, file.path, {}, ""), inner)
     measures = (MeasureConfig(name=f"image.{column}"),)
-    plan = measure_plan(measures, file.recipe.plugins, file.recipe.limits.limits(), file.base)
+    plan = measure_plan(measures, file)
     (identity,) = plan.load().identities()
     units = unit_count(inner)
     measure_units(inner, plan, (identity,), range(units), engine, events)

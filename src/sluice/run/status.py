@@ -1,18 +1,22 @@
-"""How far a run is: its stages with counts, reasons, seconds and bytes; live while it goes on."""
+"""How far a run is: its stages with counts, reasons, seconds and bytes; live while it goes on.
+
+Seconds are wall time, from the events: of all runs of the folder, for a stage may have been cut off and gone on with.
+What each measure took of them, over all workers, stands in `seconds.json`.
+"""
 
 from __future__ import annotations
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
-from sluice.run.stage import stage_record, stage_seconds
+from sluice.run.holding import is_held
+from sluice.run.stage import stage_record
 from sluice.table.layout import FINAL, STAGES, Layout
-
-_STALE: Final = 120.0  # seconds without an event after which a run that holds no lock is taken for stopped
+from sluice.wording import counted
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class StageStatus:
     state: str
     counts: dict[str, int]
     reasons: dict[str, int]
-    seconds: float | None
+    seconds: float | None  # wall time, over all runs of the folder
     bytes: int | None
     progress: str = ""
 
@@ -46,15 +50,19 @@ class Status:
 
 
 def status(layout: Layout) -> Status:
-    """Read `stage.json`, `seconds.json` and the end of `events.jsonl`."""
-    events = list(_last_run(layout))
-    working = _is_held(layout)
-    stages = tuple(_stage(layout, stage, events, working) for stage in STAGES)
+    """Read `stage.json` and `events.jsonl`; a run that starts meanwhile is not kept out."""
+    working = is_held(layout)
+    told = _events(layout)
+    seconds = _seconds(told, time.time() if working else None)
+    events = _last_run(told)
+    stages = tuple(_stage(layout, stage, events, working, seconds.get(stage)) for stage in STAGES)
     return Status(str(layout.root), working, stages, stage_record(layout, FINAL).get("shards", {}))
 
 
-def _stage(layout: Layout, stage: str, events: list[dict[str, Any]], working: bool) -> StageStatus:
-    record, seconds = stage_record(layout, stage), stage_seconds(layout, stage)
+def _stage(
+    layout: Layout, stage: str, events: Sequence[dict[str, Any]], working: bool, seconds: float | None
+) -> StageStatus:
+    record = stage_record(layout, stage)
     begun = any(event["event"] == "stage_started" and event.get("stage") == stage for event in events)
     ended = any(event["event"] == "stage_done" and event.get("stage") == stage for event in events)
     unfinished = "running" if working else "stopped"
@@ -68,51 +76,67 @@ def _stage(layout: Layout, stage: str, events: list[dict[str, Any]], working: bo
         state,
         counts,
         dict(sorted(reasons.items(), key=lambda reason: -reason[1])),
-        sum(value for name, value in seconds.items() if name in ("ingest", "decide", "pack", "measure")) or None,
+        seconds,
         sum(size.values()) if isinstance(size, dict) else size,
         _progress(events, stage) if state in ("running", "stopped") else "",
     )
 
 
-def _progress(events: list[dict[str, Any]], stage: str) -> str:
+def _progress(events: Sequence[dict[str, Any]], stage: str) -> str:
     """What the events say of the stage under way."""
     started = [i for i, event in enumerate(events) if event["event"] == "stage_started" and event["stage"] == stage]
     news = events[started[-1] :] if started else []
     counts = Counter(event["event"] for event in news)
-    for plan, done, word in (("units_known", "unit_measured", "units"), ("packing", "shard_written", "shards")):
+    for plan, done, word in (("units_known", "unit_measured", "unit"), ("packing", "shard_written", "shard")):
         todo = sum(event.get("missing", 0) for event in news if event["event"] == plan)
         if todo:
-            return f"{counts[done]:,} of {todo:,} {word}"
-    return f"{counts['unit_measured']:,} units so far" if counts["measuring"] else ""
+            return f"{counts[done]:,} of {counted(todo, word)}"
+    return f"{counted(counts['unit_measured'], 'unit')} so far" if counts["measuring"] else ""
 
 
-def _last_run(layout: Layout) -> Iterator[dict[str, Any]]:
+def _seconds(events: Sequence[dict[str, Any]], now: float | None) -> dict[str, float]:
+    """Wall seconds by stage. One that was cut off counts to its last event; one under way to `now`.
+
+    >>> _seconds([{"event": "stage_started", "time": 5.0, "stage": "x"}, {"event": "measuring", "time": 7.0}], None)
+    {'x': 2.0}
+    """
+    seconds: defaultdict[str, float] = defaultdict(float)
+    under_way: dict[str, float] = {}  # when each began: units are measured while later ones are still being listed
+    last = 0.0
+
+    def cut_off(at: float) -> None:
+        for stage, began in under_way.items():
+            seconds[stage] += max(0.0, at - began)  # clocks may be set back
+        under_way.clear()
+
+    for event in events:
+        if event["event"] == "run_started":
+            cut_off(last)
+        elif event["event"] == "stage_started":
+            under_way[event["stage"]] = event["time"]
+        elif event["event"] == "stage_done":
+            seconds[event["stage"]] += event["seconds"]
+            under_way.pop(event["stage"], None)
+        last = event["time"]
+    cut_off(now or last)
+    return {stage: round(took, 3) for stage, took in seconds.items()}
+
+
+def _last_run(events: Sequence[dict[str, Any]]) -> Sequence[dict[str, Any]]:
     """The events since the run was last started."""
+    starts = [place for place, event in enumerate(events) if event["event"] == "run_started"]
+    return events[starts[-1] :] if starts else events
+
+
+def _events(layout: Layout) -> list[dict[str, Any]]:
     events: list[dict[str, Any]] = []
     if layout.events.is_file():
         for line in layout.events.read_text(encoding="utf-8").splitlines():
             try:
-                event = json.loads(line)
+                events.append(json.loads(line))
             except ValueError:
                 continue  # the line in which a killed run ended
-            if event["event"] == "run_started":
-                events.clear()
-            events.append(event)
-    yield from events
-
-
-def _is_held(layout: Layout) -> bool:
-    import fcntl
-
-    lock = layout.state / "lock"
-    if not lock.is_file():
-        return False
-    with lock.open("rb") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
+    return events
 
 
 def _text(status: Status) -> list[str]:
@@ -130,5 +154,5 @@ def _text(status: Status) -> list[str]:
             lines += ["", f"{stage.stage}: reasons"]
             lines += [f"  {name:<30}{count:>10,}" for name, count in stage.reasons.items()]
     for name, count in status.shards.items():
-        lines += ["", f"{name}: {count:,} shards"]
+        lines += ["", f"{name}: {counted(count, 'shard')}"]
     return lines

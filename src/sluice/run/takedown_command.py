@@ -11,6 +11,7 @@ from sluice.run import takedown
 from sluice.table.commit import sweep
 from sluice.table.duck import connect
 from sluice.table.layout import FILTERED, RAW
+from sluice.wording import counted, noun
 
 if TYPE_CHECKING:
     import duckdb
@@ -46,8 +47,8 @@ class TakenDown:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.asked:,} lines name {self.matched:,} samples, {self.new:,} of them new; "
-            f"{self.shards_rewritten:,} shards rewritten"
+            f"{counted(self.asked, 'line')} {noun(self.asked, 'names', 'name')} {counted(self.matched, 'sample')}, "
+            f"{self.new:,} of them new; {counted(self.shards_rewritten, 'shard')} rewritten"
         ]
         lines += [f"  names no sample of this run: {line}" for line in self.unmatched]
         return "\n".join(lines)
@@ -55,7 +56,8 @@ class TakenDown:
 
 def take_down(run: Run, request: Request) -> TakenDown:
     """Remove the named samples from shards and tables; their ids, and that they were taken down, stay."""
-    from sluice.run.conductor import finish_pack, working_in
+    from sluice.run.conductor import finish_pack
+    from sluice.run.holding import working_in
 
     wanted = _read(request)
     with working_in(run.layout):

@@ -13,6 +13,7 @@ from sluice.run.stage import VERDICT_KINDS, stage_record
 from sluice.table.compute import pc
 from sluice.table.layout import FINAL, STAGES, Layout
 from sluice.table.read import read_table
+from sluice.wording import counted
 
 _SHOWN: Final = 20
 
@@ -36,13 +37,13 @@ class Verification:
         return {**vars(self), "fine": self.fine}
 
     def __str__(self) -> str:
-        head = f"{self.shards:,} shards, {self.rows:,} rows, {self.bytes:,} bytes re-read: "
+        head = f"{counted(self.shards, 'shard')}, {counted(self.rows, 'row')}, {counted(self.bytes, 'byte')} re-read: "
         if self.fine:
             return head + "all as the manifest says; the counts of all stages add up"
         shown = [f"  {problem}" for problem in self.problems[:_SHOWN]]
         more = len(self.problems) - _SHOWN
         return "\n".join(
-            [f"{head}{len(self.problems):,} problems", *shown, *([f"  and {more:,} more"] if more > 0 else [])]
+            [f"{head}{counted(len(self.problems), 'problem')}", *shown, *([f"  and {more:,} more"] if more > 0 else [])]
         )
 
 

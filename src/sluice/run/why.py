@@ -14,6 +14,7 @@ from sluice.run.rules.rule import compile_rule, evaluate, observed
 from sluice.run.takedown import taken_down
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
 from sluice.table.read import read_where
+from sluice.wording import counted
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -187,7 +188,7 @@ def _reason(reason: Mapping[str, Any]) -> str:
     values = dict(reason["values"])
     place = f" (item {reason['item']})" if reason["item"] is not None else ""
     if "keeper" in values:
-        return f"{reason['rule']}: {values['distance']} bits from {values['keeper']}, which was kept"
+        return f"{reason['rule']}: {counted(values['distance'], 'bit')} from {values['keeper']}, which was kept"
     if "message" in values:
         return f"{values['class']}{place}: {values['message']}"
     shown = ", ".join(f"{name} = {value}" for name, value in values.items())
@@ -199,7 +200,7 @@ def _filtered(story: Story) -> Iterator[str]:
     if story.cluster:
         yield f"  duplicates: {len(story.cluster)} in this cluster; kept is the first by {story.keep}"
         for member in story.cluster:
-            mark = "kept" if member["kept"] else f"{member['distance']} bits away"
+            mark = "kept" if member["kept"] else f"{counted(member['distance'], 'bit')} away"
             here = "  <- this one" if member["id"] == story.id else ""
             yield f"    {member['id'][:12]}  {mark:<14}  {member['key']}{here}"
     if story.rules:

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from sluice.errors import RunError
 from sluice.synth.plan import DEFECTS, HARMLESS, NEEDS_MODEL
+from sluice.wording import counted, noun
 
 _COPIES: Final = ("near_duplicate", "exact_duplicate")
 
@@ -63,7 +64,7 @@ class Score:
         wide = max([len("exif_rotated (harmless)"), *(len(one.defect) for one in self.defects)])
         spoiled = sum(one.planted for one in self.defects if not one.harmless)
         lines = [
-            f"{self.samples:,} samples: {self.samples - spoiled:,} to keep, {spoiled:,} spoiled on purpose",
+            f"{counted(self.samples, 'sample')}: {self.samples - spoiled:,} to keep, {spoiled:,} spoiled on purpose",
             "",
             f"{'defect':<{wide}}  planted  caught  missed  caught by",
         ]
@@ -83,7 +84,8 @@ class Score:
             f"{lost}: {_named(self.lost_by)}" if self.lost else lost,
             f"precision {self.precision():.1%}   of what was removed, this share was to be removed",
             f"recall    {self.recall():.1%}   of the defects that can be seen without an alignment model",
-            f"recall    {self.recall(with_model=True):.1%}   of all defects; {beyond:,} samples need such a model",
+            f"recall    {self.recall(with_model=True):.1%}   of all defects; {counted(beyond, 'sample')} "
+            f"{noun(beyond, 'needs', 'need')} such a model",
         ]
         return "\n".join(lines)
 
@@ -108,7 +110,9 @@ def score(truth: pa.Table, verdicts: pa.Table) -> Score:
     facts = truth.select(["key", "defect", "partner"]).to_pylist()
     spoken = {row["key"]: row for row in verdicts.select(["key", "verdict", "rules"]).to_pylist()}
     if absent := [fact["key"] for fact in facts if fact["key"] not in spoken]:
-        raise RunError(f"no verdict on {len(absent):,} of {len(facts):,} samples of the world, {absent[0]} for one")
+        raise RunError(
+            f"no verdict on {len(absent):,} of {counted(len(facts), 'sample')} of the world, {absent[0]} for one"
+        )
     gone = {key: row["rules"] or ["no rule named"] for key, row in spoken.items() if row["verdict"] != "kept"}
     copy_of = {fact["key"]: fact["partner"] for fact in facts if fact["defect"] in _COPIES}
     original_of = {original: copy for copy, original in copy_of.items()}

@@ -1,0 +1,49 @@
+"""The journal: what is read of a note that a kill cut off, or that is being written, is never nonsense."""
+
+import itertools
+import struct
+import time
+
+import pytest
+
+from sluice.engine.journal import Journal
+
+NOTES = [None, (0, 1), (1, 2), (5, 6), (0, 16), (16, 32), (40, 41)]
+
+
+def note(journal, positions):
+    if positions is None:
+        journal.clear()
+    else:
+        journal.mark(*positions)
+
+
+@pytest.mark.parametrize(("before", "after"), [*itertools.permutations(NOTES, 2)])
+@pytest.mark.parametrize("fields", [1, 2])
+def test_a_note_cut_off_between_two_fields_is_read_as_something_true(tmp_path, before, after, fields):
+    journal = Journal(tmp_path / "journal")
+    started = time.monotonic()
+    note(journal, before)
+    old = (tmp_path / "journal").read_bytes()
+    note(journal, after)
+    new = (tmp_path / "journal").read_bytes()
+    size = struct.calcsize("q")
+    torn = tmp_path / "torn"
+    torn.write_bytes(new[: fields * size] + old[fields * size :])
+    entry = Journal(torn).read()
+    assert entry.since >= started, "never a time before the position was in hand"
+    if before is None:
+        assert entry.low < 0, "nothing was in hand, and the next not quite"
+    else:
+        assert (entry.low, entry.low < entry.high) == (before[0], True)
+
+
+def test_what_is_noted_is_read(tmp_path):
+    journal, reader = (Journal(tmp_path / "journal") for _ in range(2))
+    assert reader.read().low < 0
+    journal.mark(3)
+    assert (reader.read().low, reader.read().high) == (3, 4)
+    journal.mark(3, 9)
+    assert (reader.read().low, reader.read().high) == (3, 9)
+    journal.clear()
+    assert reader.read().low < 0
