@@ -49,5 +49,5 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> InlineEngine:
 
     engine = InlineEngine()
     monkeypatch.setattr(conductor, "make_engine", lambda file: engine)
-    monkeypatch.setattr(conductor, "refresh_report", lambda file, layout, engine: False)
+    monkeypatch.setattr(conductor, "refresh_report", lambda file, layout: False)
     return engine

@@ -73,7 +73,7 @@ def test_workers_give_back_the_memory_that_arrow_has_freed(monkeypatch):
 def test_a_position_that_kills_its_worker_costs_only_itself(way, failure_class, cause):
     outcomes = run("positions", {3: way}, [6, 2])
     assert outcomes[0].result == [0, 1, 2, failure_class, 4, 5]
-    assert outcomes[0].deaths == 2
+    assert outcomes[0].deaths == (f"crash: the worker died with {cause}",) * 2
     assert outcomes[1].result == [0, 1]
 
 
@@ -93,7 +93,7 @@ def test_a_batch_that_dies_is_bisected():
 
 
 def test_a_death_while_a_batch_was_in_hand_counts_for_the_row_that_then_dies_alone():
-    assert run("whole_batch", 6, [10])[0].deaths == 2
+    assert run("whole_batch", 6, [10])[0].deaths == ("crash: the worker died with SIGSEGV",) * 2
 
 
 def test_what_a_task_has_finished_is_not_done_again_after_a_death(tmp_path):
@@ -128,7 +128,7 @@ def test_an_engine_that_is_closed_leaves_no_file(tmp_path, monkeypatch):
 def test_a_kill_from_outside_blames_nobody(tmp_path):
     outcomes = run("killed_once", str(tmp_path / "killed"), [7])
     assert outcomes[0].result == []
-    assert outcomes[0].deaths == 1
+    assert len(outcomes[0].deaths) == 1
 
 
 def test_memory_is_held(tmp_path):

@@ -57,28 +57,43 @@ def small(tmp_path: Path, world: Path) -> Reported:
     return report_of(tmp_path, {"sources": [source], "filter": FILTER})
 
 
-def test_a_run_that_went_on_says_whose_seconds_it_shows(small: Reported, tmp_path: Path, world: Path) -> None:
+def test_a_run_that_measured_a_part_again_adds_its_seconds(small: Reported, tmp_path: Path, world: Path) -> None:
     for file in small.layout.measures().glob("*/unit-00001.parquet"):
         file.unlink()
     source = {"type": "table", "path": str(world / "data" / "captions.jsonl"), "name": "world"}
     rules = {**FILTER, "reject": {"tiny": "min_side < 100"}}
-    before = _spent(small.layout).read
-    again = report_of(tmp_path, {"sources": [source], "filter": rules})
-    found = _spent(again.layout)
-    assert (found.timed, found.units) == (1, 3)
-    assert "The seconds are those of the 1 unit that the last run measured, of 3" in again.html
-    assert before is not None and found.read is not None and before < found.read < 2 * before
+    before = _spent(small.layout)
+    found = _spent(report_of(tmp_path, {"sources": [source], "filter": rules}).layout)
+    assert (found.timed, found.units) == (3, 3)
+    assert _decode(found) > _decode(before) > 0
+    assert before.read is not None and found.read is not None and before.read < found.read < 2 * before.read
 
 
-def test_a_run_that_only_decided_anew_shows_no_seconds_of_measuring(
+def test_a_run_that_only_decided_anew_keeps_the_seconds_of_measuring(
     small: Reported, tmp_path: Path, world: Path
 ) -> None:
     source = {"type": "table", "path": str(world / "data" / "captions.jsonl"), "name": "world"}
+    before = _spent(small.layout)
     again = report_of(tmp_path, {"sources": [source], "filter": {**FILTER, "reject": {"tiny": "min_side < 100"}}})
     found = _spent(again.layout)
-    assert found.timed == 0
-    assert all(part.stored for part in found.measuring)
-    assert "were not kept: this one only decided anew" in again.html
+    assert found.timed == 3
+    assert found.measuring == before.measuring
+    assert "The seconds are those of" not in again.html
+
+
+def test_units_measured_by_runs_that_were_cut_off_are_said_to_have_no_account(
+    small: Reported, tmp_path: Path, world: Path
+) -> None:
+    lines = small.layout.events.read_text().splitlines(keepends=True)
+    cut = [line for line in lines if '"01_filtered"' not in line or '"stage_done"' not in line]
+    small.layout.events.write_text("".join(cut))
+    source = {"type": "table", "path": str(world / "data" / "captions.jsonl"), "name": "world"}
+    again = report_of(tmp_path, {"sources": [source], "filter": {**FILTER, "reject": {"tiny": "min_side < 100"}}})
+    assert "The seconds are those of 0 units of 3: the others were measured by runs that were cut off" in again.html
+
+
+def _decode(found: Spent) -> float:
+    return next(part.seconds for part in found.measuring if part.name == "decode")
 
 
 def test_half_a_line_of_events_is_passed_over(small: Reported) -> None:

@@ -104,9 +104,11 @@ def test_a_death_costs_the_batch_in_hand_not_the_unit(tmp_path, launcher):
     )
     assert launcher.run("run", recipe).code == 0
     (told,) = (event for event in events(tmp_path / "run") if event["event"] == "unit_measured")
-    assert told["deaths"] <= 2 * len(poison)
+    assert len(told["deaths"]) <= 2 * len(poison)
     looked = sum(map(int, (tmp_path / "looked").read_text().split()))
-    assert looked <= 160 + 16 * told["deaths"] + 16, "rows looked at again: of the batch in hand, and the first batch"
+    assert looked <= 160 + 16 * len(told["deaths"]) + 16, (
+        "rows looked at again: of the batch in hand, and the first batch"
+    )
 
     plain = write_recipe(tmp_path / "plain" / "recipe.yaml", images, **changes)
     assert launcher.run("run", plain).code == 0

@@ -71,7 +71,7 @@ def _child(order: dict[str, Any]) -> None:
         import sluice.run.conductor as conductor
 
         if not order.get("report"):
-            conductor.refresh_report = lambda file, layout, engine: False  # type: ignore[assignment]
+            conductor.refresh_report = lambda file, layout: False  # type: ignore[assignment]
         if order.get("inline"):
             from support.inline import InlineEngine
 

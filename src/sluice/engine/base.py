@@ -21,11 +21,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task came to: the function's result and the deaths it took to get there."""
+    """What a task came to: the function's result, and what workers died of on the way there."""
 
     number: int
     result: Any
-    deaths: int = 0
+    deaths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ class _Trial:
     """A task and what its deaths have taught so far."""
 
     task: Task
-    deaths: int = 0
+    deaths: list[str] = field(default_factory=list[str])  # the cause of each
     blind_deaths: int = 0
     poison: dict[int, tuple[FailureClass, str]] = field(default_factory=dict[int, "tuple[FailureClass, str]"])
     suspects: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
@@ -192,7 +192,7 @@ class _Worker:
         if self._process is None or self._process.poll() is not None:
             self._start()
         with contextlib.suppress(ConnectionError):  # it died meanwhile: `take` finds out
-            self.connection.send(Job(trial.task.payload, trial.poison, tuple(trial.suspects), trial.deaths > 0))
+            self.connection.send(Job(trial.task.payload, trial.poison, tuple(trial.suspects), bool(trial.deaths)))
 
     def take(self) -> Outcome | None:
         """The outcome that is ready; None when instead the process died and the task needs another try."""
@@ -208,7 +208,7 @@ class _Worker:
             raise RuntimeError(f"task {trial.task.number} failed in its worker:\n{reply.trace}")
         self.trial = None
         self._spool.clear()
-        return Outcome(trial.task.number, reply.result, trial.deaths)
+        return Outcome(trial.task.number, reply.result, tuple(trial.deaths))
 
     def overdue(self, seconds: float) -> bool:
         """Whether what is in hand has taken longer than it may."""
@@ -220,7 +220,7 @@ class _Worker:
         """Learn from the death of the process what the next try must do differently."""
         trial = self.trial
         assert trial is not None
-        trial.deaths += 1
+        trial.deaths.append(f"{failure_class}: {message}")
         entry = self.journal.read()
         if entry.low < 0:
             trial.blind_deaths += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import importlib
 import os
@@ -68,6 +69,7 @@ def main() -> None:
         while True:
             message: Setup | Job = connection.recv()
             if isinstance(message, Setup):
+                _give_back_memory()
                 function, shared = resolve(message.function), message.shared
                 _hold_memory(message.memory)
                 continue
@@ -116,10 +118,15 @@ def _keep_freed_memory() -> None:
 
     Without glibc (macOS, musl) the allocator stays as it is.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _KEPT)
+        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def _give_back_memory() -> None:
+    """Give what is free to the system: other work needs other memory."""
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _die_with_parent() -> None:

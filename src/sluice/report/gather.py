@@ -7,7 +7,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sluice.engine import Engine
 from sluice.report.clusters import Clusters, clusters
 from sluice.report.columns import shown_columns
 from sluice.report.composition import Share, shares, size_buckets
@@ -67,11 +66,11 @@ class Facts:
     near: int | None  # bits within which images count as near-duplicates
 
 
-def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule], engine: Engine | None = None) -> Facts:
-    """Read a run whose 01_filtered is done; `engine` draws the pictures, else a worker that starts for it."""
+def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
+    """Read a run whose 01_filtered is done."""
     limits = recipe.limits.limits()
     stages = Stages.read(layout)
-    own = easel(limits) if engine is None and stages.count(RAW, "images") else nullcontext(engine)
+    own = easel(limits) if stages.count(RAW, "images") else nullcontext()
     with open_tables(layout) as tables, own as painter:
         lines = tuple(_lines(tables, rules))
         found = clusters(tables, recipe.seed, _CLUSTERED)

@@ -70,20 +70,22 @@ def _size(layout: Layout, identity: str) -> int:
 
 
 def _passes(layout: Layout) -> tuple[int, int | None]:
-    """Units that the last run measured which measured any and then decided, and the bytes that all runs have read."""
-    timed, now, read = 0, 0, 0
+    """Units measured by runs that went on to decide, which note their seconds, and the bytes that all runs have read."""
+    timed: set[int] = set()
+    now: set[int] = set()
+    read = 0
     known = False
     for event in _events(layout):
         kind = event.get("event")
         if kind == "run_started":
-            now = 0
+            now = set()
         elif kind == "unit_measured":
             known = True
-            now += 1
+            now.add(event["unit"])
             read += int(event.get("bytes", 0))
-        elif kind == "stage_done" and event.get("stage") == FILTERED and now:
-            timed = now
-    return timed, read if known else None
+        elif kind == "stage_done" and event.get("stage") == FILTERED:
+            timed |= now
+    return len(timed), read if known else None
 
 
 def _events(layout: Layout) -> Iterator[dict[str, Any]]:

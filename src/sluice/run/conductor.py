@@ -89,8 +89,9 @@ def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None
                 pass
         else:
             _work(prepared, layout, events, engine, units, only)
-        if (only is None or only == FINAL) and refresh_report(prepared.file, layout, engine):
-            events.tell("report_written", report=str(layout.report))
+    # One worker of its own draws the report's pictures: beside those of the stages, all would take more memory.
+    if (only is None or only == FINAL) and refresh_report(prepared.file, layout):
+        events.tell("report_written", report=str(layout.report))
 
 
 def _ingesting(prepared: Prepared, layout: Layout, events: Events) -> Sequence[int] | Iterator[int]:
@@ -139,10 +140,9 @@ def finish_pack(run: Run) -> int:
         if event["event"] == "shard_written":
             written.append(event["shard"])
 
-    with Events(run.layout, count) as events, make_engine(run.file) as engine:
-        with events.stage(FINAL):
-            final_stage(run.file, run.layout, engine, events, prepared.plan)
-        refresh_report(run.file, run.layout, engine)  # it shows captions and thumbnails
+    with Events(run.layout, count) as events, make_engine(run.file) as engine, events.stage(FINAL):
+        final_stage(run.file, run.layout, engine, events, prepared.plan)
+    refresh_report(run.file, run.layout)  # it shows captions and thumbnails
     return len(written)
 
 

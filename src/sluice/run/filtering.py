@@ -21,7 +21,7 @@ from sluice.run.recipe import FilterConfig, RecipeFile
 from sluice.run.rows import IDENTITY, rows_schema, write_rows
 from sluice.run.rules.order import Order
 from sluice.run.rules.rule import CompiledRule, compile_rule, observed
-from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record
+from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record, stage_seconds
 from sluice.run.verdicts import failure_table, verdict_table
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
@@ -59,7 +59,7 @@ def measure_units(
             samples=cost.samples,
             failed=cost.failed,
             bytes=cost.bytes_read,
-            deaths=outcome.deaths,
+            deaths=outcome.deaths,  # what its workers died of
         )
     return dict(seconds)
 
@@ -123,7 +123,9 @@ def decide_stage(
     clusters = corpus_steps.cluster_table(corpus, judgement.duplicates, verdicts.column("id").combine_chunks())
     write_table(layout.corpus("clusters"), clusters)
     counts = law_of_counts(verdicts, raw["kept"], FILTERED)
-    seconds = {**spent, "decide": time.perf_counter() - started}
+    # What measuring took, over all runs of the folder: this one may have had nothing to measure.
+    before = {what: took for what, took in stage_seconds(layout, FILTERED).items() if what != "decide"}
+    seconds = {**Counter(before) + Counter(spent), "decide": time.perf_counter() - started}
     finish(layout, FILTERED, name, {**counts, **summary(judgement, failures, clusters)}, seconds)
     return True
 

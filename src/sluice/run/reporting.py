@@ -12,7 +12,6 @@ from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, STAGES, Layout
 
 if TYPE_CHECKING:
-    from sluice.engine import Engine
     from sluice.run.ledger import Run
 
 
@@ -22,24 +21,21 @@ def write_report(run: Run) -> Path:
     return report_of(run.file, run.layout)
 
 
-def refresh_report(file: RecipeFile, layout: Layout, engine: Engine | None = None) -> bool:
-    """Bring `report.html` up to date with the stages; whether there was anything to do.
-
-    Workers of `engine` that live already draw its pictures; without them it starts one of its own.
-    """
+def refresh_report(file: RecipeFile, layout: Layout) -> bool:
+    """Bring `report.html` up to date with the stages; whether there was anything to do."""
     stages = [layout.stage_file(stage) for stage in STAGES]
     shown = fingerprint("report/2", *(path.read_text() if path.is_file() else "" for path in stages))
     mark = layout.state / "report"
     if layout.report.is_file() and mark.is_file() and mark.read_text() == shown:
         return False
-    report_of(file, layout, engine)
+    report_of(file, layout)
     write_bytes(mark, shown.encode())
     return True
 
 
-def report_of(file: RecipeFile, layout: Layout, engine: Engine | None = None) -> Path:
+def report_of(file: RecipeFile, layout: Layout) -> Path:
     """Write `report.html` for what `layout` holds."""
     from sluice.report import build
 
     rules = [(rule.name, rule.when, rule.effect) for rule in rules_of(file.recipe.filter)]
-    return build(layout, file.recipe, rules, engine)
+    return build(layout, file.recipe, rules)

@@ -77,11 +77,9 @@ def _measuring(spent: Spent, page: Page) -> Html | None:
 
 
 def _untimed(spent: Spent) -> str:
-    if not spent.timed:
-        return "The seconds of measuring are those of an earlier run, and were not kept: this one only decided anew."
     return (
-        f"The seconds are those of the {plural(spent.timed, 'unit')} that the last run measured, of {spent.units:,}: "
-        "the others were measured by earlier runs."
+        f"The seconds are those of {plural(spent.timed, 'unit')} of {spent.units:,}: "
+        "the others were measured by runs that were cut off, and those kept no account."
     )
 
 
