@@ -70,7 +70,7 @@ def _size(layout: Layout, identity: str) -> int:
 
 
 def _passes(layout: Layout) -> tuple[int, int | None]:
-    """Units measured by runs that went on to decide, which note their seconds, and the bytes that all runs have read."""
+    """Units measured by runs that went on to decide, and so noted their seconds; the bytes that all runs have read."""
     timed: set[int] = set()
     now: set[int] = set()
     read = 0
