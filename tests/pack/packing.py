@@ -38,7 +38,7 @@ def pack(final, made, read, formats=("parquet", "webdataset"), max_samples=4):
 
 def finish(final, receipts):
     """Manifest and checksums of `receipts`, as the conductor writes them."""
-    write_manifest(final, receipts.values())
+    write_manifest(final, (receipt.rows for receipt in receipts.values()))
     checksums = {path: receipt.sha256 for path, receipt in receipts.items()}
     write_checksums(final, {**checksums, MANIFEST_FILE: digest(final / MANIFEST_FILE)})
 

@@ -43,10 +43,10 @@ def test_the_bytes_depend_on_the_rows_and_not_on_how_shards_cut_them(tmp_path_fa
         patch.setattr(manifest, "ROW_GROUP", 7)
         folder = tmp_path_factory.mktemp("manifest")
         starts = [sum(cuts[:place]) for place in range(len(cuts))]
-        receipts = [receipt(start, count) for start, count in zip(starts, cuts, strict=True)]
-        assert manifest.write_manifest(folder, receipts) == sum(cuts)
+        shards = [receipt(start, count).rows for start, count in zip(starts, cuts, strict=True)]
+        assert manifest.write_manifest(folder, shards) == sum(cuts)
         cut = (folder / manifest.MANIFEST_FILE).read_bytes()
-        manifest.write_manifest(folder, [receipt(0, sum(cuts))])
+        manifest.write_manifest(folder, [receipt(0, sum(cuts)).rows])
         assert (folder / manifest.MANIFEST_FILE).read_bytes() == cut
     assert pq.read_table(folder / manifest.MANIFEST_FILE)["id"].to_pylist() == [f"{n:032x}" for n in range(sum(cuts))]
 

@@ -69,13 +69,13 @@ def main() -> None:
         while True:
             message: Setup | Job = connection.recv()
             if isinstance(message, Setup):
-                _give_back_memory()
                 function, shared = resolve(message.function), message.shared
                 _hold_memory(message.memory)
                 continue
             reply = _serve(function, shared, message, journal, spool)
             journal.clear()
             connection.send(reply)
+            _give_back_memory()
     except (EOFError, ConnectionError):
         return
 
@@ -124,7 +124,7 @@ def _keep_freed_memory() -> None:
 
 
 def _give_back_memory() -> None:
-    """Give what is free to the system: other work needs other memory."""
+    """Give what is free to the system: kept from task to task, its gaps would grow with the corpus."""
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -10,7 +10,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.pack.base import ShardReceipt
 from sluice.table.commit import ROW_GROUP, commit, table_writer, write_bytes
 from sluice.table.schema import MANIFEST
 
@@ -19,8 +18,8 @@ CHECKSUMS_FILE: Final = "SHA256SUMS"
 _HEX_DIGITS: Final = 64
 
 
-def write_manifest(folder: Path, receipts: Iterable[ShardReceipt]) -> int:
-    """Commit the rows of `receipts`, in order, as `manifest.parquet`; returns how many there are.
+def write_manifest(folder: Path, shards: Iterable[pa.Table]) -> int:
+    """Commit the rows of all `shards`, in order, as `manifest.parquet`; returns how many there are.
 
     Row groups are cut anew, so the bytes depend on the rows alone and not on how the shards cut them.
     """
@@ -28,9 +27,9 @@ def write_manifest(folder: Path, receipts: Iterable[ShardReceipt]) -> int:
     waiting: list[pa.Table] = []
     held = 0
     with commit(folder / MANIFEST_FILE) as partial, table_writer(partial, MANIFEST) as writer:
-        for receipt in receipts:
-            waiting.append(receipt.rows)
-            held += receipt.rows.num_rows
+        for rows in shards:
+            waiting.append(rows)
+            held += rows.num_rows
             if held >= ROW_GROUP:
                 table = pa.concat_tables(waiting)
                 whole = held - held % ROW_GROUP

@@ -60,16 +60,16 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         jobs = _jobs(kept, recipe.pack, {*gone, *failed}, filtered)
         _write_shards(layout, recipe, kept, jobs, engine, events, columns)
         receipts = {job.name: read_receipt(layout, job.name) for job in jobs}
-        news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found.receipt.failures}
+        news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found.failures}
         if not news.keys() - failed.keys():
             break
         failed |= news  # left out of every format: all formats hold the same samples
     else:
         raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
     _remove_others(layout, jobs)
-    shards = [(job.name, receipts[job.name]) for job in jobs]
-    write_manifest(layout.final, [found.receipt for _, found in shards if found])
-    write_checksums(layout.final, {job: found.receipt.sha256 for job, found in shards if found})
+    shards = {job.name: found for job in jobs if (found := receipts[job.name])}
+    write_manifest(layout.final, (found.rows() for found in shards.values()))
+    write_checksums(layout.final, {name: found.sha256 for name, found in shards.items()})
     verdicts = _verdicts(kept, gone, failed)
     write_table(layout.verdicts(FINAL), verdicts)
     counts = law_of_counts(verdicts, len(kept.ids), FINAL)
@@ -79,9 +79,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         "splits": {split: int((splits == split).sum()) for split in recipe.split},
         "shards": {pack.format: sum(job.format == pack.format for job in jobs) for pack in recipe.pack},
         "bytes": {
-            pack.format: sum(
-                found.receipt.bytes for job, found in shards if found and job.startswith(f"{pack.format}/")
-            )
+            pack.format: sum(found.bytes for name, found in shards.items() if name.startswith(f"{pack.format}/"))
             for pack in recipe.pack
         },
     }

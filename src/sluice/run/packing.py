@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from sluice.engine import WorkerContext
 from sluice.media.limits import Limits
 from sluice.pack.base import Contents, ShardReceipt, packer
@@ -49,9 +52,9 @@ def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tup
     layout = shared.layout
     written = read_receipt(layout, job.name)
     if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
-        shard, rows = layout.final / job.name, written.receipt.rows
-        receipt = rewrite_shard_without(shard, job.format, rows, job.without, _successor(shard))
-        receipt = replace(receipt, failures=written.receipt.failures)
+        shard = layout.final / job.name
+        receipt = rewrite_shard_without(shard, job.format, written.rows(), job.without, _successor(shard))
+        receipt = replace(receipt, failures=written.failures)
         _keep_receipt(layout, job, receipt)
         _successor(shard).replace(shard)
     else:
@@ -76,7 +79,7 @@ def _sha256(path: Path) -> str:
 
 def _holds(written: Written, job: ShardJob) -> bool:
     """Whether the shard that is there holds every sample of `job`."""
-    there = written.receipt.rows.column("id").to_pylist()
+    there = written.rows().column("id").to_pylist()
     wanted = sum(len(places) for _, places in job.samples)
     return written.whole == job.whole and len(set(there) - set(job.without)) == wanted
 
@@ -88,11 +91,18 @@ def receipt_path(layout: Layout, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Written:
-    """A shard that is there whole, and what it was to hold."""
+    """A shard that is there whole, and what it was to hold. Its rows are read when asked for: there may be many shards."""
 
-    receipt: ShardReceipt
+    path: Path  # of its receipt
+    failures: tuple[tuple[str, str, str], ...]  # id, class, message
+    bytes: int
+    sha256: str
     fingerprint: str
     whole: str
+
+    def rows(self) -> pa.Table:
+        """Its rows of the manifest."""
+        return read_table(self.path).replace_schema_metadata(None)
 
 
 def read_receipt(layout: Layout, name: str) -> Written | None:
@@ -100,15 +110,13 @@ def read_receipt(layout: Layout, name: str) -> Written | None:
     path, shard = receipt_path(layout, name), layout.final / name
     if not path.is_file() or not shard.is_file():
         return None
-    rows = read_table(path)
-    facts = json.loads((rows.schema.metadata or {})[_RECEIPT])
+    facts = json.loads((pq.read_schema(path).metadata or {})[_RECEIPT])
     if _successor(shard).is_file() and _sha256(_successor(shard)) == facts["sha256"]:
         _successor(shard).replace(shard)  # a rewrite was killed before this, its last step
     if shard.stat().st_size != facts["bytes"]:
         return None
     failures = tuple((row[0], row[1], row[2]) for row in facts["failures"])
-    receipt = ShardReceipt(rows.replace_schema_metadata(None), failures, facts["bytes"], facts["sha256"])
-    return Written(receipt, facts["job"], facts["whole"])
+    return Written(path, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
 
 
 def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
