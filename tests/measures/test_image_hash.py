@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+import sluice.measures.image  # noqa: F401 - registers image.quality
 from sluice.measures.base import registered
 from sluice.measures.image_hash import dhash, phash
 from sluice.measures.views import DecodePlan, ImageRow, apply

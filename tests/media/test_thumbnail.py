@@ -36,7 +36,7 @@ def test_a_thumbnail_is_pillows_but_for_rounding(kind: str, height: int, width: 
         apart = np.abs(made - pillows(pixels, size))
         assert (made == np.round(made)).all()
         assert apart.max() <= 2
-        assert apart.mean() <= 0.15 or min(pixels.shape) < 16  # there one rounding is that of a whole line
+        assert apart.mean() <= 0.15 or min(pixels.shape) < 16 or apart.size < 9  # there one rounding is much
 
 
 @given(st.integers(1, 600), st.integers(1, 600), st.integers(0, 255))
@@ -55,9 +55,9 @@ def test_company_changes_no_thumbnail(height: int, width: int, seed: int) -> Non
 
 def test_sums_are_exact_in_single_precision() -> None:
     """The worst image for a filter: white where it adds, black where it subtracts; against whole numbers."""
-    from sluice.media.thumbnail import _across
+    from sluice.media.thumbnail import _filters
 
-    for width in (1, 2, 31, 33, 300, 511, 5000):
-        filters = _across(width, (32, 9)).astype(np.int64)
-        assert (255 * np.abs(filters).sum(axis=0) < 2**24).all()
-        assert (filters.sum(axis=0) == 2**15).all()
+    for side in (1, 2, 31, 33, 300, 511, 5000):
+        filters = _filters(side, (32, 9)).astype(np.int64)
+        assert (255 * np.abs(filters).sum(axis=1) < 2**24).all()
+        assert (filters.sum(axis=1) == 2**15).all()

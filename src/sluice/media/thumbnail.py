@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,12 +30,14 @@ def thumbnails(pixels: npt.NDArray[np.uint8], sizes: Sequence[Size]) -> list[Lev
     ((8, 9), np.float32(200.0), np.float32(200.0))
     """
     height, width = pixels.shape
-    columns = _levels(pixels.astype(np.float32) @ _across(width, tuple(wide for wide, _ in sizes)))
+    across = _filters(width, tuple(wide for wide, _ in sizes)).astype(np.float32)
+    down = _filters(height, tuple(high for _, high in sizes)).astype(np.float32)
+    columns = _levels(pixels.astype(np.float32) @ across.T)
     made: list[Levels] = []
-    at = 0
+    left = top = 0
     for wide, high in sizes:
-        made.append(_levels(_down(height, high) @ columns[:, at : at + wide]))
-        at += wide
+        made.append(_levels(down[top : top + high] @ columns[:, left : left + wide]))
+        left, top = left + wide, top + high
     return made
 
 
@@ -47,20 +49,15 @@ def _levels(sums: Levels) -> Levels:
     return np.clip(sums, 0, 255, out=sums)
 
 
-# Images of 256 px and more come decoded at less than twice that: 512 widths and heights at most, 50 KB of filters each.
+# Images of 256 px and more come decoded at less than twice that: 512 widths and heights at most, 20 KB of filters each.
 @lru_cache(maxsize=512)
-def _across(width: int, wanted: tuple[int, ...]) -> Levels:
-    """The filters that make the columns of several thumbnails, side by side."""
-    return np.concatenate([_filters(width, one) for one in wanted]).T.copy()
+def _filters(size: int, wanted: tuple[int, ...]) -> npt.NDArray[np.signedinteger[Any]]:
+    """The filters of several thumbnails below each other, in as few bytes as hold them."""
+    whole = np.concatenate([_lanczos(size, one) for one in wanted])
+    return whole.astype(np.int16 if np.abs(whole).max() < _ONE else np.int32)
 
 
-@lru_cache(maxsize=512)
-def _down(height: int, wanted: int) -> Levels:
-    """The filters that make the rows of a thumbnail."""
-    return _filters(height, wanted)
-
-
-def _filters(size: int, wanted: int) -> Levels:
+def _lanczos(size: int, wanted: int) -> npt.NDArray[np.float64]:
     """The Lanczos filters that make `wanted` pixels of `size`: a row of whole numbers each, that add up to `_ONE`."""
     scale = size / wanted
     wide = max(scale, 1.0)
@@ -73,4 +70,4 @@ def _filters(size: int, wanted: int) -> Levels:
     weights = np.where(inside, np.sinc(at) * np.sinc(at / _LOBES), 0.0)
     whole = np.round(weights / weights.sum(axis=1, keepdims=True) * _ONE)
     whole[np.arange(wanted), whole.argmax(axis=1)] += _ONE - whole.sum(axis=1)  # a flat image stays flat
-    return whole.astype(np.float32)
+    return whole

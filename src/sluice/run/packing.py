@@ -91,7 +91,7 @@ def receipt_path(layout: Layout, name: str) -> Path:
 
 @dataclass(frozen=True)
 class Written:
-    """A shard that is there whole, and what it was to hold. Its rows are read when asked for: there may be many shards."""
+    """A shard that is there whole, and what it was to hold; its rows are read when asked for, for shards are many."""
 
     path: Path  # of its receipt
     failures: tuple[tuple[str, str, str], ...]  # id, class, message
