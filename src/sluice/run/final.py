@@ -55,6 +55,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         return False
     reopen(layout, FINAL)
     kept = _Kept.load(layout, recipe)
+    pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
     failed: dict[str, tuple[str, str]] = {}
     for _ in range(_TRIES):
         jobs = _jobs(kept, recipe.pack, {*gone, *failed}, filtered)

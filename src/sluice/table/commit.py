@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from sluice.errors import RunError
 
-ROW_GROUP: Final = 65_536
+ROW_GROUP: Final = 16_384
 _PARTIAL: Final = ".partial"
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 _NO_FOLDER: Final = {errno.ENOTDIR, errno.EEXIST}
