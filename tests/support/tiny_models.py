@@ -19,7 +19,19 @@ SIDE = 32
 def pictures() -> list[Pixels]:
     """As photographs are, and as they are not: odd sizes, tiny ones, a banner, a tower."""
     random = np.random.default_rng(7)
-    sizes = [(97, 61), (61, 97), (33, 32), (32, 33), (45, 32), (32, 32), (5, 3), (1, 1), (900, 31), (29, 901), (640, 427)]
+    sizes = [
+        (97, 61),
+        (61, 97),
+        (33, 32),
+        (32, 33),
+        (45, 32),
+        (32, 32),
+        (5, 3),
+        (1, 1),
+        (900, 31),
+        (29, 901),
+        (640, 427),
+    ]
     out: list[Pixels] = []
     for width, height in sizes:
         y, x = np.mgrid[:height, :width].astype(np.float64)
@@ -44,9 +56,9 @@ def word_tokenizer() -> Any:
 
 
 def save_transformers(
-    folder: Path, family: Literal["clip", "siglip"], side: int = SIDE, **processor: Any
+    folder: Path, family: Literal["clip", "siglip", "altclip"], side: int = SIDE, **processor: Any
 ) -> Path:
-    """A tiny CLIP or SigLIP with its tokenizer and its image processor; `processor` changes the last."""
+    """A tiny CLIP, SigLIP or AltCLIP with its tokenizer and its image processor; `processor` changes the last."""
     import torch
     import transformers as hf
 
@@ -54,7 +66,14 @@ def save_transformers(
     small = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
     text = {**small, "vocab_size": len(WORDS), "max_position_embeddings": 16, "pad_token_id": 0}
     vision = {**small, "image_size": side, "patch_size": 8}
-    if family == "clip":
+    if family == "altclip":  # XLM-RoBERTa for texts: many languages, positions that begin after that of padding
+        text |= {"project_dim": 32, "type_vocab_size": 1, "bos_token_id": 1, "eos_token_id": 2}
+        text["max_position_embeddings"] = 17
+        model = hf.AltCLIPModel(hf.AltCLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
+        made = hf.CLIPImageProcessorPil(
+            **{"size": {"shortest_edge": side}, "crop_size": {"height": side, "width": side}, **processor}
+        )
+    elif family == "clip":
         text |= {"bos_token_id": 1, "eos_token_id": 2}
         model = hf.CLIPModel(hf.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24))
         made = hf.CLIPImageProcessorPil(
@@ -96,7 +115,9 @@ def save_open_clip(folder: Path, **preprocess: Any) -> Path:
     (folder / "open_clip_config.json").write_text(json.dumps(fields))
     from safetensors.torch import save_file
 
-    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in model.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
     assert open_clip.__version__
     return folder
 

@@ -66,11 +66,9 @@ class Poster:
         data = json.dumps(body).encode()
         for tried in range(1, self._tries + 1):
             try:
-                return read(self._once(data))
+                return _read(read, self._once(data))
             except _Passing as trouble:
                 reason, asked = trouble.reason, trouble.retry_after
-            except SampleFailure as failure:  # an answer that `read` refused: the next may be whole
-                reason, asked = failure.message, None
             if tried == self._tries:
                 raise SampleFailure("api", f"{self._url}: {reason} (tried {tried} times)")
             wait = _FIRST_WAIT * 2 ** (tried - 1) * self._jitter.uniform(1, 1.5)
@@ -136,6 +134,13 @@ class Poster:
         if not key.isascii() or not key.isprintable():
             raise SluiceError(f"the key in the environment variable {self._key_variable} cannot stand in a header")
         return key
+
+
+def _read(read: Callable[[object], T], answer: object) -> T:
+    try:
+        return read(answer)
+    except SampleFailure as failure:  # an answer without what was asked for: the next may have it
+        raise _Passing(failure.message) from failure
 
 
 class _Passing(Exception):  # noqa: N818 - a reason to try again, not an error yet

@@ -90,11 +90,12 @@ class Precomputed:
         for number in np.unique(files[files >= 0]):
             here = np.flatnonzero(files == number)
             vectors = self._shard(self._files[number], place).take(rows[here])
-            if vectors.shape[1] != self.dim:
+            if vectors.shape[1] not in (0, self.dim):  # 0: none of these rows has one
                 raise SluiceError(
                     f"{self._files[number]}: {place} has {vectors.shape[1]} numbers a row, not {self.dim}"
                 )
-            out[here] = unit(vectors)
+            if vectors.shape[1]:
+                out[here] = unit(vectors)
         absent = np.isnan(out[:, 0])  # a row is a direction, or NaN throughout
         return Found(out, tuple(key for key, gone in zip(keys, absent, strict=True) if gone))
 
@@ -163,22 +164,28 @@ def _digests(keys: Sequence[str]) -> npt.NDArray[np.void]:
 
 def _read_keys(file: Path, column: str) -> list[str | None]:
     try:
-        table = pq.read_table(file, columns=[column], use_threads=False)
-    except (OSError, pa.ArrowException, KeyError) as error:
+        with pq.ParquetFile(file) as opened:
+            names: list[str] = opened.schema_arrow.names
+            if column not in names:
+                raise SluiceError(f"{file}: has no column {column!r}; it has {', '.join(names)}")
+            table = opened.read(columns=[column], use_threads=False)
+    except (OSError, pa.ArrowException) as error:
         raise SluiceError(f"{file}: the keys cannot be read: {error}") from error
-    if column not in table.column_names:
-        have = ", ".join(pq.read_schema(file).names)
-        raise SluiceError(f"{file}: has no column {column!r}; it has {have}")
     return table.column(column).cast(pa.string()).to_pylist()
 
 
 def _beside(file: Path, place: str) -> Path | None:
     """The file that holds the vectors, where it is not the table itself."""
-    if place.endswith(".npy"):
-        return file.with_name(file.stem + (place if place.startswith(".") else f".{place}"))
-    if place in pq.read_schema(file).names:
+    columns: list[str] = pq.read_schema(file).names
+    if place in columns:
         return None
-    return file.with_suffix(".npz")
+    ending = f".{place.removeprefix('.')}" if place.endswith(".npy") else ".npz"
+    beside = file.with_name(file.stem + ending)
+    if not beside.is_file():
+        raise SluiceError(
+            f"{file}: has no column {place!r} (it has {', '.join(columns)}), and no {beside.name} beside it"
+        )
+    return beside
 
 
 def _shard(file: Path, place: str) -> _Shard:
@@ -193,11 +200,6 @@ def _shard(file: Path, place: str) -> _Shard:
                 if place not in arrays:
                     raise SluiceError(f"{beside}: has no array {place!r}; it has {', '.join(arrays.files)}")
                 numbers = arrays[place]
-    except FileNotFoundError as error:
-        have = ", ".join(pq.read_schema(file).names)
-        raise SluiceError(
-            f"{file}: has no column {place!r} (it has {have}), and {beside.name} is not beside it"
-        ) from error
     except (OSError, ValueError, BadZipFile) as error:
         raise SluiceError(f"{beside}: cannot be read: {error}") from error
     count = pq.read_metadata(file).num_rows
@@ -255,5 +257,5 @@ class _Columns:
             )
         matrix = np.full((len(values), *lengths) if lengths else (len(values), 0), np.nan, np.float32)
         numbers = pc.list_flatten(stated).cast(pa.float32()).to_numpy(zero_copy_only=False)
-        matrix[values.is_valid().to_numpy(zero_copy_only=False)] = numbers.reshape(len(stated), -1)
+        matrix[values.is_valid().to_numpy(zero_copy_only=False)] = numbers.reshape(len(stated), matrix.shape[1])
         return matrix

@@ -198,7 +198,11 @@ def _load(name: str, folder: Path, **options: object) -> Any:
 
 
 def _how_to_tokenize(config: Any, tokenizer: Any) -> dict[str, object]:
-    """SigLIP was trained on texts padded to the full length; the others are told by a mask where a text ends."""
+    """SigLIP was trained on texts padded to the full length; the others are told by a mask where a text ends.
+
+    transformers' own conversions of SigLIP turn the mask off in the tokenizer; a tokenizer that still gives one would
+    change the vectors.
+    """
     text: Any = getattr(config, "text_config", config)
     longest: int = min(
         int(tokenizer.model_max_length),  # absurdly large where a tokenizer states none
@@ -208,13 +212,17 @@ def _how_to_tokenize(config: Any, tokenizer: Any) -> dict[str, object]:
         raise SluiceError(
             f"{config.model_type}: neither tokenizer_config.json nor config.json says how long a text may be"
         )
-    full = str(config.model_type).startswith("siglip")
-    return {"padding": "max_length" if full else True, "truncation": True, "max_length": longest}
+    siglip = str(config.model_type).startswith("siglip")
+    padding: dict[str, object] = (
+        {"padding": "max_length", "return_attention_mask": False} if siglip else {"padding": True}
+    )
+    return {**padding, "truncation": True, "max_length": longest}
 
 
 def _reserved(text: Any) -> int:
-    """Positions of RoBERTa's kind begin after that of padding."""
-    return int(text.pad_token_id) + 1 if "roberta" in str(getattr(text, "model_type", "")) else 0
+    """Positions of RoBERTa's kind, which AltCLIP is of, begin after that of padding."""
+    kind = str(getattr(text, "model_type", ""))
+    return int(text.pad_token_id) + 1 if "roberta" in kind or "altclip" in kind else 0
 
 
 def _features(features: Any) -> npt.NDArray[np.float32]:
