@@ -195,6 +195,40 @@ def test_a_published_tag_in_the_hubs_cache_is_loaded_from_there_and_prepared_as_
     assert (same.identity.hash, same.preprocess) == (loaded.identity.hash, loaded.preprocess)
 
 
+def test_a_model_of_the_hub_in_its_cache_is_loaded_from_there_and_named_by_its_commit(
+    folder: Path, encoder: OpenClipModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "models--org--tiny"
+    shutil.copytree(folder, kept / "snapshots" / "c0ffee")
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("c0ffee")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    loaded = load_encoder(OpenClipConfig(type="open_clip", name="hf-hub:org/tiny"))
+    assert (loaded.identity.name, loaded.identity.revision) == ("hf-hub:org/tiny", "c0ffee")
+    assert loaded.identity.hash == encoder.identity.hash
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"name": "hf-hub:org/model"}, "Downloading org/model from the Hugging Face hub."),
+        (
+            {"name": "ViT-B-32", "pretrained": "laion2b_s34b_b79k"},
+            "Downloading the weights laion2b_s34b_b79k of ViT-B-32 from laion/CLIP-ViT-B-32-laion2B-s34B-b79K.",
+        ),
+    ],
+)
+def test_a_download_is_said_first_and_its_failure_is_one_sentence(
+    fields: dict[str, str], sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # as on a machine without a network
+    said: list[str] = []
+    with pytest.raises(SluiceError, match=r"cannot be downloaded|cannot load it"):
+        load_encoder(OpenClipConfig.model_validate({"type": "open_clip", "download": True, **fields}), said.append)
+    assert said == [sentence]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
