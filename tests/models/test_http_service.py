@@ -6,11 +6,15 @@ import base64
 import io
 import json
 import logging
+import shutil
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,7 +35,7 @@ KEY = "sk-very-secret-0123456789"
 class Service:
     """An embedding service. `script` holds what it does to the next requests; after that it answers right."""
 
-    def __init__(self) -> None:
+    def __init__(self, secured: ssl.SSLContext | None = None) -> None:
         self.script: list[Callable[[BaseHTTPRequestHandler, dict[str, Any]], object]] = []
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
@@ -51,7 +55,9 @@ class Service:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
+        if secured is not None:
+            self._server.socket = secured.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"http{'s' if secured else ''}://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:
@@ -279,6 +285,52 @@ def test_an_answer_that_never_ends_ends_at_the_deadline(how: str, service: Servi
     with pytest.raises(SampleFailure, match=r"no whole answer within 0.4 s \(tried 2 times\)"):
         _encoder(service, timeout=0.4, tries=2).encode_texts(["a"])
     assert time.monotonic() - began < 5
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, to make a certificate")
+def test_over_tls_it_is_the_same_and_a_stranger_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / "certificate.pem")]
+    subprocess.run([*made.split(), *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    service = Service(context)
+    try:
+        with pytest.raises(SampleFailure, match=r"the connection failed: .*certificate verify failed"):
+            _encoder(service, tries=1).encode_texts(["a"])
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "certificate.pem"))
+        assert np.abs(_encoder(service).encode_texts(TEXTS) - _normal(TEXTS)).max() < 1e-6
+
+        def drip(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+            try:
+                handler.send_response(200)
+                handler.end_headers()
+                while not service.over.wait(0.05):
+                    handler.wfile.write(b" ")
+            except OSError:
+                return  # the client has gone, as it should
+
+        service.script = [drip]
+        with pytest.raises(SampleFailure, match=r"no whole answer within 0.4 s"):
+            _encoder(service, timeout=0.4, tries=1).encode_texts(["a"])
+    finally:
+        service.close()
+
+
+def test_a_proxy_of_the_environment_is_used(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Service()
+    try:
+        monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        encoder = _encoder(service, url="http://embeddings.example.org/v1")
+        assert encoder.encode_texts(["a"]).shape == (1, 4)
+        assert [request["path"] for request in proxy.requests] == ["http://embeddings.example.org/v1/embeddings"]
+        assert service.requests == []
+    finally:
+        proxy.close()
 
 
 def test_a_host_that_is_not_there_is_an_api_failure(service: Service) -> None:

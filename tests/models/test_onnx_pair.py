@@ -160,8 +160,9 @@ def test_the_tokenizer_without_a_vocabulary_is_taken_by_its_settings(tmp_path: P
     expected = words.tokens(TEXTS, words.HashedWords(length=6, buckets=13))
     assert np.array_equal(encoder._tokens(TEXTS), expected)
     assert encoder.encode_texts(TEXTS).shape == (len(TEXTS), 8)
-    with pytest.raises(SluiceError, match=r"encoder.json: tokenizer: .*colour"):
-        OnnxPair(save_onnx_pair(tmp_path / "other", tokenizer={"type": "hashed-words", "colour": 1}))
+    for field, value in (("colour", 1), ("length", "long")):
+        with pytest.raises(SluiceError, match=rf"(?s)encoder.json: tokenizer: .*{field}"):
+            OnnxPair(save_onnx_pair(tmp_path / "other", tokenizer={"type": "hashed-words", field: value}))
 
 
 @pytest.mark.skipif(

@@ -28,7 +28,9 @@ class LocalBase(EncoderBase):
     """What every type takes that runs here."""
 
     threads: int = Field(
-        default=1, ge=1, description="Threads of a worker; more workers serve better than more threads."
+        default=1,
+        ge=1,
+        description="Threads that a model runs on. Those of torch are the whole process's; more workers serve better.",
     )
     device: str = Field(
         default="cpu", pattern=r"^(cpu|mps|cuda(:\d+)?)$", description="`cpu`, `cuda`, `cuda:1`, `mps`."

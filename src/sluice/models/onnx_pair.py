@@ -20,7 +20,7 @@ from typing import Annotated, Any, Final, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sluice.errors import SluiceError
 from sluice.models.base import Identity, Pixels, Preprocess, Vectors, in_batches
@@ -196,7 +196,8 @@ def _hashed_words(folder: Path, settings: _HashedWords) -> Tokenizer:
     words = import_module("sluice.models.hashed_words")
     fields: dict[str, Any] = dict(settings.model_extra or {})
     try:
-        chosen = words.HashedWords(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})
-    except TypeError as error:
+        words.HashedWords(**fields)  # refuses a name that it does not know
+        chosen = TypeAdapter(words.HashedWords).validate_python(fields)
+    except (TypeError, ValueError) as error:
         raise SluiceError(f"{folder / 'encoder.json'}: tokenizer: {error}") from error
     return lambda texts: words.tokens(texts, chosen)
