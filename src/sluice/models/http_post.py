@@ -1,0 +1,261 @@
+"""One JSON request that is tried again when the reason passes: waits, deadlines, and a key that is never told.
+
+The standard library does it: one POST at a time needs no package, and `urllib` honours the proxies of the
+environment. What it lacks is here: a deadline over the whole exchange (its timeouts begin anew with each byte), and
+no redirects (they would carry the key to another host).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import http.client
+import json
+import os
+import random
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from sluice.errors import SampleFailure, SluiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+_LARGEST: Final = 256 << 20  # bytes of an answer; 10,000 vectors of 1,024 numbers are 220 MB of JSON
+_FIRST_WAIT: Final = 0.5  # seconds; doubled with each try
+_SHOWN: Final = 200  # characters of a service's own message
+
+T = TypeVar("T")
+
+
+class Poster:
+    """Sends JSON to one address. Called with a body and what reads the answer, which may refuse it."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        key_variable: str | None,
+        timeout: float,
+        tries: int,
+        longest_wait: float,
+        sleep: Callable[[float], object] = time.sleep,
+    ) -> None:
+        parts = urlsplit(url)
+        if parts.username or parts.password or parts.query:
+            raise SluiceError(
+                "the url of a service is written down in every run: leave user, password and query out, put the key in "
+                "an environment variable and name it in key_variable:"
+            )
+        self._url = url
+        self._key_variable = key_variable
+        self._timeout = timeout
+        self._tries = tries
+        self._longest_wait = longest_wait
+        self._sleep = sleep
+        self._jitter = random.Random()
+
+    def __call__(self, body: dict[str, Any], read: Callable[[object], T]) -> T:
+        """What `read` makes of the answer. `SampleFailure("api")` once every try has failed, or one for good."""
+        data = json.dumps(body).encode()
+        for tried in range(1, self._tries + 1):
+            try:
+                return _read(read, self._once(data))
+            except _Passing as trouble:
+                reason, asked = trouble.reason, trouble.retry_after
+            if tried == self._tries:
+                raise SampleFailure("api", f"{self._url}: {reason} (tried {tried} times)")
+            wait = _FIRST_WAIT * 2 ** (tried - 1) * self._jitter.uniform(1, 1.5)
+            wait = min(wait, self._longest_wait) if asked is None else asked
+            if wait > self._longest_wait:
+                raise SampleFailure(
+                    "api",
+                    f"{self._url}: {reason}; it asks for {wait:.0f} s, and longest_wait is {self._longest_wait:g} s",
+                )
+            self._sleep(wait)
+        raise AssertionError("a try returns or raises")
+
+    def _once(self, data: bytes) -> object:
+        key = self._key()
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "sluice"}
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        request = urllib.request.Request(self._url, data, headers, method="POST")
+        with _deadline(self._timeout) as clock:
+            try:
+                with clock.opener.open(request, timeout=self._timeout) as response:
+                    text = _whole(response)
+            except urllib.error.HTTPError as error:
+                with error:
+                    said = _excerpt(error, key)
+                raise self._refused(error, said) from None
+            except (OSError, http.client.HTTPException) as error:
+                if clock.expired or isinstance(error, TimeoutError) or isinstance(_reason(error), TimeoutError):
+                    raise _Passing(f"no whole answer within {self._timeout:g} s") from None
+                raise _Passing(f"the connection failed: {_hidden(str(_reason(error)), key)}") from None
+            if clock.expired:
+                raise _Passing(f"no whole answer within {self._timeout:g} s")
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise _Passing(f"the answer is no whole JSON ({len(text):,} bytes)") from error
+
+    def _refused(self, error: urllib.error.HTTPError, said: str) -> Exception:
+        """What a status code means: for the person, for these inputs, or for now."""
+        status = f"HTTP {error.code}{f': {said}' if said else ''}"
+        if error.code in (401, 403):
+            hint = (
+                f"check the key in {self._key_variable}" if self._key_variable else "it wants a key: say key_variable:"
+            )
+            return SluiceError(f"{self._url}: {status}; {hint}")
+        if error.code in (404, 405) or 300 <= error.code < 400:
+            return SluiceError(
+                f"{self._url}: {status}; check url: and model: of the encoder (redirects are not followed)"
+            )
+        if error.code in (408, 409, 425, 429) or error.code >= 500:
+            return _Passing(status, _retry_after(error.headers.get("Retry-After")))
+        return SampleFailure("api", f"{self._url}: {status}")
+
+    def _key(self) -> str | None:
+        """Read when it is used, kept nowhere."""
+        if self._key_variable is None:
+            return None
+        key = os.environ.get(self._key_variable, "").strip()
+        if not key:
+            raise SluiceError(
+                f"{self._url}: the key is to be in the environment variable {self._key_variable}: it is not set"
+            )
+        if not key.isascii() or not key.isprintable():
+            raise SluiceError(f"the key in the environment variable {self._key_variable} cannot stand in a header")
+        return key
+
+
+def _read(read: Callable[[object], T], answer: object) -> T:
+    try:
+        return read(answer)
+    except SampleFailure as failure:  # an answer without what was asked for: the next may have it
+        raise _Passing(failure.message) from failure
+
+
+class _Passing(Exception):  # noqa: N818 - a reason to try again, not an error yet
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.retry_after = reason, retry_after
+
+
+class _Clock:
+    """Ends an exchange that takes too long by closing its socket under it."""
+
+    def __init__(self) -> None:
+        self.expired = False
+        self._sockets: list[socket.socket] = []
+        self.opener = urllib.request.OpenerDirector()
+        for part in (
+            urllib.request.ProxyHandler(),
+            _plain_handler(self._sockets),
+            _secure_handler(self._sockets),
+            urllib.request.HTTPDefaultErrorHandler(),
+            urllib.request.HTTPErrorProcessor(),
+            urllib.request.UnknownHandler(),
+        ):
+            self.opener.add_handler(part)
+
+    def expire(self) -> None:
+        self.expired = True
+        for one in self._sockets:
+            try:
+                socket.socket.shutdown(one, socket.SHUT_RDWR)  # of the connection below TLS: its reader sees the end
+            except OSError:
+                continue  # already closed: the exchange is over
+
+
+@contextmanager
+def _deadline(seconds: float) -> Generator[_Clock]:
+    clock = _Clock()
+    timer = threading.Timer(seconds, clock.expire)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield clock
+    finally:
+        timer.cancel()
+
+
+def _plain_handler(sockets: list[socket.socket]) -> urllib.request.HTTPHandler:
+    class Connection(http.client.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.append(self.sock)
+
+    class Handler(urllib.request.HTTPHandler):
+        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Connection, req)
+
+    return Handler()
+
+
+def _secure_handler(sockets: list[socket.socket]) -> urllib.request.HTTPSHandler:
+    class Connection(http.client.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            sockets.append(self.sock)
+
+    class Handler(urllib.request.HTTPSHandler):
+        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+            return self.do_open(Connection, req)
+
+    return Handler()
+
+
+def _whole(response: IO[bytes]) -> bytes:
+    text = response.read(_LARGEST + 1)
+    if len(text) > _LARGEST:
+        raise SampleFailure("api", f"the answer is longer than {_LARGEST >> 20} MB")
+    return text
+
+
+def _excerpt(response: IO[bytes], key: str | None) -> str:
+    """What a service says of its refusal, on one line, without the key that some repeat."""
+    try:
+        raw = response.read(4096)
+    except (OSError, http.client.HTTPException):
+        return ""
+    try:
+        fields = json.loads(raw)
+        error = fields.get("error", fields)
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    except (ValueError, AttributeError):
+        text = raw.decode("utf-8", "replace")
+    return " ".join(_hidden(text, key).split())[:_SHOWN]
+
+
+def _hidden(text: str, key: str | None) -> str:
+    return text if key is None else text.replace(key, "***")
+
+
+def _reason(error: BaseException) -> BaseException:
+    inner = getattr(error, "reason", None)
+    return inner if isinstance(inner, BaseException) else error
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds, from seconds or from a date.
+
+    >>> _retry_after("7"), _retry_after(None), _retry_after("soon")
+    (7.0, None, None)
+    """
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        when = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(when.timestamp() - time.time(), 0.0)
