@@ -160,7 +160,7 @@ def juicer(python: str, corpus: Path, folder: Path, workers: int, count: int) ->
     listing = folder / "juicer.jsonl"
     if not listing.exists():
         with listing.open("w") as out:
-            for path in sorted(corpus.rglob("*.jpg"))[:count]:
+            for path in sorted(corpus.absolute().rglob("*.jpg"))[:count]:
                 text = path.with_suffix(".txt").read_text()
                 out.write(json.dumps({"text": f"<__dj__image> {text}", "images": [str(path)]}) + "\n")
     config = folder / "juicer.yaml"
@@ -225,7 +225,12 @@ def main() -> None:
                 command = juicer(
                     options.data_juicer, options.corpus, folder, options.workers, options.data_juicer_count
                 )
-                note("data-juicer", timed(command))
+                seconds = timed(command)
+                written = folder / "juicer-out" / "out.jsonl"
+                lines = len(written.read_text().splitlines()) if written.exists() else 0
+                if not lines:  # it says nothing with its exit code when an operator or an installation of its own fails
+                    raise SystemExit(f"Data-Juicer wrote nothing: run {' '.join(command)} by hand to see why")
+                note("data-juicer", seconds)
         outcome = json.loads((folder / "run" / "01_filtered" / "stage.json").read_text())
     wall = {what: statistics.median(second for second, _ in seconds) for what, seconds in figures.items()}
     cpu = {what: statistics.median(second for _, second in seconds) for what, seconds in figures.items()}
