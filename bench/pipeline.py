@@ -1,6 +1,6 @@
 """The whole run against a bare loop and against py-data-juicer, alternating in one session, as ratios.
 
-    python bench/pipeline.py --corpus FOLDER --rounds 3 [--data-juicer PYTHON] [--memory]
+    python bench/pipeline.py --corpus FOLDER --rounds 3 [--data-juicer PYTHON]
 
 `library`   reads each file, decodes it at the scale that the run uses (simplejpeg, strict) and takes its pHash with the
             `imagehash` library; in as many processes as the run has workers. Nothing is written. Left out where
@@ -118,7 +118,7 @@ def timed(command: list[str], memory: list[float] | None = None) -> tuple[float,
         nonlocal peak
         while process.poll() is None:
             peak = max(peak, tree_pss(process.pid))
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     watcher = threading.Thread(target=watch)
     if memory is not None:
