@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -212,9 +212,28 @@ def _filtered(story: Story) -> Iterator[str]:
             yield f"    {rule.rule:<{width}}  {word:<10}  {values}   [{rule.when}]"
     for row in story.measured[:1]:
         yield "  measured"
-        names = [f"{name} = {_value(value)}" for name, value in row.items() if value is not None]
-        for start in range(0, len(names), 4):
-            yield f"    {'   '.join(names[start : start + 4])}"
+        known = [f"{name} = {_value(value)}" for name, value in row.items() if value is not None]
+        yield from (f"    {line}" for line in _in_columns(known))
+
+
+def _in_columns(cells: Sequence[str], width: int = 33, most: int = 4) -> Iterator[str]:
+    """The cells side by side, below each other; one that is wider than its column has a line of its own.
+
+    >>> list(_in_columns(["a = 1", "b = 2", "name = a long one", "c = 3"], width=8))
+    ['a = 1   b = 2', 'name = a long one', 'c = 3']
+    """
+    held: list[str] = []
+    for cell in cells:
+        wide = len(cell) >= width
+        if held and (wide or len(held) == most):
+            yield "".join(f"{one:<{width}}" for one in held).rstrip()
+            held = []
+        if wide:
+            yield cell
+        else:
+            held.append(cell)
+    if held:
+        yield "".join(f"{one:<{width}}" for one in held).rstrip()
 
 
 def _value(value: Any) -> str:
