@@ -28,7 +28,7 @@ from sluice.run.reporting import refresh_report
 from sluice.run.rows import rows_schema
 from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
-from sluice.run.stage import stage_record
+from sluice.run.stage import stage_record, stage_seconds
 from sluice.table.commit import sweep
 from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
 
@@ -101,7 +101,7 @@ def _ingesting(prepared: Prepared, layout: Layout, events: Events) -> Sequence[i
 
     def with_last_words() -> Iterator[int]:
         yield from units
-        done()
+        done(None if isinstance(units, Sequence) else stage_seconds(layout, RAW)["ingest"])
         events.tell("stage_counts", stage=RAW, **_counts(layout, RAW))
 
     return list(with_last_words()) if isinstance(units, Sequence) else with_last_words()

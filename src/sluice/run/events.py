@@ -48,10 +48,18 @@ class Events:
         """Note the start and the end of a stage."""
         done = self.begin(stage)
         yield
-        done()
+        done(None)
 
-    def begin(self, stage: str) -> Callable[[], None]:
-        """Note the start of a stage; call what this returns at its end."""
+    def begin(self, stage: str) -> Callable[[float | None], None]:
+        """Note the start of a stage; call what this returns at its end.
+
+        It takes the seconds spent, where other work went on in between; None: all since the start.
+        """
         started = time.perf_counter()
         self.tell("stage_started", stage=stage)
-        return lambda: self.tell("stage_done", stage=stage, seconds=round(time.perf_counter() - started, 3))
+
+        def done(seconds: float | None) -> None:
+            took = time.perf_counter() - started if seconds is None else seconds
+            self.tell("stage_done", stage=stage, seconds=round(took, 3))
+
+        return done
