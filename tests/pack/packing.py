@@ -4,7 +4,8 @@ import numpy as np
 import pyarrow as pa
 
 from pack.making import image, pair
-from sluice.pack.base import Contents, PackText, packer
+from sluice.pack.base import Contents, PackText
+from sluice.pack.formats import packer
 from sluice.pack.manifest import MANIFEST_FILE, write_checksums, write_manifest
 from sluice.pack.plan import cut_shards
 from sluice.pack.verify import VerifyReport, verify

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from pack.making import image, pair
-from sluice.pack.base import Contents, PackText, packer
+from sluice.pack.base import Contents, PackText
+from sluice.pack.formats import packer
 from sluice.pack.parquet import ParquetPacker, shard_schema
 from sluice.table.schema import MANIFEST
 

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pack.packing import digest, finish, pack, problems, samples
 from sluice.errors import RunError
-from sluice.pack.base import Contents, packer
+from sluice.pack.base import Contents
 from sluice.pack.checks import check_shard
+from sluice.pack.formats import packer
 from sluice.pack.manifest import MANIFEST_FILE, read_checksums, read_manifest, write_checksums
 from sluice.pack.verify import check_pack, shard_checks, verify
 from sluice.table.commit import write_table

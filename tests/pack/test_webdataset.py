@@ -11,7 +11,8 @@ import pytest
 import webdataset
 
 from pack.making import RIGHTS, image, pair
-from sluice.pack.base import Contents, PackText, packer
+from sluice.pack.base import Contents, PackText
+from sluice.pack.formats import packer
 from sluice.table.schema import MANIFEST
 
 NAME = "webdataset/train/shard-000000.tar"

@@ -13,7 +13,6 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
-from sluice.errors import RecipeError
 from sluice.table.refs import Ref
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -101,20 +100,3 @@ class Packer(Protocol):
     def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
         """Commit one shard as `path`; `name` is what the manifest calls it. Memory is bounded, bytes are fixed."""
         ...
-
-
-def packer(format: str, contents: Contents | None = None) -> Packer:
-    """The packer of `format`; `contents` describes the whole pack: schema and JSON types follow from it.
-
-    >>> packer("webdataset").suffix
-    '.tar'
-    """
-    if format == "webdataset":
-        from sluice.pack.webdataset import WebDatasetPacker
-
-        return WebDatasetPacker(contents or Contents())
-    if format == "parquet":
-        from sluice.pack.parquet import ParquetPacker
-
-        return ParquetPacker(contents or Contents())
-    raise RecipeError(f"unknown pack format {format!r} (there are: {', '.join(FORMATS)})")

@@ -19,7 +19,8 @@ import pyarrow as pa
 from sluice.corpus.split import Links, assign, equal_links, group_ids, near_links, split_groups
 from sluice.engine import Engine, Task
 from sluice.errors import RunError
-from sluice.pack.base import Contents, packer
+from sluice.pack.base import Contents
+from sluice.pack.formats import packer
 from sluice.pack.manifest import write_checksums, write_manifest
 from sluice.pack.plan import Shard, cut_shards
 from sluice.run.corpus_steps import CorpusFacts, load_corpus

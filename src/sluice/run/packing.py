@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from sluice.engine import WorkerContext
 from sluice.media.limits import Limits
-from sluice.pack.base import Contents, ShardReceipt, packer
+from sluice.pack.base import Contents, ShardReceipt
+from sluice.pack.formats import packer
 from sluice.pack.takedown import rewrite_shard_without
 from sluice.run.shard_samples import ShardSamples
 from sluice.table.commit import commit, table_writer
