@@ -8,6 +8,8 @@
 `bare`      the same with Sluice's own pHash, the same bits in a third of the time.
 `bare+`     the same, and what else the run's hashes and views need: gray at 256 px, dHash, SHA-256.
 `run`       `sluice run` with all built-in image and text measures, 12 rules, duplicates, WebDataset; from nothing.
+`equal`     `sluice run` with what the recipe for Data-Juicer asks and no more (and shards, which that does not write);
+            run where Data-Juicer is, on the same files.
 `again`     the same command with nothing changed;  `threshold`: with a changed rule.
 Data-Juicer needs its own environment: give its interpreter with --data-juicer.
 """
@@ -46,6 +48,26 @@ filter:
     mojibake: mojibake
     html: html
     repetitive: repeated_ngram_share > 0.5
+engine: {{workers: {workers}}}
+pack: [{{format: webdataset, shard_samples: 5000}}]
+"""
+
+
+# What `juicer` below asks of Data-Juicer, rule by rule.
+EQUAL = """\
+name: equal
+run: {run}
+sources: [{{type: table, path: {table}, images: {corpus}}}]
+measures: [image.header, image.phash, text.basic]
+filter:
+  reject:
+    small: min_side < 64
+    banner: aspect > 5
+    bytes: bytes < 1024 or bytes > 67108864
+    characters: characters < 5 or characters > 100000
+    words: words < 1 or words > 100000
+    special_characters: letter_share + digit_share < 0.1
+  duplicates: {{bytes: false, captions: false, boilerplate: null, near: {{distance: 0}}}}
 engine: {{workers: {workers}}}
 pack: [{{format: webdataset, shard_samples: 5000}}]
 """
@@ -179,6 +201,18 @@ def juicer(python: str, corpus: Path, folder: Path, workers: int, count: int) ->
     return [str(Path(python).with_name("dj-process")), "--config", str(config)]
 
 
+def write_equal(folder: Path, corpus: Path, workers: int, count: int) -> Path:
+    """The recipe `EQUAL` on the first `count` images, to be run from nothing."""
+    table, recipe = folder / "equal.jsonl", folder / "equal.yaml"
+    with table.open("w") as out:
+        for path in sorted(corpus.rglob("*.jpg"))[:count]:
+            row = {"path": str(path.relative_to(corpus)), "caption": path.with_suffix(".txt").read_text()}
+            out.write(json.dumps(row) + "\n")
+    shutil.rmtree(folder / "equal", ignore_errors=True)
+    recipe.write_text(EQUAL.format(run=folder / "equal", table=table, corpus=corpus, workers=workers))
+    return recipe
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, required=True, help="made by bench/corpus.py")
@@ -222,6 +256,8 @@ def main() -> None:
             note("threshold", timed([*sluice(recipe), "--only", "01_filtered"]))
             note("repack", timed(sluice(recipe)))
             if options.data_juicer:
+                equal = write_equal(folder, options.corpus.absolute(), options.workers, options.data_juicer_count)
+                note("equal", timed(sluice(equal)))
                 command = juicer(
                     options.data_juicer, options.corpus, folder, options.workers, options.data_juicer_count
                 )
@@ -236,7 +272,7 @@ def main() -> None:
     cpu = {what: statistics.median(second for _, second in seconds) for what, seconds in figures.items()}
     print(f"\n{count:,} images, {options.workers} workers, medians of {options.rounds} alternating rounds")
     for what, seconds in wall.items():
-        images = options.data_juicer_count if what == "data-juicer" else count
+        images = options.data_juicer_count if what in ("data-juicer", "equal") else count
         print(f"{what:<12} {seconds:8.2f} s {images / seconds:9,.0f} images/s {1e6 * cpu[what] / images:8,.0f} us CPU")
     for bare in loops:
         print(
@@ -247,6 +283,10 @@ def main() -> None:
         print(
             f"run / data-juicer  {scale * wall['data-juicer'] / wall['run']:.1f} times its images/s; "
             f"{scale * cpu['data-juicer'] / cpu['run']:.1f} by CPU time"
+        )
+        print(
+            f"equal / data-juicer {wall['data-juicer'] / wall['equal']:.1f} times its images/s; "
+            f"{cpu['data-juicer'] / cpu['equal']:.1f} by CPU time"
         )
     print(f"peak PSS of all processes {max(memory):,.0f} MB; kept {outcome['kept']:,} of {outcome['in']:,}")
 
