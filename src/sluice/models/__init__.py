@@ -1,0 +1,1 @@
+"""Adapters for models, lazily loaded and named by hash."""

@@ -1,0 +1,241 @@
+"""Training the built-in encoder: the recipe, the loss, the loop.
+
+Two towers are pulled together by InfoNCE (Radford and others, "Learning transferable visual models from natural
+language supervision", 2021; the temperature is learnt from 0.07 on, its inverse kept at 100 or less). Among the
+captions that a picture must be told from are false ones made for it, see `pairs`. More terms help, for the truth of a
+drawn scene is known: true pairs are held on one side of a single cosine and false ones on the other, so that a
+threshold means the same for every caption; the grid of the image tower is taught what lies in each cell; and both towers answer
+the same questions on the scene. It begins with pictures alone: captions teach little to eyes that see nothing.
+"""
+
+# torch and onnx are an extra: checked with or without them
+# pyright: reportMissingImports=false, reportUntypedBaseClass=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from math import cos, exp, log, pi
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+from sluice.errors import RunError
+from sluice.models.hashed_words import HashedWords
+from sluice.train.batches import NOTHING, Batch, batch
+from sluice.train.drawn import Drawn, draw
+from sluice.train.towers import CELL_HEADS, GRID, ImageTower, Shape, TextTower
+from sluice.train.truth import QUESTIONS, said_by_all
+
+COLDEST: Final = log(100.0)  # of the logit scale, as CLIP
+_CHUNKS: Final = 4  # captions are run in groups of like length: most are half as long as the longest
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a training follows from, beside the seed."""
+
+    shape: Shape = field(default_factory=Shape)
+    words: HashedWords = HashedWords(length=48, characters=(1,))  # noqa: RUF009 - a frozen value
+    pictures: int = 60_000
+    looking: int = 2_000  # steps with pictures alone, before there are captions
+    steps: int = 6_000  # steps with both
+    batch: int = 128
+    false: int = 3  # false captions a picture
+    rate: float = 2e-3  # of AdamW, at its highest
+    warm: int = 250  # steps up to it; from there by a half cosine down to 0
+    decay: float = 0.05
+    minutes: float = 45.0  # that it takes on two cores (EPYC, 2026): what `shortened` counts by
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe as plain JSON values."""
+        return asdict(self)
+
+
+RECIPES: Final = {"builtin": Recipe()}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands."""
+
+    step: int
+    steps: int
+    loss: float
+    parts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training ends with."""
+
+    recipe: Recipe
+    seed: int
+    image: ImageTower
+    text: TextTower
+    losses: tuple[float, ...]  # of each step
+
+
+class Objective(nn.Module):
+    """The numbers that belong to the loss, not to a tower."""
+
+    answered: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(log(1 / 0.07)))  # log of the inverse temperature
+        self.slope = nn.Parameter(torch.tensor(log(10.0)))
+        self.middle = nn.Parameter(torch.tensor(0.4))  # cosine between true and false
+        self.asked = nn.Linear(dim, QUESTIONS)
+        nn.init.constant_(self.asked.bias, -4.0)  # most answers are no
+        self.stretch = nn.Parameter(torch.tensor(log(16.0)))  # of vectors of length 1, for the questions
+        self.register_buffer("answered", torch.from_numpy(said_by_all()))
+
+    def questions(self, vectors: Tensor, truth: Tensor, *, captions: bool) -> Tensor:
+        """How badly the vectors answer what is true: captions are not asked for places, which few of them say."""
+        wrong = F.binary_cross_entropy_with_logits(self.asked(vectors * self.stretch.exp()), truth, reduction="none")
+        return (wrong * self.answered if captions else wrong).sum(1).mean()
+
+
+def recipe(name: str, minutes: float | None = None) -> Recipe:
+    """The recipe of this name, cut to about `minutes` where given.
+
+    >>> recipe("builtin", 4.5).steps
+    600
+    """
+    if name not in RECIPES:
+        raise RunError(f"no recipe {name!r} for an encoder: there is {', '.join(RECIPES)}")
+    whole = RECIPES[name]
+    if minutes is None:
+        return whole
+    if minutes <= 0:
+        raise RunError(f"a training takes more than {minutes:g} minutes")
+    share = minutes / whole.minutes
+    steps, looking = max(1, round(whole.steps * share)), round(whole.looking * share)
+    pictures = max(whole.batch, min(whole.pictures, round(whole.pictures * share)))
+    return replace(whole, looking=looking, steps=steps, pictures=pictures, warm=min(whole.warm, max(1, steps // 8)))
+
+
+def train(
+    recipe: Recipe,
+    seed: int,
+    *,
+    threads: int = 2,
+    drawn: Drawn | None = None,
+    told: Callable[[Progress], None] | None = None,
+) -> Trained:
+    """Train the towers. Equal recipe, seed and number of threads give equal weights, to the bit, on one machine."""
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(seed)
+    image = ImageTower(recipe.shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    text, objective = TextTower(recipe.shape), Objective(recipe.shape.dim)
+    if drawn is None:
+        drawn = draw(recipe.pictures, seed, recipe.shape.side)
+    optimizer = _optimizer(recipe, image, text, objective)
+    losses: list[float] = []
+    for step in range(recipe.looking + recipe.steps):
+        looking = step < recipe.looking
+        given = batch(drawn, recipe.words, GRID, recipe.batch, recipe.false, seed, step, captions=not looking)
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.rate * _share_of_rate(step, recipe)
+        if looking:
+            total, parts = _looking_loss(image, objective, given)
+        else:
+            total, parts = _loss(image, text, objective, given)
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_([*image.parameters(), *text.parameters()], 2.0)
+        optimizer.step()
+        with torch.no_grad():
+            objective.scale.clamp_(max=COLDEST)
+        losses.append(float(total.detach()))
+        if told is not None:
+            told(Progress(step + 1, recipe.looking + recipe.steps, losses[-1], parts))
+    return Trained(recipe, seed, image.eval(), text.eval(), tuple(losses))
+
+
+def _share_of_rate(step: int, recipe: Recipe) -> float:
+    """Up, and level while looking; up again when the captions come, and by a half cosine down to 0."""
+    if step < recipe.looking:
+        return min(1.0, (step + 1) / recipe.warm)
+    step -= recipe.looking
+    if step < recipe.warm:
+        return (step + 1) / recipe.warm
+    return 0.5 * (1 + cos(pi * (step - recipe.warm) / max(1, recipe.steps - recipe.warm)))
+
+
+def _optimizer(recipe: Recipe, *parts: nn.Module) -> torch.optim.AdamW:
+    """Matrices shrink; biases, norms, places, words and the numbers of the loss do not."""
+    named = [(name, one) for part in parts for name, one in part.named_parameters()]
+    matrices = [one for name, one in named if one.ndim >= 2 and not name.startswith(("place", "queries", "words"))]
+    chosen = {id(one) for one in matrices}
+    others = [one for _, one in named if id(one) not in chosen]
+    groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, 0.98))
+
+
+def _looking_loss(image: ImageTower, objective: Objective, given: Batch) -> tuple[Tensor, dict[str, float]]:
+    """Of pictures alone: what is where, and what is true of the whole."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        grid = image.grid(_pixels(given))
+        vectors, cells = image.vectors(grid), image.cells(grid)
+    eyes = _cells_loss(cells.float(), given)
+    answers = objective.questions(F.normalize(vectors.float(), dim=-1), torch.from_numpy(given.seen), captions=False)
+    return 0.5 * eyes + 0.1 * answers, {"eyes": float(eyes.detach()), "answers": float(answers.detach())}
+
+
+def _loss(image: ImageTower, text: TextTower, objective: Objective, given: Batch) -> tuple[Tensor, dict[str, float]]:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        grid = image.grid(_pixels(given))
+        seen, cells = image.vectors(grid), image.cells(grid)
+        said = in_groups(text, torch.from_numpy(given.captions))
+    seen, said = F.normalize(seen.float(), dim=-1), F.normalize(said.float(), dim=-1)
+    n = len(seen)
+    each = len(said) // n
+    cosines = seen @ said.T  # (n, n * each): the true caption of picture i is i * each
+    scale = objective.scale.exp()
+    truth = torch.arange(n)
+    nce = F.cross_entropy(cosines * scale, truth * each) + F.cross_entropy((cosines[:, ::each] * scale).T, truth)
+    own = cosines.reshape(n, n, each)[truth, truth]
+    sides = (own - objective.middle) * objective.slope.exp()
+    apart = F.softplus(-sides[:, 0]).mean() + F.softplus(sides[:, 1:]).mean()
+    eyes = _cells_loss(cells.float(), given)
+    seen_answers = objective.questions(seen, torch.from_numpy(given.seen), captions=False)
+    said_answers = objective.questions(said, torch.from_numpy(given.said), captions=True)
+    total = nce + 0.5 * apart + 0.5 * eyes + 0.1 * (seen_answers + said_answers)
+    return total, {
+        "nce": float(nce.detach()),
+        "apart": float(apart.detach()),
+        "eyes": float(eyes.detach()),
+        "answers": float(seen_answers.detach()),
+        "said": float(said_answers.detach()),
+        "told": float((own[:, :1] > own[:, 1:]).float().mean()),
+        "scale": exp(float(objective.scale.detach())),
+    }
+
+
+def _pixels(given: Batch) -> Tensor:
+    return torch.from_numpy(given.pixels).to(memory_format=torch.channels_last)
+
+
+def in_groups(text: TextTower, tokens: Tensor) -> Tensor:
+    """The vectors of `tokens`, run in groups of like length, each only as long as its longest."""
+    lengths = (tokens != 0).sum(1)
+    order = torch.argsort(lengths, stable=True)
+    vectors = [text(tokens[part][:, : max(1, int(lengths[part].max()))]) for part in order.chunk(_CHUNKS)]
+    return torch.cat(vectors)[torch.argsort(order, stable=True)]
+
+
+def _cells_loss(cells: Tensor, given: Batch) -> Tensor:
+    """Has a thing its centre in the cell; and what does it look like, where there is one."""
+    loss = 4 * F.binary_cross_entropy_with_logits(cells[..., 0], torch.from_numpy(given.centres))
+    looks = torch.from_numpy(given.looks)
+    there = looks[..., 0] != NOTHING
+    if not bool(there.any()):
+        return loss
+    for number, head in enumerate(cells[there][:, 1:].split(CELL_HEADS, dim=-1)):
+        loss = loss + F.cross_entropy(head, looks[there][:, number])
+    return loss
