@@ -6,7 +6,7 @@ from typing import Any
 
 
 def card(said: dict[str, Any], scores: dict[str, Any]) -> str:
-    """The card of the encoder that `encoder.json` and `scores.json` describe."""
+    """The card of the encoder that `encoder.json` and `evidence/scores.json` describe."""
     count, seed = scores["held_out_world"]
     demo, balanced = scores["told_apart"]["demo"], scores["told_apart"]["balanced"]["all"]
     lines = [

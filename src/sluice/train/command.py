@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -16,13 +17,14 @@ from sluice.synth.plan import DEFECTS, SPOILED_SHARE
 from sluice.table.commit import write_bytes, write_json
 
 CALIBRATION, HELD_OUT = 1001, 1002  # seeds of the worlds on which thresholds are chosen, and scores are taken
+EVIDENCE = "evidence"  # folder of what is not the model, and no part of its hash
 _WORLD = 2000  # samples of each
 
 
 def train_encoder(
     folder: Path, recipe_name: str, minutes: float | None, seed: int, threads: int, told: Callable[[str], None]
 ) -> str:
-    """Train into `folder` (weights, encoder.json, training.json, scores.json, CARD.md); says what was reached."""
+    """Train into `folder` (weights, encoder.json, CARD.md, evidence/); says what was reached."""
     try:
         from sluice.train.encoder import Progress, recipe, train
         from sluice.train.export import export
@@ -45,22 +47,28 @@ def train_encoder(
     spent = time.monotonic() - started
     revision = f"{recipe_name}-{seed}" if minutes is None else f"{recipe_name}-{seed}-{minutes:g}min"
     export(trained, folder, revision)
+    (folder / EVIDENCE).mkdir(exist_ok=True)
     each = max(1, len(trained.losses) // 20)
     write_json(
-        folder / "training.json",
+        folder / EVIDENCE / "training.json",
         {
             "recipe": chosen.to_json(),
             "seed": seed,
             "threads": threads,
             "seconds": round(spent),
+            "sha256": {name: _sha256(folder / name) for name in ("encoder.json", "image.onnx", "text.onnx")},
             "losses": [round(loss, 4) for loss in trained.losses[::each]],
         },
     )
     return f"trained in {spent / 60:.1f} minutes\n" + score_encoder(folder)
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def score_encoder(folder: Path, workers: int = 0) -> str:
-    """Score the encoder in `folder` on worlds it has not seen; writes scores.json and CARD.md."""
+    """Score the encoder in `folder` on worlds it has not seen; writes evidence/scores.json and CARD.md."""
     from sluice.train.card import card
     from sluice.train.score import Towers, choose, pairs_of, report
 
@@ -78,7 +86,8 @@ def score_encoder(folder: Path, workers: int = 0) -> str:
         "held_out_world": [_WORLD, HELD_OUT],
         **report(held_out, choose(calibration, share), choose(calibration, 0.5), share),
     }
-    write_json(folder / "scores.json", scores)
+    (folder / EVIDENCE).mkdir(exist_ok=True)
+    write_json(folder / EVIDENCE / "scores.json", scores)
     text = card(json.loads((folder / "encoder.json").read_text("utf-8")), scores)
     write_bytes(folder / "CARD.md", text.encode())
     return text

@@ -4,8 +4,9 @@ Two towers are pulled together by InfoNCE (Radford and others, "Learning transfe
 language supervision", 2021; the temperature is learnt from 0.07 on, its inverse kept at 100 or less). Among the
 captions that a picture must be told from are false ones made for it, see `pairs`. More terms help, for the truth of a
 drawn scene is known: true pairs are held on one side of a single cosine and false ones on the other, so that a
-threshold means the same for every caption; the grid of the image tower is taught what lies in each cell; and both towers answer
-the same questions on the scene. It begins with pictures alone: captions teach little to eyes that see nothing.
+threshold means the same for every caption; the grid of the image tower is taught what lies in each cell; and both
+towers answer the same questions on the scene. It begins with pictures alone: captions teach little to eyes that do not
+see yet.
 """
 
 # torch and onnx are an extra: checked with or without them
@@ -13,7 +14,8 @@ the same questions on the scene. It begins with pictures alone: captions teach l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from math import cos, exp, log, pi
 from typing import Any, Final
@@ -136,9 +138,8 @@ def train(
         drawn = draw(recipe.pictures, seed, recipe.shape.side)
     optimizer = _optimizer(recipe, image, text, objective)
     losses: list[float] = []
-    for step in range(recipe.looking + recipe.steps):
+    for step, given in enumerate(_batches(recipe, seed, drawn)):
         looking = step < recipe.looking
-        given = batch(drawn, recipe.words, GRID, recipe.batch, recipe.false, seed, step, captions=not looking)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate * _share_of_rate(step, recipe)
         if looking:
@@ -155,6 +156,23 @@ def train(
         if told is not None:
             told(Progress(step + 1, recipe.looking + recipe.steps, losses[-1], parts))
     return Trained(recipe, seed, image.eval(), text.eval(), tuple(losses))
+
+
+def _batches(recipe: Recipe, seed: int, drawn: Drawn) -> Iterator[Batch]:
+    """The batches in order, the next one made while this one is learnt from."""
+
+    def make(step: int) -> Batch:
+        captions = step >= recipe.looking
+        return batch(drawn, recipe.words, GRID, recipe.batch, recipe.false, seed, step, captions=captions)
+
+    steps = recipe.looking + recipe.steps
+    with ThreadPoolExecutor(1) as ahead:
+        coming = ahead.submit(make, 0)
+        for step in range(steps):
+            given = coming.result()
+            if step + 1 < steps:
+                coming = ahead.submit(make, step + 1)
+            yield given
 
 
 def _share_of_rate(step: int, recipe: Recipe) -> float:
@@ -184,7 +202,7 @@ def _looking_loss(image: ImageTower, objective: Objective, given: Batch) -> tupl
         vectors, cells = image.vectors(grid), image.cells(grid)
     eyes = _cells_loss(cells.float(), given)
     answers = objective.questions(F.normalize(vectors.float(), dim=-1), torch.from_numpy(given.seen), captions=False)
-    return 0.5 * eyes + 0.1 * answers, {"eyes": float(eyes.detach()), "answers": float(answers.detach())}
+    return eyes + 0.1 * answers, {"eyes": float(eyes.detach()), "answers": float(answers.detach())}
 
 
 def _loss(image: ImageTower, text: TextTower, objective: Objective, given: Batch) -> tuple[Tensor, dict[str, float]]:
@@ -205,7 +223,7 @@ def _loss(image: ImageTower, text: TextTower, objective: Objective, given: Batch
     eyes = _cells_loss(cells.float(), given)
     seen_answers = objective.questions(seen, torch.from_numpy(given.seen), captions=False)
     said_answers = objective.questions(said, torch.from_numpy(given.said), captions=True)
-    total = nce + 0.5 * apart + 0.5 * eyes + 0.1 * (seen_answers + said_answers)
+    total = nce + 0.5 * apart + eyes + 0.1 * (seen_answers + said_answers)
     return total, {
         "nce": float(nce.detach()),
         "apart": float(apart.detach()),

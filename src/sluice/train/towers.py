@@ -114,6 +114,7 @@ class ImageTower(nn.Module):
         width = shape.width
         self.eye = nn.Sequential(
             _conv(3, 64, 7, 4),
+            Block(64, 64),
             _conv(64, width, 3, 2),
             Block(width, 2 * width),
             Block(width, 2 * width),
