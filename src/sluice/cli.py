@@ -144,7 +144,7 @@ def _train_encoder(options: argparse.Namespace) -> None:
     def told(line: str) -> None:
         print(line, file=sys.stderr)
 
-    print(train_encoder(options.out, options.name, options.minutes, options.seed, options.threads, told))
+    print(train_encoder(options.out, options.name, options.minutes, options.seed, told))
 
 
 def _open(options: argparse.Namespace) -> Run:
@@ -240,9 +240,6 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where the model goes")
     one.add_argument("--minutes", type=float, metavar="N", help="a shorter training, of about N minutes on two cores")
     one.add_argument("--seed", type=int, default=0, help="default: 0")
-    one.add_argument(
-        "--threads", type=_positive, default=2, help="of torch; part of what the weights follow from; default: 2"
-    )
     one.set_defaults(call=_train_encoder)
     return parser
 

@@ -31,7 +31,7 @@ def drawn() -> Drawn:
 
 @pytest.fixture(scope="module")
 def trained(drawn: Drawn) -> Trained:
-    return train(TINY, 3, threads=1, drawn=drawn)
+    return train(TINY, 3, drawn=drawn)
 
 
 def test_a_tiny_training_lowers_the_loss(trained: Trained) -> None:
@@ -41,7 +41,7 @@ def test_a_tiny_training_lowers_the_loss(trained: Trained) -> None:
 
 
 def test_equal_seeds_give_equal_weights_to_the_bit(trained: Trained, drawn: Drawn) -> None:
-    again = train(TINY, 3, threads=1, drawn=drawn)
+    again = train(TINY, 3, drawn=drawn)
     assert again.losses == trained.losses
     for one, other in ((trained.image, again.image), (trained.text, again.text)):
         for name, weight in one.state_dict().items():
@@ -49,7 +49,7 @@ def test_equal_seeds_give_equal_weights_to_the_bit(trained: Trained, drawn: Draw
 
 
 def test_another_seed_gives_other_weights(trained: Trained, drawn: Drawn) -> None:
-    other = train(replace(TINY, looking=1, steps=1), 4, threads=1, drawn=drawn)
+    other = train(replace(TINY, looking=1, steps=1), 4, drawn=drawn)
     assert not torch.equal(other.image.queries, trained.image.queries)
 
 

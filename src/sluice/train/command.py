@@ -21,9 +21,7 @@ EVIDENCE = "evidence"  # folder of what is not the model, and no part of its has
 _WORLD = 2000  # samples of each
 
 
-def train_encoder(
-    folder: Path, recipe_name: str, minutes: float | None, seed: int, threads: int, told: Callable[[str], None]
-) -> str:
+def train_encoder(folder: Path, recipe_name: str, minutes: float | None, seed: int, told: Callable[[str], None]) -> str:
     """Train into `folder` (weights, encoder.json, CARD.md, evidence/); says what was reached."""
     try:
         from sluice.train.encoder import Progress, recipe, train
@@ -43,7 +41,7 @@ def train_encoder(
             parts = ", ".join(f"{name} {value:.3f}" for name, value in progress.parts.items())
             told(f"{spent:6.0f} s  step {progress.step:,} of {progress.steps:,}: {parts}")
 
-    trained = train(chosen, seed, threads=threads, told=hear)
+    trained = train(chosen, seed, told=hear)
     spent = time.monotonic() - started
     revision = f"{recipe_name}-{seed}" if minutes is None else f"{recipe_name}-{seed}-{minutes:g}min"
     export(trained, folder, revision)
@@ -54,7 +52,6 @@ def train_encoder(
         {
             "recipe": chosen.to_json(),
             "seed": seed,
-            "threads": threads,
             "seconds": round(spent),
             "sha256": {name: _sha256(folder / name) for name in ("encoder.json", "image.onnx", "text.onnx")},
             "losses": [round(loss, 4) for loss in trained.losses[::each]],

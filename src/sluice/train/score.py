@@ -122,7 +122,7 @@ class Pairs:
 def pairs_of(world: Path, towers: Towers, count: int = 1000, seed: int = 0) -> Pairs:
     """Measure a world that `generate` wrote: its own captions, and up to `count` good pictures in each language."""
     truth = read_table(world / "truth.parquet").select(["key", "defect", "scene"]).to_pylist()
-    lines = (world / "captions.jsonl").read_text("utf-8").splitlines()
+    lines = (world / "captions.jsonl").read_text("utf-8").split("\n")[:-1]
     said: dict[str, list[str]] = {row["path"]: row["captions"] for row in map(json.loads, lines)}
     wanted = [one for one in truth if one["defect"] in (None, _SWAPS, _MISMATCHES)]
     if not wanted:
