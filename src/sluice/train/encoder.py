@@ -201,19 +201,19 @@ class _SideBySide:
 
     def __init__(self, image: ImageTower, text: TextTower) -> None:
         self._image, self._text = image, text
-        self._pool = ThreadPoolExecutor(2, initializer=torch.set_num_threads, initargs=(1,))
+        self._pool = ThreadPoolExecutor(2, initializer=lambda: torch.set_num_threads(1))
 
     def learn(self, objective: Objective, given: Batch) -> tuple[float, dict[str, float]]:
         """The loss of a batch; its gradients are left in the parameters."""
         looked = self._pool.submit(_looked, self._image, given)
         read = self._pool.submit(_read, self._text, given)
         (seen, cells), said = looked.result(), read.result()
-        ends = [one.detach().requires_grad_() for one in (seen, cells, said)]
-        total, parts = _loss(*ends, objective, given)
+        saw, found, heard = (one.detach().requires_grad_() for one in (seen, cells, said))
+        total, parts = _loss(saw, found, heard, objective, given)
         total.backward()
         back = [
-            self._pool.submit(torch.autograd.backward, [seen, cells], [ends[0].grad, ends[1].grad]),
-            self._pool.submit(torch.autograd.backward, [said], [ends[2].grad]),
+            self._pool.submit(torch.autograd.backward, [seen, cells], [saw.grad, found.grad]),
+            self._pool.submit(torch.autograd.backward, [said], [heard.grad]),
         ]
         for one in back:
             one.result()
@@ -224,15 +224,16 @@ class _SideBySide:
         self._pool.shutdown()
 
 
+# Without autocast's cache: all threads share it, and one that ends empties it for the others, at random.
 def _looked(image: ImageTower, given: Batch) -> tuple[Tensor, Tensor]:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
         grid = image.grid(torch.from_numpy(given.pixels).to(memory_format=torch.channels_last))
         vectors, cells = image.vectors(grid), image.cells(grid)
     return F.normalize(vectors.float(), dim=-1), cells.float()
 
 
 def _read(text: TextTower, given: Batch) -> Tensor:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
         vectors = in_groups(text, torch.from_numpy(given.captions))
     return F.normalize(vectors.float(), dim=-1)
 
