@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -18,10 +17,12 @@ from sluice.table.commit import write_bytes, write_json
 
 CALIBRATION, HELD_OUT = 1001, 1002  # seeds of the worlds on which thresholds are chosen, and scores are taken
 EVIDENCE = "evidence"  # folder of what is not the model, and no part of its hash
-_WORLD = 2000  # samples of each
+_WORLD = 2000  # samples of each, as `sluice demo` draws
 
 
-def train_encoder(folder: Path, recipe_name: str, minutes: float | None, seed: int, told: Callable[[str], None]) -> str:
+def train_encoder(
+    folder: Path, recipe_name: str, minutes: float | None, seed: int, told: Callable[[str], None], world: int = _WORLD
+) -> str:
     """Train into `folder` (weights, encoder.json, CARD.md, evidence/); says what was reached."""
     try:
         from sluice.train.encoder import Progress, recipe, train
@@ -57,15 +58,15 @@ def train_encoder(folder: Path, recipe_name: str, minutes: float | None, seed: i
             "losses": [round(loss, 4) for loss in trained.losses[::each]],
         },
     )
-    return f"trained in {spent / 60:.1f} minutes\n" + score_encoder(folder)
+    return f"trained in {spent / 60:.1f} minutes\n" + score_encoder(folder, world)
 
 
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def score_encoder(folder: Path, workers: int = 0) -> str:
-    """Score the encoder in `folder` on worlds it has not seen; writes evidence/scores.json and CARD.md."""
+def score_encoder(folder: Path, world: int = _WORLD) -> str:
+    """Score the encoder in `folder` on unseen worlds of `world` samples; writes evidence/scores.json and CARD.md."""
     from sluice.train.card import card
     from sluice.train.score import Towers, choose, pairs_of, report
 
@@ -75,12 +76,12 @@ def score_encoder(folder: Path, workers: int = 0) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         pairs = []
         for seed in (CALIBRATION, HELD_OUT):
-            world = generate(Path(scratch) / str(seed), _WORLD, seed, workers or os.cpu_count() or 1)
-            pairs.append(pairs_of(world.folder, towers))
+            written = generate(Path(scratch) / str(seed), world, seed)
+            pairs.append(pairs_of(written.folder, towers))
     calibration, held_out = pairs
     scores: dict[str, Any] = {
-        "calibration_world": [_WORLD, CALIBRATION],
-        "held_out_world": [_WORLD, HELD_OUT],
+        "calibration_world": [world, CALIBRATION],
+        "held_out_world": [world, HELD_OUT],
         **report(held_out, choose(calibration, share), choose(calibration, 0.5), share),
     }
     (folder / EVIDENCE).mkdir(exist_ok=True)
