@@ -45,4 +45,5 @@ def _planted(planted: dict[str, Any]) -> list[str]:
     return [
         f"Of its own files: {caught[0]} of {caught[1]} mismatched and {swaps[0]} of {swaps[1]} swapped caught,",
         f"{lost[0]} of {lost[1]:,} good ones lost.",
+        *(["It does not tell swapped attributes: do not rely on it for them."] if swaps[0] < swaps[1] / 2 else []),
     ]

@@ -41,9 +41,9 @@ class Recipe:
 
     shape: Shape = field(default_factory=Shape)
     words: HashedWords = HashedWords(length=48, characters=(1,))  # noqa: RUF009 - a frozen value
-    pictures: int = 48_000
-    looking: int = 1_600  # steps with pictures alone, before there are captions
-    steps: int = 5_500  # steps with both
+    pictures: int = 28_000
+    looking: int = 1_300  # steps with pictures alone, before there are captions
+    steps: int = 3_900  # steps with both
     batch: int = 64
     false: int = 3  # false captions a picture
     rate: float = 2e-3  # of AdamW, at its highest
@@ -105,7 +105,7 @@ def recipe(name: str, minutes: float | None = None) -> Recipe:
     """The recipe of this name, cut to about `minutes` where given.
 
     >>> recipe("builtin", 4.5).steps
-    600
+    390
     """
     if name not in RECIPES:
         raise RunError(f"no recipe {name!r} for an encoder: there is {', '.join(RECIPES)}")
