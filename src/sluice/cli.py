@@ -143,6 +143,15 @@ def _demo(options: argparse.Namespace) -> None:
         close()
 
 
+def _train_encoder(options: argparse.Namespace) -> None:
+    from sluice.train.command import train_encoder
+
+    def told(line: str) -> None:
+        print(line, file=sys.stderr)
+
+    print(train_encoder(options.out, options.name, options.minutes, options.seed, told))
+
+
 def _open(options: argparse.Namespace) -> Run:
     from sluice.run.ledger import Run
 
@@ -228,6 +237,15 @@ def _parser() -> argparse.ArgumentParser:
         ("hash", "file of SHA-256 of images"),
     ):
         one.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{text}, one a line")
+
+    training = commands.add_parser("train", help="train a model of our own; needs torch: pip install 'sluice[train]'")
+    inner = training.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    one = inner.add_parser("encoder", help="train a dual encoder on drawn worlds, score it and write its card")
+    one.add_argument("--recipe", dest="name", metavar="NAME", default="builtin", help="default: builtin")
+    one.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where the model goes")
+    one.add_argument("--minutes", type=float, metavar="N", help="a shorter training, of about N minutes on two cores")
+    one.add_argument("--seed", type=int, default=0, help="default: 0")
+    one.set_defaults(call=_train_encoder)
     return parser
 
 
