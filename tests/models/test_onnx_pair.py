@@ -14,6 +14,7 @@ import pytest
 
 from sluice.errors import SluiceError
 from sluice.models.config import BuiltinConfig, OnnxConfig
+from sluice.models.hashed_words import HashedWords, tokens
 from sluice.models.load import load_encoder
 from sluice.models.onnx_pair import OnnxPair
 from sluice.models.preprocess import tensor
@@ -148,16 +149,10 @@ def test_a_device_that_is_not_there_is_refused(folder: Path) -> None:
             OnnxPair(folder, device=device)
 
 
-@pytest.mark.skipif(
-    find_spec("sluice.models.hashed_words") is None, reason="sluice.models.hashed_words is not in this tree"
-)
 def test_the_tokenizer_without_a_vocabulary_is_taken_by_its_settings(tmp_path: Path) -> None:
-    from importlib import import_module
-
-    words: Any = import_module("sluice.models.hashed_words")
     folder = save_onnx_pair(tmp_path / "model", tokenizer={"type": "hashed-words", "length": 6, "buckets": 13})
     encoder = OnnxPair(folder)
-    expected = words.tokens(TEXTS, words.HashedWords(length=6, buckets=13))
+    expected = tokens(TEXTS, HashedWords(length=6, buckets=13))
     assert np.array_equal(encoder._tokens(TEXTS), expected)
     assert encoder.encode_texts(TEXTS).shape == (len(TEXTS), 8)
     for field, value in (("colour", 1), ("length", "long")):
@@ -165,10 +160,6 @@ def test_the_tokenizer_without_a_vocabulary_is_taken_by_its_settings(tmp_path: P
             OnnxPair(save_onnx_pair(tmp_path / "other", tokenizer={"type": "hashed-words", field: value}))
 
 
-@pytest.mark.skipif(
-    not (Path(__file__).parents[2] / "src/sluice/models/builtin/encoder.json").is_file(),
-    reason="the built-in encoder is not in this tree",
-)
 def test_the_built_in_encoder_loads_and_tells_what_it_knows() -> None:
     encoder = load_encoder(BuiltinConfig(type="builtin"))
     assert encoder.identity.world

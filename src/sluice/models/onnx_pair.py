@@ -26,6 +26,7 @@ from sluice.errors import SluiceError
 from sluice.models.base import Identity, Pixels, Preprocess, Vectors, in_batches
 from sluice.models.digest import check_hash, content_hash
 from sluice.models.extras import optional
+from sluice.models.hashed_words import HashedWords, tokens
 from sluice.models.preprocess import tensor
 
 FORMAT: Final = "sluice-encoder/1"
@@ -184,20 +185,14 @@ def _tokenizer(folder: Path, settings: _HashedWords | _Tokenizers) -> Tokenizer:
     tokenizer.enable_truncation(settings.length)
     tokenizer.enable_padding(length=settings.length, pad_id=settings.pad)
 
-    def tokens(texts: Sequence[str]) -> Tokens:
-        return np.array([one.ids for one in tokenizer.encode_batch(list(texts))], np.int64)
-
-    return tokens
+    return lambda texts: np.array([one.ids for one in tokenizer.encode_batch(list(texts))], np.int64)
 
 
 def _hashed_words(folder: Path, settings: _HashedWords) -> Tokenizer:
-    from importlib import import_module
-
-    words = import_module("sluice.models.hashed_words")
     fields: dict[str, Any] = dict(settings.model_extra or {})
     try:
-        words.HashedWords(**fields)  # refuses a name that it does not know
-        chosen = TypeAdapter(words.HashedWords).validate_python(fields)
+        HashedWords(**fields)  # refuses a name that it does not know
+        chosen = TypeAdapter(HashedWords).validate_python(fields)
     except (TypeError, ValueError) as error:
         raise SluiceError(f"{folder / 'encoder.json'}: tokenizer: {error}") from error
-    return lambda texts: words.tokens(texts, chosen)
+    return lambda texts: tokens(texts, chosen)
