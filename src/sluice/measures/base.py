@@ -42,6 +42,7 @@ class View:
     max_side: int | None = None
     exact: bool = True  # the longer side is `max_side`; else it is that or more, as the decoder gave it
     size: tuple[int, int] | None = None  # of a thumbnail: width and height, px
+    min_side: int | None = None  # in place of `max_side`: the *shorter* side is that or more
 
     @property
     def pixels(self) -> bool:
@@ -70,6 +71,14 @@ def gray(max_side: int, *, exact: bool = True) -> View:
 def rgb(max_side: int, *, exact: bool = True) -> View:
     """The image in sRGB, uint8 (height, width, 3), its longer side at most `max_side` px; `exact` as for `gray`."""
     return View("rgb", "image", max_side, exact)
+
+
+def rgb_covering(min_side: int) -> View:
+    """The image in sRGB, uint8 (height, width, 3), its shorter side `min_side` px or more where the image has them.
+
+    As it was decoded, not averaged down: what a model gets that scales and crops images its own way.
+    """
+    return View("rgb", "image", exact=False, min_side=min_side)
 
 
 def thumbnail(width: int, height: int) -> View:
@@ -144,9 +153,9 @@ class Measure:
         return self.reads[0].grain
 
     @property
-    def max_side(self) -> int | None:
-        """The side in px at which this measure wants images decoded; None where it looks at no pixel."""
-        return max((view.max_side or 0 for view in self.reads if view.pixels), default=None)
+    def looks_at_pixels(self) -> bool:
+        """Whether images must be decoded for it."""
+        return any(view.pixels for view in self.reads)
 
     def bind(self, params: Mapping[str, Any]) -> Measure:
         """This measure with `params` in place of its defaults."""
@@ -162,12 +171,15 @@ class Measure:
         `decoding` says how the whole pass decodes (`rgb@256`), `limits` what it refuses to: the first counts for
         measures that look at pixels, the second for all that look at images.
         """
-        views = ",".join(f"{view.kind}:{view.max_side}:{view.exact}:{view.size}" for view in self.reads)
+        views = ",".join(
+            f"{view.kind}:{view.max_side}:{view.exact}:{view.size}{f':{view.min_side}' if view.min_side else ''}"
+            for view in self.reads
+        )
         params = json.dumps(self.params, sort_keys=True, default=str)
         writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
         parts = [str(self.version), views, params, writes, self.model or "", self.code]
         if self.grain == "image":
-            parts += [limits, f"{DECODE_VERSION} {decoding}" if self.max_side is not None else ""]
+            parts += [limits, f"{DECODE_VERSION} {decoding}" if self.looks_at_pixels else ""]
         return f"{self.name}@{fingerprint(*parts)}"
 
 

@@ -29,14 +29,28 @@ class DecodePlan:
     max_side: int | None
     mode: Literal["gray", "rgb"]
     thumbnails: tuple[Size, ...] = ()  # all sizes that any measure wants: they are made together
+    min_side: int | None = None  # ... and at least so many px on the shorter side
 
     @staticmethod
     def of(measures: Iterable[Measure]) -> DecodePlan:
         """The plan that serves all `measures`."""
         pixels = [view for measure in measures for view in measure.reads if view.pixels]
-        side = max((view.max_side or 0 for view in pixels), default=None)
+        sides = [view.max_side for view in pixels if view.max_side]
+        covering = [view.min_side for view in pixels if view.min_side]
         sizes = dict.fromkeys(view.size for view in pixels if view.size)
-        return DecodePlan(side, "rgb" if any(view.kind == "rgb" for view in pixels) else "gray", tuple(sizes))
+        mode = "rgb" if any(view.kind == "rgb" for view in pixels) else "gray"
+        return DecodePlan(max(sides, default=None), mode, tuple(sizes), max(covering, default=None))
+
+    def side_of(self, width: int, height: int) -> int | None:
+        """The longer side, px, at which an image of this size is to be decoded; None: in full.
+
+        >>> DecodePlan(256, "rgb", min_side=224).side_of(1000, 500)
+        448
+        """
+        if self.min_side is None:
+            return self.max_side
+        longer, shorter = max(width, height), max(1, min(width, height))
+        return max(self.max_side or 0, -(-longer * self.min_side // shorter))
 
     @property
     def name(self) -> str:
@@ -45,7 +59,7 @@ class DecodePlan:
         >>> DecodePlan(256, "rgb").name
         'rgb@256'
         """
-        return f"{self.mode}@{self.max_side}"
+        return f"{self.mode}@{self.max_side}" + (f" covering {self.min_side}" if self.min_side else "")
 
 
 class Row(Protocol):
@@ -115,7 +129,8 @@ class ImageRow:
 
     def _decode(self) -> Pixels:
         head: Header = self._get("header")
-        return decode_padded(self._get("bytes"), head, self._plan.max_side, self._plan.mode, self._limits)
+        side = self._plan.side_of(head.width, head.height)
+        return decode_padded(self._get("bytes"), head, side, self._plan.mode, self._limits)
 
     @staticmethod
     def _shrunk(pixels: Pixels, side: int | None) -> Pixels:
@@ -276,9 +291,9 @@ def _call(measure: Measure, rows: Sequence[Row], views: Sequence[tuple[Any, ...]
 
 
 def _plain(column: Sequence[Any] | npt.NDArray[Any] | pa.Array) -> list[Any]:
-    """Python's own values: NumPy's would each take a conversion of their own on their way to Arrow."""
+    """Python's own values: NumPy's would each take a conversion of their own on their way to Arrow; vectors stay."""
     if isinstance(column, np.ndarray):
-        return column.tolist()
+        return column.tolist() if column.ndim == 1 else list(column)
     return [value.as_py() for value in column] if isinstance(column, pa.Array) else list(column)
 
 

@@ -15,8 +15,9 @@ import pyarrow as pa
 from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
+from sluice.run.checking import Checks, check_stage, prepare_checks
 from sluice.run.events import Events, Listener
-from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
+from sluice.run.filtering import MEASURE_UNIT, compile_rules, decide_stage, measure_units
 from sluice.run.final import final_stage
 from sluice.run.holding import working_in
 from sluice.run.ingest import ingesting, unit_count
@@ -28,9 +29,9 @@ from sluice.run.reporting import refresh_report
 from sluice.run.rows import rows_schema
 from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
-from sluice.run.stage import stage_record, stage_seconds
+from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
-from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -46,6 +47,7 @@ class Prepared:
     schema: pa.Schema  # the columns that rules may read
     rules: Sequence[CompiledRule]
     order: Order  # which member of a cluster is kept
+    checks: Checks | None  # of 03_quality_checked
 
 
 def prepare(file: RecipeFile) -> Prepared:
@@ -61,7 +63,8 @@ def prepare(file: RecipeFile) -> Prepared:
     keep = near.keep if near else "id"
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
     _check_carried(file, schema)
-    return Prepared(file, plan, measures, schema, compile_filter(file, schema), order)
+    rules = compile_rules(file, "filter", recipe.filter, schema)
+    return Prepared(file, plan, measures, schema, rules, order, prepare_checks(file, schema))
 
 
 def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None = None) -> Path:
@@ -69,6 +72,8 @@ def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None 
     prepared = prepare(file)
     if only is not None and only not in STAGES:
         raise RecipeError(f"there is no stage {only!r} (there are: {', '.join(STAGES)})")
+    if only == CHECKED and not prepared.checks:
+        raise RecipeError(f"{file.path.name}: has no `quality`, so there is no stage {only!r}")
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout, listener) as events:
         sweep(layout.root)
@@ -119,6 +124,14 @@ def _work(
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
     pa.default_memory_pool().release_unused()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:
+        return
+    if prepared.checks:
+        with events.stage(CHECKED):
+            check_stage(prepared.checks, layout, count, events)
+        events.tell("stage_counts", stage=CHECKED, **_counts(layout, CHECKED))
+    else:
+        unneeded(layout, CHECKED)
+    if only == CHECKED:
         return
     with events.stage(FINAL):
         final_stage(file, layout, engine, events, prepared.plan)

@@ -293,6 +293,10 @@ _CONTAMINATED: Final = pa.schema(
 )
 
 
+NO_CORPUS: Final = CorpusFacts(None, None, None, None, pa.Table.from_batches([], _CONTAMINATED))
+"""What is known where no corpus step is asked for."""
+
+
 def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str, hashes: str) -> None:
     layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
     first = _first_rows(layout, config.hash)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,11 +17,12 @@ from sluice.run.judging import Judgement, judge
 from sluice.run.rules.rule import compile_rule
 from sluice.run.rules.sql_check import did_you_mean
 from sluice.table.arrays import real_numbers
-from sluice.table.layout import FILTERED
+from sluice.table.layout import CHECKED, FILTERED
 from sluice.table.read import read_table, values_at
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
+    from sluice.run.locked import LockedFilter
 
 _POINTS: Final = 41
 _EXAMPLES: Final = 3
@@ -61,7 +63,8 @@ class Curve:
 
 def curve(run: Run, column: str) -> Curve:
     """The curve of `column`; duplicates are decided as if the rules on the column were not there."""
-    schema = pq.read_schema(run.layout.rows)
+    stage, locked = _stage_of(run, column)
+    schema = pq.read_schema(run.layout.rows_of(stage))
     names = {name.lower(): name for name in schema.names}
     if column.lower() not in names:
         raise RecipeError(f"there is no column {column!r}{did_you_mean(column, schema.names)}")
@@ -69,11 +72,11 @@ def curve(run: Run, column: str) -> Curve:
     kind = schema.field(column).type
     if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
         raise RecipeError(f"the column {column!r} holds {kind}: a curve needs numbers")
-    compiled = [compile_rule(rule, schema) for rule in run.filter.rules]
+    compiled = [compile_rule(rule, schema) for rule in locked.rules]
     others = [rule for rule in compiled if column not in rule.columns]
-    asked = run.filter.duplicates
-    judgement = judge(run.layout, others, asked, load_corpus(run.layout, asked))
-    values = _by_sample(run, column, judgement)
+    asked = locked.duplicates
+    judgement = judge(run.layout, others, asked, load_corpus(run.layout, asked), stage)
+    values = _by_sample(run.layout.rows_of(stage), column, judgement)
     kept, known = judgement.kept, ~np.isnan(values)
     ascending = np.sort(values[kept & known])
     thresholds = _thresholds(ascending)
@@ -89,13 +92,22 @@ def curve(run: Run, column: str) -> Curve:
         tuple(((len(ascending) - below) / entered).tolist()),
         tuple((up_to / entered).tolist()),
         {rule.rule.name: rule.rule.when for rule in compiled if column in rule.columns},
-        _deciles(run, values, kept, ascending),
+        _deciles(run.layout.verdicts(stage), values, kept, ascending),
     )
 
 
-def _by_sample(run: Run, column: str, judgement: Judgement) -> Any:
+def _stage_of(run: Run, column: str) -> tuple[str, LockedFilter]:
+    """The stage whose rows have the column, the earlier of two; that of the filter where none has it."""
+    if run.quality is not None and run.layout.stage_file(CHECKED).is_file():
+        names = {name.lower() for name in pq.read_schema(run.layout.rows).names}
+        if column.lower() not in names:
+            return CHECKED, run.quality
+    return FILTERED, run.filter
+
+
+def _by_sample(rows: Path, column: str, judgement: Judgement) -> Any:
     """The value of each sample's first row; NaN where it could not be measured."""
-    values = real_numbers(read_table(run.layout.rows, columns=[column]).column(column))
+    values = real_numbers(read_table(rows, columns=[column]).column(column))
     facts = judgement.facts
     return values if facts.samples == len(values) else values[facts.first]
 
@@ -111,7 +123,7 @@ def _thresholds(ascending: Any) -> Any:
     return points[np.append(True, np.diff(points) > 0)]
 
 
-def _deciles(run: Run, values: Any, kept: Any, ascending: Any) -> tuple[Decile, ...]:
+def _deciles(verdicts: Path, values: Any, kept: Any, ascending: Any) -> tuple[Decile, ...]:
     """Eleven, each with samples beside each other in the order of their values, then of the source."""
     if not len(ascending):
         return ()
@@ -120,7 +132,7 @@ def _deciles(run: Run, values: Any, kept: Any, ascending: Any) -> tuple[Decile, 
     starts = [max(0, min(place - _EXAMPLES // 2, last + 1 - _EXAMPLES)) for place in at]
     chosen = [list(range(start, min(start + _EXAMPLES, last + 1))) for start in starts]
     sample = _samples_at(sorted({place for places in chosen for place in places}), values, kept, ascending)
-    ids = dict(zip(sample, values_at(run.layout.verdicts(FILTERED), "id", list(sample.values())), strict=True))
+    ids = dict(zip(sample, values_at(verdicts, "id", list(sample.values())), strict=True))
     return tuple(
         Decile(tenth / 10, float(ascending[at[tenth]]), tuple(ids[place] for place in chosen[tenth]))
         for tenth in range(11)

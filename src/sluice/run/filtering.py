@@ -14,29 +14,27 @@ from sluice.measures.base import Measure
 from sluice.run import corpus_steps
 from sluice.run.corpus_steps import Reference
 from sluice.run.events import Events
-from sluice.run.judging import Judgement, judge, rules_of, yields
+from sluice.run.judging import Judgement, judge, rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob, UnitCost
-from sluice.run.recipe import FilterConfig, RecipeFile
-from sluice.run.rows import IDENTITY, rows_schema, write_rows
+from sluice.run.recipe import FilterConfig, RecipeFile, RulesConfig
+from sluice.run.recording import record
+from sluice.run.rows import write_rows
 from sluice.run.rules.order import Order
-from sluice.run.rules.rule import CompiledRule, compile_rule, observed
-from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record, stage_seconds
-from sluice.run.verdicts import failure_table, verdict_table
+from sluice.run.rules.rule import CompiledRule, compile_rule
+from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, RAW, Layout
-from sluice.table.read import read_table
 
 MEASURE_UNIT: Final = "sluice.run.measuring:measure_unit"
 
 
-def compile_filter(file: RecipeFile, schema: pa.Schema) -> list[CompiledRule]:
-    """The recipe's rules, each checked against the columns before anything runs."""
-    config = file.recipe.filter
+def compile_rules(file: RecipeFile, section: str, config: RulesConfig, schema: pa.Schema) -> list[CompiledRule]:
+    """The rules of a section of the recipe, each checked against the columns before anything runs."""
     return [
-        compile_rule(rule, schema, file.where("filter", "hold" if rule.effect == "held" else "reject", rule.name))
+        compile_rule(rule, schema, file.where(section, "hold" if rule.effect == "held" else "reject", rule.name))
         for rule in rules_of(config)
     ]
 
@@ -106,37 +104,20 @@ def decide_stage(
     reopen(layout, FILTERED)
     corpus = corpus_steps.measure_corpus(layout, config.duplicates, order, references, rows_name)
     judgement = judge(layout, rules, config.duplicates, corpus)
-    wanted = {column for rule in rules for column in rule.columns} | set(IDENTITY.names)
-    rows = read_table(layout.rows, columns=[name for name in rows_schema(measures.values()).names if name in wanted])
-    verdicts = verdict_table(
-        rows,
-        judgement.facts,
-        judgement.decision,
-        judgement.speakers,
-        judgement.duplicates,
-        corpus,
-        lambda number, seen: observed(rules[number], seen),
-    )
-    write_table(layout.verdicts(FILTERED), verdicts)
-    failures = failure_table(rows)
-    write_table(layout.failures(FILTERED), failures)
-    clusters = corpus_steps.cluster_table(corpus, judgement.duplicates, verdicts.column("id").combine_chunks())
+    recorded = record(layout, FILTERED, rules, judgement, raw["kept"])
+    ids = recorded.verdicts.column("id").combine_chunks()
+    clusters = corpus_steps.cluster_table(corpus, judgement.duplicates, ids)
     write_table(layout.corpus("clusters"), clusters)
-    counts = law_of_counts(verdicts, raw["kept"], FILTERED)
     # What measuring took, over all runs of the folder: this one may have had nothing to measure.
     before = {what: took for what, took in stage_seconds(layout, FILTERED).items() if what != "decide"}
     seconds = {**Counter(before) + Counter(spent), "decide": time.perf_counter() - started}
-    finish(layout, FILTERED, name, {**counts, **summary(judgement, failures, clusters)}, seconds)
+    finish(layout, FILTERED, name, {**recorded.facts, **_of_duplicates(judgement, clusters)}, seconds)
     return True
 
 
-def summary(judgement: Judgement, failures: pa.Table, clusters: pa.Table) -> dict[str, Any]:
-    """What `stage.json` says beside the counts: reasons, failures by class, duplicates, captions left out."""
-    by_class = Counter(failures.column("class").to_pylist())
+def _of_duplicates(judgement: Judgement, clusters: pa.Table) -> dict[str, Any]:
+    """What `stage.json` says of duplicates and reference sets."""
     return {
-        "rules": yields(judgement),
-        "failures": dict(sorted(by_class.items())),
-        "captions_left_out": int(judgement.decision.left_out.sum()),
         "clusters": {
             "count": clusters.num_rows,
             "largest": pc.max(clusters.column("size")).as_py() or 0,

@@ -1,6 +1,6 @@
 """04_final, conducted: splits by cluster, shards cut once, written in parallel, listed in the manifest.
 
-Shards are cut from all samples that the filter kept, so a sample taken down or failed while packing changes only
+Shards are cut from all samples that the stages before kept, so a sample taken down or failed while packing changes only
 the shard that held it.
 """
 
@@ -49,9 +49,9 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     recipe = file.recipe
     columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
     gone = taken_down(layout)
-    filtered = stage_record(layout, FILTERED)["fingerprint"]
+    decided = stage_record(layout, layout.deciding)["fingerprint"]
     packs = [pack.model_dump_json() for pack in recipe.pack]
-    name = fingerprint("final/1", filtered, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
+    name = fingerprint("final/1", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
@@ -59,7 +59,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
     failed: dict[str, tuple[str, str]] = {}
     for _ in range(_TRIES):
-        jobs = _jobs(kept, recipe.pack, {*gone, *failed}, filtered)
+        jobs = _jobs(kept, recipe.pack, {*gone, *failed}, decided)
         _write_shards(layout, recipe, kept, jobs, engine, events, columns)
         receipts = {job.name: read_receipt(layout, job.name) for job in jobs}
         news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found.failures}
@@ -92,7 +92,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
 
 @dataclass(frozen=True)
 class _Kept:
-    """The samples that the filter kept, in order."""
+    """The samples that the stages before kept, in order."""
 
     ids: pa.Array
     unit: npt.NDArray[np.int64]
@@ -104,11 +104,11 @@ class _Kept:
     @staticmethod
     def load(layout: Layout, recipe: Recipe) -> _Kept:
         """Read the verdicts and assign splits; the split groups are written down for the packers."""
-        verdicts = read_table(layout.verdicts(FILTERED), columns=["id", "unit", "verdict"])
+        verdicts = read_table(layout.verdicts(FILTERED), columns=["id", "unit"])
         ids = verdicts.column("id").combine_chunks()
         unit = verdicts.column("unit").to_numpy().astype(np.int64)
         starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
-        kept = pc.equal(verdicts.column("verdict"), "kept").to_numpy()
+        kept = _kept(layout, ids)
         groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
         write_table(
             layout.state / "groups.parquet", pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups})
@@ -119,6 +119,14 @@ class _Kept:
         return _Kept(
             ids.filter(pa.array(kept)), unit[kept], place[kept], sizes[kept], np.asarray(splits)[kept], contents
         )
+
+
+def _kept(layout: Layout, ids: pa.Array) -> npt.NDArray[np.bool_]:
+    """Which of `ids`, all that entered 01_filtered, the last deciding stage keeps."""
+    last = read_table(layout.verdicts(layout.deciding), columns=["id", "verdict"])
+    return pc.is_in(ids, last.filter(pc.equal(last.column("verdict"), "kept")).column("id").combine_chunks()).to_numpy(
+        zero_copy_only=False
+    )
 
 
 def name_groups(corpus: CorpusFacts, ids: pa.Array) -> pa.Array:
@@ -158,19 +166,19 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
     return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), Contents(most_images, turns, weights)
 
 
-def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], filtered: str) -> list[ShardJob]:
+def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], decided: str) -> list[ShardJob]:
     absent = _among(kept.ids, without)
     jobs = [
-        _job(pack, shard, kept, absent, filtered)
+        _job(pack, shard, kept, absent, decided)
         for pack in packs
         for shard in cut_shards(kept.sizes, kept.splits, pack.shard_bytes, pack.shard_samples)
     ]
     return sorted(jobs, key=lambda job: job.name)  # the order of the manifest
 
 
-def _job(pack: PackConfig, shard: Shard, kept: _Kept, absent: Any, filtered: str) -> ShardJob:
+def _job(pack: PackConfig, shard: Shard, kept: _Kept, absent: Any, decided: str) -> ShardJob:
     name = shard.path(pack.format, packer(pack.format).suffix)
-    whole = fingerprint(filtered, pack.model_dump_json(), name, str(_places(kept, shard.rows)))
+    whole = fingerprint(decided, pack.model_dump_json(), name, str(_places(kept, shard.rows)))
     without = tuple(kept.ids.take(pa.array(shard.rows[absent[shard.rows]])).to_pylist())
     samples = _places(kept, shard.rows[~absent[shard.rows]])
     return ShardJob(pack.format, shard.split, name, samples, without, whole, fingerprint(whole, *without))

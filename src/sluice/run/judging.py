@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -19,17 +20,17 @@ from sluice.run.takedown import kept_until
 from sluice.table.arrays import numbers, three_valued, valid
 from sluice.table.compute import pc
 from sluice.table.footer import counts_up, one_value, parts
-from sluice.table.layout import Layout
+from sluice.table.layout import FILTERED, Layout
 from sluice.table.read import read_table
 
 if TYPE_CHECKING:
-    from sluice.run.recipe import FilterConfig
+    from sluice.run.recipe import RulesConfig
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
 
 
-def rules_of(config: FilterConfig) -> list[Rule]:
+def rules_of(config: RulesConfig) -> list[Rule]:
     """The rules of a recipe, rejecting ones first, in the order written."""
     return [Rule(name, rule.when, "rejected", rule.null) for name, rule in config.reject.items()] + [
         Rule(name, rule.when, "held", rule.null) for name, rule in config.hold.items()
@@ -46,6 +47,7 @@ class Judgement:
     decision: Decision
     duplicates: Duplicates
     corpus: CorpusFacts
+    sought_duplicates: bool
 
     @property
     def kept(self) -> Any:
@@ -58,11 +60,13 @@ def judge(
     rules: Sequence[CompiledRule],
     config: DuplicatesAsked,
     corpus: CorpusFacts,
+    stage: str = FILTERED,
 ) -> Judgement:
-    """Decide on every sample from the stored columns alone."""
-    facts = row_facts(layout)
-    kinds = stored_grains(layout)
-    results = evaluate(rules, str(layout.rows))
+    """Decide on every sample that entered `stage` from the stored columns alone."""
+    path = layout.rows_of(stage)
+    facts = row_facts(path)
+    kinds = stored_grains(path)
+    results = evaluate(rules, str(path))
     speakers: list[Speaker] = []
     any_failed = bool(facts.failed.any())
     for rule, column in zip(rules, results.columns, strict=True):
@@ -75,24 +79,27 @@ def judge(
     speakers += corpus_steps.caption_speakers(corpus, config, len(facts.sample))
     contamination = corpus_steps.contamination_speaker(corpus, facts)
     speakers += [contamination] if contamination else []
-    facts, speakers = _without_gone(layout, facts, speakers)
+    facts, speakers = _without_gone(layout, path, facts, speakers)
     decision = decide(facts, speakers)
-    return Judgement(facts, rules, speakers, decision, corpus_steps.find_duplicates(corpus, config, decision), corpus)
+    duplicates = corpus_steps.find_duplicates(corpus, config, decision)
+    return Judgement(facts, rules, speakers, decision, duplicates, corpus, stage == FILTERED)
 
 
-def _without_gone(layout: Layout, facts: RowFacts, speakers: list[Speaker]) -> tuple[RowFacts, list[Speaker]]:
+def _without_gone(
+    layout: Layout, rows: Path, facts: RowFacts, speakers: list[Speaker]
+) -> tuple[RowFacts, list[Speaker]]:
     """Nothing is said of what was kept until it was taken down: its content is gone, its verdict stays."""
     if not layout.takedowns.is_file():
         return facts, speakers
     kept = kept_until(layout)
-    gone = numbers(pc.is_in(read_table(layout.rows, columns=["id"]).column("id"), kept))
+    gone = numbers(pc.is_in(read_table(rows, columns=["id"]).column("id"), kept))
     silent = [replace(speaker, severity=np.where(gone, np.int8(KEPT), speaker.severity)) for speaker in speakers]
     return replace(facts, failed=facts.failed & ~gone), silent
 
 
-def row_facts(layout: Layout) -> RowFacts:
+def row_facts(path: Path) -> RowFacts:
     """What deciding needs of the rows beside the rules' columns; what the file's footer tells is not read."""
-    with pq.ParquetFile(layout.rows, pre_buffer=True) as file:
+    with pq.ParquetFile(path, pre_buffer=True) as file:
 
         def read(name: str) -> pa.ChunkedArray:
             return file.read([name]).column(0)
@@ -127,6 +134,8 @@ def yields(judgement: Judgement) -> dict[str, dict[str, int]]:
         (corpus_steps.SAME_BYTES, judgement.duplicates.by_bytes),
         (corpus_steps.NEAR, judgement.duplicates.by_hash),
     ):
+        if not judgement.sought_duplicates:
+            break
         count = int(np.count_nonzero(rejected))
         result[name] = {"samples": count, "alone": count}
     return result

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sluice.errors import RunError
-from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,6 +67,21 @@ class Run:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise _damaged(self.layout, error) from error
 
+    @cached_property
+    def quality(self) -> LockedFilter | None:
+        """The rules of 03_quality_checked as they ran; None where the recipe has no such stage."""
+        from sluice.run.locked import locked_quality
+
+        try:
+            return locked_quality(self._recipe)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise _damaged(self.layout, error) from error
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that the recipe asks for, in order."""
+        return tuple(stage for stage in STAGES if stage != CHECKED or self.quality is not None)
+
     @property
     def recipe(self) -> Recipe:
         """The recipe as it ran."""
@@ -85,7 +100,7 @@ class Run:
         from sluice.table.duck import connect
 
         self.require(RAW)
-        done = [stage for stage in STAGES if self.layout.stage_file(stage).is_file()]
+        done = self.layout.stages_done()
         latest = " UNION ALL ".join(
             f"SELECT id, '{stage}' AS stage, {place} AS place, verdict, rules, cluster FROM read_parquet(?)"
             for place, stage in enumerate(done)
@@ -136,7 +151,7 @@ class Run:
         """How far the run is: stages, counts, reasons, seconds, bytes."""
         from sluice.run.status import status
 
-        return status(self.layout)
+        return status(self.layout, self.stages)
 
     @property
     def finished(self) -> bool:

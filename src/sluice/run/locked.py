@@ -37,6 +37,9 @@ class LockedDuplicates:
     against: Sequence[object]
 
 
+NO_DUPLICATES: Final = LockedDuplicates(bytes=False, captions=False, boilerplate=None, near=None, against=())
+
+
 @dataclass(frozen=True)
 class LockedFilter:
     """The rules, in the order in which they are judged, and what the recipe asks of the corpus steps."""
@@ -48,11 +51,7 @@ class LockedFilter:
 def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
     """The filter of a recipe as the lock file has it; KeyError, TypeError or ValueError where that is damaged."""
     config = recipe["filter"]
-    rules = [
-        Rule(str(name), _text(rule["when"]), _EFFECTS[part], _one_of(rule["null"], _NULLS))
-        for part in _EFFECTS
-        for name, rule in config[part].items()
-    ]
+    rules = _rules(config)
     asked = config["duplicates"]
     near, boilerplate = asked["near"], asked["boilerplate"]
     duplicates = LockedDuplicates(
@@ -63,6 +62,20 @@ def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
         tuple(asked["against"]),
     )
     return LockedFilter(rules, duplicates)
+
+
+def locked_quality(recipe: Mapping[str, Any]) -> LockedFilter | None:
+    """The same of `quality`; None where the recipe has none."""
+    config = recipe.get("quality")
+    return None if config is None else LockedFilter(_rules(config), NO_DUPLICATES)
+
+
+def _rules(config: Mapping[str, Any]) -> list[Rule]:
+    return [
+        Rule(str(name), _text(rule["when"]), _EFFECTS[part], _one_of(rule["null"], _NULLS))
+        for part in _EFFECTS
+        for name, rule in config[part].items()
+    ]
 
 
 def _text(value: Any) -> str:

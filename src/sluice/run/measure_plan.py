@@ -67,6 +67,7 @@ class LoadedPlan:
 
     measures: tuple[Measure, ...]
     limits: Limits
+    batch: int | None = None  # rows that a measure gets at a time, where a model wants its own number
 
     @property
     def decoding(self) -> DecodePlan:

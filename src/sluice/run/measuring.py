@@ -63,7 +63,7 @@ def measure_unit(shared: tuple[Layout, MeasurePlan], job: MeasureJob, context: W
     samples = read_table(layout.samples(job.unit), threads=False)
     items = read_table(layout.items(job.unit), threads=False)
     with RefReader(plan.limits.bytes) as reader:
-        unit = _UnitPass(samples, items, loaded, reader, context)
+        unit = UnitPass(samples, items, loaded, reader, context)
         for grain in ("image", "text", "sample"):
             unit.measure(grain, {key: measure for key, measure in wanted.items() if measure.grain == grain})
     for identity, measure in wanted.items():
@@ -71,7 +71,7 @@ def measure_unit(shared: tuple[Layout, MeasurePlan], job: MeasureJob, context: W
     return UnitCost(job.unit, samples.num_rows, unit.failed_rows, unit.bytes_read, unit.seconds)
 
 
-class _UnitPass:
+class UnitPass:
     """One pass over a unit. Positions number the image items first, then the texts, then the samples."""
 
     def __init__(
@@ -146,7 +146,7 @@ class _UnitPass:
         """Half-open ranges of the rows from `start` on; what is suspected of killing workers comes alone."""
         table = self._tables[grain]
         sizes = table.column("size").to_pylist() if grain == "image" else [0] * table.num_rows
-        limit = _BATCH_ROWS if grain == "image" else table.num_rows
+        limit = self._plan.batch or (_BATCH_ROWS if grain == "image" else table.num_rows)
         low, held = start, 0
         for row, size in enumerate(sizes[start:], start):
             alone = self._context.is_suspect(base + row) or base + row in self._context.poison

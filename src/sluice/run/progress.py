@@ -49,7 +49,7 @@ class _Tally:
 
 def _begun(event: dict[str, Any]) -> tuple[str, int] | None:
     """What starts with this event, if it is work that comes in pieces: its name and their number, 0 if unknown."""
-    names = {"measuring": "measure", "packing": "pack"}
+    names = {"measuring": "measure", "embedding": "embed", "packing": "pack"}
     return (names[event["event"]], event.get("missing", 0)) if event["event"] in names else None
 
 
@@ -58,6 +58,12 @@ def _counts(event: dict[str, Any]) -> str:
     parts = [f"{event['kept']:,} of {event['in']:,} kept"] if "in" in event else []
     parts += [f"{event[name]:,} {name}" for name in ("rejected", "held", "failed") if event.get(name)]
     return ", ".join(parts)
+
+
+def _encoder(event: dict[str, Any]) -> str:
+    """Which encoder judges; one that knows a small world only says so each time."""
+    world = f": it knows {event['world']}, and nothing else" if event["world"] else ""
+    return f"encoder {event['name']} {event['revision']}{world}"
 
 
 class _Lines:
@@ -82,6 +88,8 @@ class _Lines:
             if now - self._last > _EVERY or self._tally.done == self._tally.todo:
                 self._last = now
                 self._print(f"  {self._name}: {self._progress()}")
+        elif event["event"] == "encoder":
+            self._print(f"  {_encoder(event)}")
         elif event["event"] == "stage_counts":
             self._print(f"{event['stage']}: {_counts(event)}")
 
@@ -133,6 +141,8 @@ class _Bars:
             failed = f"{self._tally.failed:,} failed so far" if self._tally.failed else ""
             rate = f"{self._tally.rate:,.0f} samples/s"
             self._progress.update(self._task, advance=1, rate=rate, failed=failed)
+        elif event["event"] == "encoder":
+            self._console.print(f"  {_encoder(event)}", highlight=False)
         elif event["event"] == "stage_counts":
             self._console.print(f"[bold]{event['stage']}[/]  {_counts(event)}", highlight=False)
 

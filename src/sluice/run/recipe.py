@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from sluice.errors import RecipeError
 from sluice.media.limits import Limits
+from sluice.models.config import EncoderConfig
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
 
@@ -106,19 +107,32 @@ class DuplicatesConfig(_Model):
     against: tuple[AgainstConfig, ...] = Field((), description="reference sets to be free of")
 
 
-class FilterConfig(_Model):
-    """What 01_filtered decides."""
+class RulesConfig(_Model):
+    """The rules of a stage."""
 
     reject: dict[str, RuleField] = Field({}, description="rules whose samples leave the dataset")
     hold: dict[str, RuleField] = Field({}, description="rules whose samples wait for a review")
-    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="which repeats are left out")  # pyright: ignore[reportCallIssue]
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> FilterConfig:
+    def _names_are_unique(self) -> RulesConfig:
         for name in self.reject:
             if name in self.hold:
                 raise ValueError(f"rule {name!r} stands under both `reject` and `hold`; a name is one reason")
         return self
+
+
+class FilterConfig(RulesConfig):
+    """What 01_filtered decides."""
+
+    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="which repeats are left out")  # pyright: ignore[reportCallIssue]
+
+
+class QualityConfig(RulesConfig):
+    """What 03_quality_checked decides: its rules may read `alignment`, the cosine of image and text, too."""
+
+    encoder: EncoderConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
+    seconds: float = Field(300, gt=0, description="time for one batch of the encoder, loading it included")
+    memory: int = Field(8 * 2**30, ge=2**30, description="bytes of data that a worker with the encoder may hold")
 
 
 class PackConfig(_Model):
@@ -154,6 +168,9 @@ class Recipe(_Model):
     )
     limits: LimitsConfig = Field(LimitsConfig(), description="what one medium may cost")  # pyright: ignore[reportCallIssue]
     filter: FilterConfig = Field(FilterConfig(), description="what 01_filtered decides")  # pyright: ignore[reportCallIssue]
+    quality: QualityConfig | None = Field(
+        None, description="what 03_quality_checked decides; default: the stage is left out"
+    )
     split: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {"train": 1.0}, min_length=1, description="splits and their shares; near-duplicates never lie in two"
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -102,9 +103,9 @@ def rows_fingerprint(layout: Layout) -> str | None:
     return metadata.get(_FINGERPRINT, b"").decode() or None
 
 
-def stored_grains(layout: Layout) -> dict[str, Grain]:
-    """Of what each column of rows.parquet speaks; no measure needs to be loaded to know."""
-    return json.loads((pq.read_schema(layout.rows).metadata or {})[_GRAINS])
+def stored_grains(path: Path) -> dict[str, Grain]:
+    """Of what each column of a rows.parquet speaks; no measure needs to be loaded to know."""
+    return json.loads((pq.read_schema(path).metadata or {})[_GRAINS])
 
 
 def unit_rows(layout: Layout, measures: Mapping[str, Measure], unit: int, ordinal: int) -> tuple[pa.Table, int]:

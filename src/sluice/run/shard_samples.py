@@ -20,7 +20,7 @@ from sluice.errors import RunError
 from sluice.pack.base import Contents, PackImage, PackSample, PackText
 from sluice.run.measuring import extension_of
 from sluice.table.compute import pc
-from sluice.table.layout import FILTERED, Layout
+from sluice.table.layout import Layout
 from sluice.table.read import UnitReader, read_table
 from sluice.table.refs import Ref
 
@@ -40,12 +40,13 @@ class ShardSamples:
     """Reads the samples of one shard; a context manager that closes the tables of the run."""
 
     def __init__(self, layout: Layout, contents: Contents, groups: Path) -> None:
-        schema = pq.read_schema(layout.rows)
+        rows = layout.rows_of(layout.deciding)
+        schema = pq.read_schema(rows)
         wanted = {"id", "image_item", *_IMAGE_FACTS, "spdx", *contents.columns}
         self._layout = layout
         self._carried = tuple(contents.columns)
-        self._rows = UnitReader(layout.rows, [name for name in schema.names if name in wanted])
-        self._verdicts = UnitReader(layout.verdicts(FILTERED), ["id", "captions_left_out"])
+        self._rows = UnitReader(rows, [name for name in schema.names if name in wanted])
+        self._verdicts = UnitReader(layout.verdicts(layout.deciding), ["id", "captions_left_out"])
         self._groups = UnitReader(groups, ["id", "group"])
 
     def __enter__(self) -> Self:

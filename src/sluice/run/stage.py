@@ -40,6 +40,12 @@ def reopen(layout: Layout, stage: str) -> None:
         layout.stage_file(later).unlink(missing_ok=True)
 
 
+def unneeded(layout: Layout, stage: str) -> None:
+    """Mark a `stage` that the recipe no longer asks for as not done, and those after it; what it measured stays."""
+    if layout.stage_file(stage).is_file():
+        reopen(layout, stage)
+
+
 def finish(
     layout: Layout, stage: str, fingerprint: str, counts: Mapping[str, Any], seconds: Mapping[str, float]
 ) -> None:

@@ -49,14 +49,14 @@ class Status:
         return "\n".join(_text(self))
 
 
-def status(layout: Layout) -> Status:
+def status(layout: Layout, stages: Sequence[str] = STAGES) -> Status:
     """Read `stage.json` and `events.jsonl`; a run that starts meanwhile is not kept out."""
     working = is_held(layout)
     told = _events(layout)
     seconds = _seconds(told, time.time() if working else None)
     events = _last_run(told)
-    stages = tuple(_stage(layout, stage, events, working, seconds.get(stage)) for stage in STAGES)
-    return Status(str(layout.root), working, stages, stage_record(layout, FINAL).get("shards", {}))
+    states = tuple(_stage(layout, stage, events, working, seconds.get(stage)) for stage in stages)
+    return Status(str(layout.root), working, states, stage_record(layout, FINAL).get("shards", {}))
 
 
 def _stage(
@@ -87,7 +87,12 @@ def _progress(events: Sequence[dict[str, Any]], stage: str) -> str:
     started = [i for i, event in enumerate(events) if event["event"] == "stage_started" and event["stage"] == stage]
     news = events[started[-1] :] if started else []
     counts = Counter(event["event"] for event in news)
-    for plan, done, word in (("units_known", "unit_measured", "unit"), ("packing", "shard_written", "shard")):
+    kinds = (
+        ("units_known", "unit_measured", "unit"),
+        ("embedding", "unit_measured", "unit"),
+        ("packing", "shard_written", "shard"),
+    )
+    for plan, done, word in kinds:
         todo = sum(event.get("missing", 0) for event in news if event["event"] == plan)
         if todo:
             return f"{counts[done]:,} of {counted(todo, word)}"

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
-from sluice.table.layout import FILTERED, RAW, Layout
+from sluice.table.layout import CHECKED, FILTERED, RAW, Layout
 from sluice.table.read import read_table
+from sluice.table.vectors import VECTOR, write_vectors
 
 TAKEDOWN: Final = "takedown"
 _SCHEMA: Final = pa.schema([("id", pa.string()), ("request", pa.string()), ("kept", pa.bool_())])
@@ -71,11 +72,26 @@ def erase(layout: Layout, ids: set[str]) -> None:
         _blank_file(path, ids, _BLANK_SAMPLE)
     for path in sorted((layout.root / RAW / "items").glob("unit-*.parquet")):
         _blank_file(path, ids, _BLANK_ITEM)
-    if layout.rows.is_file():
-        _blank_file(layout.rows, ids, _BLANK_ROWS)
-    if layout.verdicts(FILTERED).is_file():
-        _blank_reasons(layout.verdicts(FILTERED), ids)
+    for stage in (FILTERED, CHECKED):
+        if layout.rows_of(stage).is_file():
+            _blank_file(layout.rows_of(stage), ids, _BLANK_ROWS)
+        if layout.verdicts(stage).is_file():
+            _blank_reasons(layout.verdicts(stage), ids)
+    for path in sorted(layout.measures(CHECKED).glob("*/unit-*.parquet")):
+        _blank_vectors(path, ids)
     shutil.rmtree(layout.state / "plan", ignore_errors=True)  # samples that `plan` drew, copied
+
+
+def _blank_vectors(path: Path, ids: set[str]) -> None:
+    """A vector says much of what it was made from."""
+    table = read_table(path)
+    hit = pc.is_in(table.column("id"), pa.array(sorted(ids), pa.string()))
+    if pc.any(pc.and_(hit, pc.is_valid(table.column(VECTOR)))).as_py():
+        vectors = table.column(VECTOR).combine_chunks()
+        blank = vectors.take(pa.array(np.arange(len(vectors)), mask=hit.to_numpy()))
+        place = table.schema.get_field_index(VECTOR)
+        blanked_table = table.set_column(place, table.schema.field(VECTOR), blank)
+        write_vectors(path, blanked_table.replace_schema_metadata(table.schema.metadata))
 
 
 def _blank_reasons(path: Path, ids: set[str]) -> None:

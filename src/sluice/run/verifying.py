@@ -11,7 +11,7 @@ from sluice.errors import RunError
 from sluice.pack.verify import verify
 from sluice.run.stage import VERDICT_KINDS, stage_record
 from sluice.table.compute import pc
-from sluice.table.layout import FINAL, STAGES, Layout
+from sluice.table.layout import FILTERED, FINAL, RAW, Layout
 from sluice.table.read import read_table
 from sluice.wording import counted
 
@@ -49,7 +49,7 @@ class Verification:
 
 def verify_run(layout: Layout) -> Verification:
     """Check the pack and the counts of every finished stage; RunError where there is no finished pack."""
-    for stage in STAGES:
+    for stage in (RAW, FILTERED, FINAL):
         if not layout.stage_file(stage).is_file():
             raise RunError(
                 f"{layout.root}: {stage} is not finished, so there is nothing to verify; run the recipe to its end"
@@ -66,7 +66,7 @@ def verify_run(layout: Layout) -> Verification:
 def _counts(layout: Layout) -> Iterator[str]:
     """Law 1 of every stage, from its table: in = kept + rejected + held + failed, and out of one is in of the next."""
     before: int | None = None
-    for stage in STAGES:
+    for stage in layout.stages_done():
         record = stage_record(layout, stage)
         found = Counter(read_table(layout.verdicts(stage), columns=["verdict"]).column("verdict").to_pylist())
         entered = sum(found.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,16 @@ from sluice.errors import RecipeError
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.decide import FAILED, HELD, KEPT, REJECTED
 from sluice.run.judging import Judgement, judge, yields
-from sluice.run.rules.rule import Rule, compile_rule, parse_setting
+from sluice.run.rules.rule import Rule, Setting, compile_rule, parse_setting
 from sluice.run.stage import stage_record
 from sluice.table.arrays import codes
-from sluice.table.layout import FILTERED, Layout
+from sluice.table.layout import CHECKED, FILTERED, Layout
 from sluice.table.read import read_table, values_at
+from sluice.wording import counted
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
+    from sluice.run.locked import LockedFilter
 
 _EXAMPLES = 5
 
@@ -30,7 +33,8 @@ _EXAMPLES = 5
 class WhatIf:
     """Yield before and after, by rule and overlap."""
 
-    entered: int
+    stage: str
+    entered: int  # samples that entered the stage
     before: dict[str, int]  # by verdict
     after: dict[str, int]
     rules_before: dict[str, dict[str, int]]  # by rule: samples, alone
@@ -52,12 +56,12 @@ class WhatIf:
 
 def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
     """Decide again with `settings` in place of the recipe's rules."""
-    config = run.filter
-    schema = pq.read_schema(run.layout.rows)
+    parsed = [parse_setting(text) for text in settings]
+    stage, config = _stage_of(run, parsed)
+    schema = pq.read_schema(run.layout.rows_of(stage))
     old = {rule.name: rule for rule in config.rules}
     new = dict(old)
-    for text in settings:
-        setting = parse_setting(text)
+    for text, setting in zip(settings, parsed, strict=True):
         if setting.when is None:
             if setting.name not in old:
                 raise RecipeError(f"--set {text!r}: the recipe has no rule {setting.name!r} (it has: {_names(old)})")
@@ -68,11 +72,12 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
                 setting.name, setting.when, was.effect if was else "rejected", was.null if was else "held"
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
-    judgement = judge(run.layout, rules, config.duplicates, load_corpus(run.layout, config.duplicates))
-    kept_before = _kept_before(run.layout)
-    record = stage_record(run.layout, FILTERED)
+    judgement = judge(run.layout, rules, config.duplicates, load_corpus(run.layout, config.duplicates), stage)
+    kept_before = _kept_before(run.layout, stage)
+    record = stage_record(run.layout, stage)
     gained, lost = np.flatnonzero(judgement.kept & ~kept_before), np.flatnonzero(kept_before & ~judgement.kept)
     return WhatIf(
+        stage=stage,
         entered=record["in"],
         before={name: record[name] for name in ("kept", "rejected", "held", "failed")},
         after=_counts(judgement),
@@ -85,19 +90,42 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
         },
         gained=len(gained),
         lost=len(lost),
-        gained_ids=_ids(run.layout, gained),
-        lost_ids=_ids(run.layout, lost),
+        gained_ids=_ids(run.layout, stage, gained),
+        lost_ids=_ids(run.layout, stage, lost),
         overlap=_overlap(judgement),
     )
 
 
-def _ids(layout: Layout, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(values_at(layout.verdicts(FILTERED), "id", ordinals[:_EXAMPLES].tolist()))
+def _stage_of(run: Run, settings: Sequence[Setting]) -> tuple[str, LockedFilter]:
+    """The stage that the settings are about: that whose rules they name, or whose columns a new rule reads."""
+    if run.quality is None or not run.layout.stage_file(CHECKED).is_file():
+        return FILTERED, run.filter
+    early = set(pq.read_schema(run.layout.rows).names)
+    late = set(pq.read_schema(run.layout.rows_of(CHECKED)).names) - early
+    stages = {_asked(setting, run.filter, run.quality, late) for setting in settings}
+    if len(stages) > 1:
+        raise RecipeError(
+            f"--set: some rules are of {FILTERED}, some of {CHECKED}: ask for one stage at a time, as the second "
+            "judges only what the first keeps, and has measured nothing else"
+        )
+    return (CHECKED, run.quality) if CHECKED in stages else (FILTERED, run.filter)
 
 
-def _kept_before(layout: Layout) -> npt.NDArray[np.bool_]:
+def _asked(setting: Setting, early: LockedFilter, late: LockedFilter, columns: set[str]) -> str:
+    if setting.name in {rule.name for rule in early.rules}:
+        return FILTERED
+    words = set(re.findall(r"\w+", (setting.when or "").lower()))
+    named = setting.name in {rule.name for rule in late.rules}
+    return CHECKED if named or words & columns else FILTERED
+
+
+def _ids(layout: Layout, stage: str, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
+    return tuple(values_at(layout.verdicts(stage), "id", ordinals[:_EXAMPLES].tolist()))
+
+
+def _kept_before(layout: Layout, stage: str) -> npt.NDArray[np.bool_]:
     """Which samples the run keeps."""
-    table = read_table(layout.verdicts(FILTERED), columns=["verdict"], encoded=["verdict"])
+    table = read_table(layout.verdicts(stage), columns=["verdict"], encoded=["verdict"])
     verdicts = table.column("verdict").unify_dictionaries()
     words = verdicts.chunk(0).dictionary.to_pylist() if verdicts.num_chunks else []
     return codes(verdicts) == (words.index("kept") if "kept" in words else -1)
@@ -135,7 +163,7 @@ def _names(rules: dict[str, Rule]) -> str:
 
 
 def _text(result: WhatIf) -> list[str]:
-    lines: list[str] = []
+    lines = [f"{result.stage}: {counted(result.entered, 'sample')} entered"]
     for name, (before, after) in result.conditions.items():
         lines.append(f"{name}: {before or '(not there)'}  ->  {after or '(off)'}")
     lines += ["", f"{'':<26}{'before':>10}{'after':>10}{'change':>10}"]

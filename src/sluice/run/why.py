@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from sluice.run.find import find_sample, unit_row
-from sluice.run.judging import rules_of
 from sluice.run.rows import IDENTITY
 from sluice.run.rules.rule import compile_rule, evaluate, observed
 from sluice.run.takedown import taken_down
-from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 from sluice.table.read import read_where
 from sluice.wording import counted
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
+    from sluice.run.locked import LockedFilter
 
 _CLUSTER_SHOWN: Final = 20
 
@@ -26,6 +26,7 @@ _CLUSTER_SHOWN: Final = 20
 class RuleSaid:
     """What one rule said of one row of the sample."""
 
+    stage: str
     rule: str
     when: str
     effect: str
@@ -74,7 +75,7 @@ def tell(run: Run, query: str) -> Story:
     sample = unit_row(layout, identity, unit)
     items = read_where(layout.items(unit), "id", identity).to_pylist()
     stages = {stage: found for stage in STAGES if (found := _verdict(layout, stage, identity))}
-    rows = _rows(layout, identity)
+    rows = {stage: _rows(layout, stage, identity) for stage in (FILTERED, CHECKED)}
     near = run.recipe.filter.duplicates.near
     rights = ("licence", "author", "source_url", "fetched", "dataset")
     meta = sample["meta"]
@@ -87,9 +88,11 @@ def tell(run: Run, query: str) -> Story:
         items=tuple({name: value for name, value in item.items() if value is not None} for item in items),
         stages=stages,
         measured=tuple(
-            {name: value for name, value in row.items() if name not in IDENTITY.names} for row in rows.to_pylist()
+            {name: value for name, value in row.items() if name not in IDENTITY.names}
+            for row in (rows[CHECKED] if CHECKED in stages else rows[FILTERED]).to_pylist()
         ),
-        rules=tuple(_rules_said(run, rows)),
+        rules=tuple(_rules_said(FILTERED, run.filter, rows[FILTERED]))
+        + (tuple(_rules_said(CHECKED, run.quality, rows[CHECKED])) if run.quality else ()),
         cluster=tuple(_cluster(layout, stages.get(FILTERED, {}).get("cluster"))),
         keep=near.keep if near else None,
         packed=tuple(_packed(layout, identity)),
@@ -108,16 +111,16 @@ def _verdict(layout: Layout, stage: str, identity: str) -> dict[str, Any] | None
     return {**{name: value for name, value in rows[0].items() if name not in ("id", "unit")}, "reasons": reasons}
 
 
-def _rows(layout: Layout, identity: str) -> Any:
-    if not layout.stage_file(FILTERED).is_file():
+def _rows(layout: Layout, stage: str, identity: str) -> Any:
+    if not layout.stage_file(stage).is_file():
         return IDENTITY.empty_table()
-    return read_where(layout.rows, "id", identity)
+    return read_where(layout.rows_of(stage), "id", identity)
 
 
-def _rules_said(run: Run, rows: Any) -> Iterator[RuleSaid]:
+def _rules_said(stage: str, locked: LockedFilter, rows: Any) -> Iterator[RuleSaid]:
     if not rows.num_rows:
         return
-    compiled = [compile_rule(rule, rows.schema) for rule in rules_of(run.recipe.filter)]
+    compiled = [compile_rule(rule, rows.schema) for rule in locked.rules]
     results = evaluate(compiled, rows)
     items = rows.column("text_item").to_pylist()
     for rule, column in zip(compiled, results.columns, strict=True):
@@ -126,7 +129,7 @@ def _rules_said(run: Run, rows: Any) -> Iterator[RuleSaid]:
             if (values, spoke) not in seen:  # an image's rule says the same beside each of its captions
                 seen.append((values, spoke))
                 of = rule.rule
-                yield RuleSaid(of.name, of.when, of.effect, item, json.loads(values), spoke)
+                yield RuleSaid(stage, of.name, of.when, of.effect, item, json.loads(values), spoke)
 
 
 def _cluster(layout: Layout, keeper: str | None) -> Iterator[dict[str, Any]]:
@@ -154,7 +157,12 @@ def _text(story: Story) -> Iterator[str]:
         for reason in verdict["reasons"]:
             yield f"  {_reason(reason)}"
         if stage == FILTERED:
-            yield from _filtered(story)
+            yield from _clustered(story)
+        yield from _rules(story, stage)
+    for row in story.measured[:1]:
+        yield "  measured"
+        known = [f"{name} = {_value(value)}" for name, value in row.items() if value is not None]
+        yield from (f"    {line}" for line in _in_columns(known))
     if story.packed:
         yield ""
         for row in story.packed:
@@ -196,24 +204,24 @@ def _reason(reason: Mapping[str, Any]) -> str:
     return f"{reason['rule']}{place}: {effect}: {shown}"
 
 
-def _filtered(story: Story) -> Iterator[str]:
+def _clustered(story: Story) -> Iterator[str]:
     if story.cluster:
         yield f"  duplicates: {len(story.cluster)} in this cluster; kept is the first by {story.keep}"
         for member in story.cluster:
             mark = "kept" if member["kept"] else f"{counted(member['distance'], 'bit')} away"
             here = "  <- this one" if member["id"] == story.id else ""
             yield f"    {member['id'][:12]}  {mark:<14}  {member['key']}{here}"
-    if story.rules:
+
+
+def _rules(story: Story, stage: str) -> Iterator[str]:
+    said = [rule for rule in story.rules if rule.stage == stage]
+    if said:
         yield "  rules"
-        width = max(len(rule.rule) for rule in story.rules)
-        for rule in story.rules:
+        width = max(len(rule.rule) for rule in said)
+        for rule in said:
             word = {True: "SPEAKS", False: "silent", None: "CANNOT SAY"}[rule.spoke]
             values = ", ".join(f"{name} = {_value(value)}" for name, value in rule.values.items())
             yield f"    {rule.rule:<{width}}  {word:<10}  {values}   [{rule.when}]"
-    for row in story.measured[:1]:
-        yield "  measured"
-        known = [f"{name} = {_value(value)}" for name, value in row.items() if value is not None]
-        yield from (f"    {line}" for line in _in_columns(known))
 
 
 def _in_columns(cells: Sequence[str], width: int = 33, most: int = 4) -> Iterator[str]:

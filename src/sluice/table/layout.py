@@ -10,8 +10,9 @@ from sluice.errors import RunError
 
 RAW: Final = "00_raw"
 FILTERED: Final = "01_filtered"
+CHECKED: Final = "03_quality_checked"
 FINAL: Final = "04_final"
-STAGES: Final = (RAW, FILTERED, FINAL)
+STAGES: Final = (RAW, FILTERED, CHECKED, FINAL)  # a recipe need not have all of them
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class Layout:
         """How long a stage took; beside `stage.json`, so that equal runs have equal `stage.json`."""
         return self.root / stage / "seconds.json"
 
+    def stages_done(self) -> list[str]:
+        """The stages that are done, in order."""
+        return [stage for stage in STAGES if self.stage_file(stage).is_file()]
+
     def verdicts(self, stage: str) -> Path:
         """What a stage decided on each sample that entered it."""
         return self.root / stage / "verdicts.parquet"
@@ -73,18 +78,27 @@ class Layout:
         """The items of a unit's samples."""
         return self.root / RAW / "items" / unit_file(unit)
 
-    def measures(self) -> Path:
+    def measures(self, stage: str = FILTERED) -> Path:
         """The folder that holds a folder a measure."""
-        return self.root / FILTERED / "measures"
+        return self.root / stage / "measures"
 
-    def measured(self, identity: str, unit: int) -> Path:
+    def measured(self, identity: str, unit: int, stage: str = FILTERED) -> Path:
         """A unit's values of the measure `identity` (name@fingerprint)."""
-        return self.measures() / identity / unit_file(unit)
+        return self.measures(stage) / identity / unit_file(unit)
 
     @property
     def rows(self) -> Path:
-        """The wide table that rules read."""
-        return self.root / FILTERED / "rows.parquet"
+        """The wide table that the rules of 01_filtered read."""
+        return self.rows_of(FILTERED)
+
+    def rows_of(self, stage: str) -> Path:
+        """The wide table that the rules of a stage read."""
+        return self.root / stage / "rows.parquet"
+
+    @property
+    def deciding(self) -> str:
+        """The last stage before the shards that is done: its verdicts and its rows are what is packed."""
+        return CHECKED if self.stage_file(CHECKED).is_file() else FILTERED
 
     def corpus(self, name: str) -> Path:
         """A table of a corpus step."""

@@ -1,0 +1,233 @@
+"""Embedding: the vectors of what 01_filtered kept, each computed once for an encoder.
+
+A unit's vectors, of images and texts, lie in one table. Other rules may keep other samples: then what is missing is
+added, and what is there stays, though nothing asks for it now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.engine import Engine, Task, WorkerContext
+from sluice.errors import SampleFailure
+from sluice.measures.base import Columns, Measure, View, rgb, rgb_covering, text
+from sluice.media.limits import Limits
+from sluice.models.base import Encoder, Identity, Preprocess, Vectors
+from sluice.models.config import EncoderConfig
+from sluice.models.load import load_encoder
+from sluice.run.events import Events
+from sluice.run.measure_plan import LoadedPlan
+from sluice.run.measuring import UnitCost, UnitPass
+from sluice.table.compute import pc
+from sluice.table.ids import fingerprint
+from sluice.table.layout import CHECKED, FILTERED, Layout
+from sluice.table.read import UnitReader, read_table
+from sluice.table.refs import RefReader
+from sluice.table.vectors import VECTOR, read_vectors, vector_type, write_vectors
+
+EMBED_UNIT: Final = "sluice.run.embedding:embed_unit"
+_DESCRIBE: Final = "sluice.run.embedding:describe"
+_OF: Final = b"sluice.of"  # what the samples were chosen by
+_FINER: Final = 2  # images are decoded at so many times the model's px: it scales them down its own way
+_ITEMS: Final = 2**16  # more than a sample has
+KEPT_COLUMNS: Final = ("id", "verdict", "captions_left_out")
+
+
+@dataclass(frozen=True)
+class EncoderPlan:
+    """Which encoder embeds: picklable, the same in every process."""
+
+    config: EncoderConfig
+    limits: Limits
+
+    def load(self) -> LoadedPlan:
+        """The encoder's two measures, ready."""
+        return LoadedPlan(_measures(_encoder(self.config)), self.limits, self.config.batch)
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """What a run needs to know of its encoder, without having it."""
+
+    identity: Identity
+    preprocess: Preprocess
+    dim: int
+    store: str  # the folder of its vectors: name@fingerprint
+
+
+@dataclass(frozen=True)
+class EmbedJob:
+    """A unit to embed, and the fingerprint of the stage that chose its samples."""
+
+    unit: int
+    of: str
+
+
+def encoder_facts(plan: EncoderPlan, engine: Engine) -> EncoderFacts:
+    """Who the encoder of `plan` is. A worker loads it: this process need not hold a model."""
+    (outcome,) = engine.run(_DESCRIBE, plan, [Task(0)])
+    return outcome.result
+
+
+def describe(plan: EncoderPlan, _: None, context: WorkerContext) -> EncoderFacts:
+    """Load the encoder and say who it is. Runs in a worker."""
+    encoder = _encoder(plan.config)
+    return EncoderFacts(encoder.identity, encoder.preprocess, encoder.dim, _store(plan.load()))
+
+
+def embed_units(
+    layout: Layout, plan: EncoderPlan, store: str, of: str, units: int, engine: Engine, events: Events
+) -> dict[str, float]:
+    """Embed what is missing of the samples that the stage `of` kept; the seconds spent, over all workers."""
+    seconds: Counter[str] = Counter()
+    tasks = [Task(unit, EmbedJob(unit, of)) for unit in range(units) if _made_for(layout, store, unit) != of]
+    if tasks:
+        events.tell("embedding", missing=len(tasks))
+    for outcome in engine.run(EMBED_UNIT, (layout, plan), tasks):
+        cost: UnitCost = outcome.result
+        seconds.update(cost.seconds)
+        events.tell(
+            "unit_measured",
+            unit=cost.unit,
+            samples=cost.samples,
+            failed=cost.failed,
+            bytes=cost.bytes_read,
+            deaths=outcome.deaths,
+        )
+    return dict(seconds)
+
+
+def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: WorkerContext) -> UnitCost:
+    """Bring the vectors of one unit up to date. Runs in a worker."""
+    layout, plan = shared
+    loaded = plan.load()
+    path = layout.measured(_store(loaded), job.unit, CHECKED)
+    known = read_table(path, threads=False) if path.is_file() else None
+    items = _of_kept(layout, job.unit)
+    new = items if known is None else items.filter(pa.array(~np.isin(item_keys(items, items), item_keys(known, items))))
+    with RefReader(plan.limits.bytes) as reader:
+        unit = UnitPass(_NO_SAMPLES, new, loaded, reader, context)
+        parts: list[pa.Table] = []
+        for identity, measure in loaded.identities().items():
+            unit.measure(measure.grain, {identity: measure})
+            parts.append(unit.table(identity, measure))
+    table = pa.concat_tables([*parts, known.cast(parts[0].schema)] if known is not None else parts)
+    order = np.argsort(item_keys(table, read_table(layout.items(job.unit), ["id", "item"], threads=False)))
+    write_vectors(path, table.take(pa.array(order)).replace_schema_metadata({_OF: job.of.encode()}))
+    embedded = pc.count_distinct(new.column("id")).as_py()
+    return UnitCost(job.unit, embedded, unit.failed_rows, unit.bytes_read, unit.seconds)
+
+
+class UnitVectors:
+    """The vectors of a unit's items."""
+
+    def __init__(self, layout: Layout, store: str, unit: int) -> None:
+        self._table, self._vectors = read_vectors(layout.measured(store, unit, CHECKED))
+
+    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], list[str | None]]:
+        """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
+        asked = pa.table({"id": ids, "item": items})
+        known = item_keys(self._table, self._table)
+        order = np.argsort(known)
+        wanted = item_keys(asked, self._table)
+        place = np.minimum(np.searchsorted(known, wanted, sorter=order), max(len(known) - 1, 0))
+        if not len(known):
+            return np.full((len(asked), self._vectors.shape[1]), np.nan, np.float16), [None] * len(asked)
+        row = order[place]
+        absent = (known[row] != wanted) | (wanted < 0)
+        vectors = self._vectors[row]
+        vectors[absent] = np.nan
+        errors = self._table.column("error").take(pa.array(row, mask=absent)).to_pylist()
+        return vectors, errors
+
+
+def kept_of(verdicts: UnitReader, unit: int) -> pa.Table:
+    """The verdicts (`KEPT_COLUMNS`) on those samples of a unit that 01_filtered kept."""
+    table = verdicts.read(unit)
+    return table.filter(pc.equal(table.column("verdict"), "kept"))
+
+
+def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
+    """The keys (`item_keys`) of the captions that are left out of the samples `kept`."""
+    out = kept.column("captions_left_out").combine_chunks()
+    owner = kept.column("id").combine_chunks().take(out.value_parent_indices())
+    return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
+
+
+def _of_kept(layout: Layout, unit: int) -> pa.Table:
+    """The items of the unit's kept samples, without the captions that are left out."""
+    items = read_table(layout.items(unit), threads=False)
+    with UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as reader:
+        kept = kept_of(reader, unit)
+    items = items.filter(pc.is_in(items.column("id"), kept.column("id").combine_chunks()))
+    return items.filter(pa.array(~np.isin(item_keys(items, items), left_out_keys(kept, items))))
+
+
+def item_keys(table: pa.Table, among: pa.Table) -> npt.NDArray[np.int64]:
+    """A number for each row's (id, item), equal where both are, in the order of the ids in `among`; -1: neither."""
+    owner = pc.index_in(table.column("id"), among.column("id").combine_chunks())
+    known = pc.and_(pc.is_valid(owner), pc.is_valid(table.column("item")))
+    place = pc.fill_null(owner, 0).to_numpy().astype(np.int64) * _ITEMS
+    item = pc.fill_null(table.column("item"), 0).to_numpy().astype(np.int64)
+    return np.where(known.to_numpy(), place + item, -1)
+
+
+def _made_for(layout: Layout, store: str, unit: int) -> str | None:
+    """Whose samples the unit's vectors are of; None where there are none."""
+    path = layout.measured(store, unit, CHECKED)
+    return (pq.read_schema(path).metadata or {}).get(_OF, b"").decode() if path.is_file() else None
+
+
+def _store(loaded: LoadedPlan) -> str:
+    return f"embedding@{fingerprint(*loaded.identities())}"
+
+
+_LOADED: Final[dict[str, Encoder]] = {}  # by its config: a worker embeds many units
+
+
+def _encoder(config: EncoderConfig) -> Encoder:
+    said = config.model_dump_json()
+    if said not in _LOADED:
+        _LOADED[said] = load_encoder(config)
+    return _LOADED[said]
+
+
+def _measures(encoder: Encoder) -> tuple[Measure, Measure]:
+    """The encoder as two measures: of images and of texts."""
+    writes = {VECTOR: vector_type(encoder.dim)}
+
+    def images(batch: Any) -> Columns:
+        return {VECTOR: _whole(encoder.encode_images(batch.rgb))}
+
+    def texts(batch: Any) -> Columns:
+        return {VECTOR: _whole(encoder.encode_texts(batch.text))}
+
+    model = encoder.identity.hash
+    return (
+        Measure("embedding.image", 1, (_view(encoder.preprocess),), writes, images, model=model),
+        Measure("embedding.text", 1, (text(),), writes, texts, model=model),
+    )
+
+
+def _view(preprocess: Preprocess) -> View:
+    """The smallest image from which the model's own scaling gives what it would give from the whole one, or nearly."""
+    if preprocess.fit == "pad":
+        return rgb(_FINER * max(preprocess.width, preprocess.height), exact=False)
+    return rgb_covering(_FINER * (preprocess.resize or max(preprocess.width, preprocess.height)))
+
+
+def _whole(vectors: Vectors) -> npt.NDArray[np.float16]:
+    """The vectors as they are stored; a batch with one that has no direction fails, and its rows come one by one."""
+    if np.isnan(vectors).any():
+        raise SampleFailure("model", "the model gave no vector for it, or one without a direction")
+    return vectors.astype(np.float16)
+
+
+_NO_SAMPLES: Final = pa.table({"id": pa.array([], pa.string())})

@@ -1,0 +1,119 @@
+"""The rows of 03_quality_checked: those of the samples that 01_filtered kept, with how well text fits image.
+
+`alignment` is the raw cosine of the row's image and text. Where there is none, `unaligned` says why; a rule on
+`alignment` then holds the sample, unless it says what NULL means.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
+from sluice.table.commit import ROW_GROUP, commit, table_writer
+from sluice.table.compute import pc
+from sluice.table.layout import CHECKED, FILTERED, Layout
+from sluice.table.read import UnitReader
+
+ALIGNMENT: Final = pa.schema(
+    [
+        ("alignment", pa.float32()),  # cosine of image and text
+        ("unaligned", pa.string()),  # why there is none
+    ]
+)
+_GRAINS: Final = b"sluice.grains"
+_FINGERPRINT: Final = b"sluice.fingerprint"
+
+
+def write_quality_rows(layout: Layout, encoder: EncoderFacts, units: int, name: str) -> None:
+    """Bring the rows of 03_quality_checked up to date; `name` is the fingerprint of what they are made from."""
+    path = layout.rows_of(CHECKED)
+    if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
+        return
+    stored = pq.read_schema(layout.rows)
+    schema = pa.schema([*stored, *ALIGNMENT]).with_metadata(
+        {_FINGERPRINT: name.encode(), _GRAINS: _with_texts((stored.metadata or {})[_GRAINS])}
+    )
+    with (
+        UnitReader(layout.rows, stored.names) as rows,
+        UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as verdicts,
+        commit(path) as partial,
+        table_writer(partial, schema) as writer,
+    ):
+        held: list[pa.Table] = []
+        entered = 0
+        for unit in range(units):
+            kept = kept_of(verdicts, unit)
+            table = _entering(rows.read(unit), kept, entered)
+            entered += kept.num_rows
+            if kept.num_rows:
+                held.append(_aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages))
+            if held and (sum(part.num_rows for part in held) >= ROW_GROUP or unit == units - 1):
+                writer.write_table(pa.concat_tables(held).cast(schema), row_group_size=2**30)
+                held = []
+        if held or not entered:
+            writer.write_table(pa.concat_tables([schema.empty_table(), *held]).cast(schema), row_group_size=2**30)
+
+
+def _with_texts(grains: bytes) -> bytes:
+    """What each column speaks of, with those of this stage: they judge a text."""
+    return json.dumps({**json.loads(grains), **dict.fromkeys(ALIGNMENT.names, "text")}).encode()
+
+
+def _entering(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
+    """The rows of the samples `kept`, numbered from `entered`, without captions that are left out.
+
+    Of a sample of several images they stay: their images stand in the same rows.
+    """
+    ids = kept.column("id").combine_chunks()
+    rows = rows.filter(pc.is_in(rows.column("id"), ids))
+    texts = pa.table({"id": rows.column("id"), "item": rows.column("text_item")})
+    gone = np.isin(item_keys(texts, rows), left_out_keys(kept, rows)) & pc.equal(rows.column("images"), 1).to_numpy()
+    rows = rows.filter(pa.array(~gone))
+    ordinal = pc.index_in(rows.column("id"), ids).cast(pa.int64())
+    return rows.set_column(rows.schema.get_field_index("ordinal"), "ordinal", pc.add(ordinal, entered))
+
+
+def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | None) -> pa.Table:
+    """The rows with their alignment."""
+    image, image_errors = vectors.of(rows.column("id"), rows.column("image_item"))
+    text, text_errors = vectors.of(rows.column("id"), rows.column("text_item"))
+    cosine = np.einsum("ij,ij->i", image.astype(np.float32), text.astype(np.float32))
+    why: list[str | None] = [None] * len(rows)
+    for row in np.flatnonzero(np.isnan(cosine)).tolist():
+        why[row] = image_errors[row] or text_errors[row] or "it has no image or no text"
+    if languages is not None:
+        for row, language in _unknown(rows, languages):
+            cosine[row] = np.nan
+            why[row] = f"the encoder does not know the language {language!r}"
+    rows = _with_errors(rows, "image_error", image_errors)
+    rows = _with_errors(rows, "text_error", text_errors)
+    rows = rows.append_column("alignment", pa.array(cosine, mask=np.isnan(cosine)))
+    return rows.append_column("unaligned", pa.array(why, pa.string()))
+
+
+def text_language(rows: pa.Table) -> pa.ChunkedArray:
+    """The language of each row's text: as its source declares it, else as measured, else null."""
+    declared = rows.column("declared_language")
+    return pc.coalesce(declared, rows.column("language")) if "language" in rows.column_names else declared
+
+
+def _unknown(rows: pa.Table, languages: Sequence[str]) -> list[tuple[int, str]]:
+    """The rows whose text is in a language that the encoder does not state to know."""
+    known = {language.partition("-")[0].lower() for language in languages}
+    spoken: list[str | None] = text_language(rows).to_pylist()
+    return [
+        (row, language)
+        for row, language in enumerate(spoken)
+        if language and language.partition("-")[0].lower() not in known
+    ]
+
+
+def _with_errors(rows: pa.Table, name: str, errors: list[str | None]) -> pa.Table:
+    """The rows with failures of embedding in the column `name`: who entered the stage had none."""
+    return rows.set_column(rows.schema.get_field_index(name), name, pa.array(errors, pa.string()))

@@ -1,0 +1,77 @@
+"""Writing a judgement down: the verdicts of a stage, its failures, and what its `stage.json` says of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.run.judging import Judgement, yields
+from sluice.run.rows import IDENTITY
+from sluice.run.rules.rule import CompiledRule, observed
+from sluice.run.stage import law_of_counts
+from sluice.run.verdicts import failure_table, verdict_table
+from sluice.table.commit import write_table
+from sluice.table.layout import Layout
+from sluice.table.read import read_table
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What was written, and the part of `stage.json` that every deciding stage has."""
+
+    verdicts: pa.Table
+    facts: dict[str, Any]
+
+
+def record(
+    layout: Layout,
+    stage: str,
+    rules: Sequence[CompiledRule],
+    judgement: Judgement,
+    entered: int,
+    left_out_before: pa.ChunkedArray | None = None,
+) -> Recorded:
+    """Write the verdicts and failures of a stage that `entered` samples entered; the law of counts is checked.
+
+    `left_out_before`: by sample, the captions that an earlier stage left out; they stay out.
+    """
+    path = layout.rows_of(stage)
+    wanted = {column for rule in rules for column in rule.columns} | set(IDENTITY.names)
+    rows = read_table(path, columns=[name for name in pq.read_schema(path).names if name in wanted])
+    verdicts = verdict_table(
+        rows,
+        judgement.facts,
+        judgement.decision,
+        judgement.speakers,
+        judgement.duplicates,
+        judgement.corpus,
+        lambda number, seen: observed(rules[number], seen),
+    )
+    if left_out_before is not None:
+        verdicts = _with_left_out(verdicts, left_out_before)
+    write_table(layout.verdicts(stage), verdicts)
+    failures = failure_table(rows)
+    write_table(layout.failures(stage), failures)
+    facts = {
+        **law_of_counts(verdicts, entered, stage),
+        "rules": yields(judgement),
+        "failures": dict(sorted(Counter(failures.column("class").to_pylist()).items())),
+        "captions_left_out": int(judgement.decision.left_out.sum()),
+    }
+    return Recorded(verdicts, facts)
+
+
+def _with_left_out(verdicts: pa.Table, before: pa.ChunkedArray) -> pa.Table:
+    """The verdicts with the captions of an earlier stage among those that are left out."""
+    name = "captions_left_out"
+    both = [
+        sorted({*now, *earlier})
+        for now, earlier in zip(verdicts.column(name).to_pylist(), before.to_pylist(), strict=True)
+    ]
+    place = verdicts.schema.get_field_index(name)
+    return verdicts.set_column(place, verdicts.schema.field(name), pa.array(both, verdicts.schema.field(name).type))

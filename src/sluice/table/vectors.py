@@ -1,0 +1,67 @@
+"""Tables of vectors: float16 lists of one length beside their keys, a unit each.
+
+Plain Parquet; but vectors do not compress, and a dictionary or statistics of their numbers would only take time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.table.arrays import valid
+from sluice.table.commit import commit
+from sluice.table.read import read_table
+
+VECTOR: Final = "vector"
+_ROW_GROUP: Final = 16_384
+
+
+def vector_type(dim: int) -> pa.DataType:
+    """The type of a column of vectors of `dim` numbers."""
+    return pa.list_(pa.float16(), dim)
+
+
+def write_vectors(path: Path, table: pa.Table) -> None:
+    """Commit a table whose column `vector` holds vectors; equal tables give equal bytes."""
+    plain = [name for name in table.column_names if name != VECTOR]
+    settings: dict[str, Any] = {
+        "compression": {**dict.fromkeys(plain, "zstd"), f"{VECTOR}.list.element": "none"},
+        "use_dictionary": plain,
+        "write_statistics": plain,
+    }
+    with (
+        commit(path) as partial,
+        pq.ParquetWriter(partial, table.schema, version="2.6", write_page_index=False, **settings) as writer,
+    ):
+        writer.write_table(table, row_group_size=_ROW_GROUP)
+
+
+def matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float16]:
+    """A column of vectors as (rows, dim), NaN throughout where there is none.
+
+    >>> matrix(pa.chunked_array([pa.array([[1.0, 2.0], None], vector_type(2))])).tolist()
+    [[1.0, 2.0], [nan, nan]]
+    """
+    dim = column.type.list_size
+    out = np.empty((len(column), dim), np.float16)
+    end = 0
+    for chunk in column.chunks:
+        start, end = end, end + len(chunk)
+        values = chunk.values.slice(chunk.offset * dim, len(chunk) * dim)
+        out[start:end] = np.frombuffer(values.buffers()[1], np.float16, len(values) + values.offset)[
+            values.offset :
+        ].reshape(-1, dim)
+    if column.null_count:
+        out[~valid(column)] = np.nan
+    return out
+
+
+def read_vectors(path: Path) -> tuple[pa.Table, npt.NDArray[np.float16]]:
+    """The keys of a table of vectors, and the vectors as (rows, dim)."""
+    table = read_table(path, threads=False)
+    return table.drop_columns([VECTOR]), matrix(table.column(VECTOR))
