@@ -95,6 +95,7 @@ class CorpusFacts:
     bytes_members: pa.Table | None  # ordinal, sha256, rank: only those with an equal
     captions: pa.Table | None  # row, images (on how many the caption stands), repeat: only those with either
     contaminated: pa.Table  # ordinal, reference, key, distance
+    opted_out: pa.Table  # ordinal, list, entry, value, distance
 
 
 def measure_corpus(
@@ -133,12 +134,14 @@ def load_corpus(layout: Layout, config: DuplicatesAsked) -> CorpusFacts:
 
     near = config.near is not None and layout.corpus("near_members").is_file()
     contaminated = read("contaminated", bool(config.against))
+    opted_out = read("opted_out", True)  # there only while the recipe names lists
     return CorpusFacts(
         load_near_index(layout.corpus("near_pairs")) if near else None,
         read("near_members", near),
         read("same_bytes", config.bytes, "value"),
         read("captions", config.captions or config.boilerplate is not None),
         contaminated if contaminated is not None else pa.Table.from_batches([], _CONTAMINATED),
+        opted_out if opted_out is not None else pa.Table.from_batches([], OPTED_OUT_SCHEMA),
     )
 
 
@@ -290,6 +293,17 @@ def _caption_speaker(name: str, rows: Any, total: int) -> Speaker:
 
 _CONTAMINATED: Final = pa.schema(
     [("ordinal", pa.int64()), ("reference", pa.string()), ("key", pa.string()), ("distance", pa.uint8())]
+)
+
+
+OPTED_OUT_SCHEMA: Final = pa.schema(
+    [
+        ("ordinal", pa.int64()),
+        ("list", pa.string()),
+        ("entry", pa.string()),
+        ("value", pa.string()),
+        ("distance", pa.uint8()),
+    ]
 )
 
 

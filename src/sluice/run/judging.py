@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 from sluice.run import corpus_steps
 from sluice.run.corpus_steps import CorpusFacts, Duplicates, DuplicatesAsked
 from sluice.run.decide import FAILED, HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
+from sluice.run.opt_outs import opt_out_speaker
+from sluice.run.rights_gate import rights_rules
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule, Rule, evaluate
 from sluice.run.takedown import kept_until
@@ -30,9 +32,11 @@ _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
 
 
 def rules_of(config: FilterConfig) -> list[Rule]:
-    """The rules of a recipe, rejecting ones first, in the order written."""
-    return [Rule(name, rule.when, "rejected", rule.null) for name, rule in config.reject.items()] + [
-        Rule(name, rule.when, "held", rule.null) for name, rule in config.hold.items()
+    """The rules of a recipe: those of the rights gate, then the rejecting ones, then the holding ones, as written."""
+    return [
+        *rights_rules(config.rights),
+        *(Rule(name, rule.when, "rejected", rule.null) for name, rule in config.reject.items()),
+        *(Rule(name, rule.when, "held", rule.null) for name, rule in config.hold.items()),
     ]
 
 
@@ -74,7 +78,8 @@ def judge(
         speakers.append(speaker_of(rule.rule.name, said, effect, null, about_text=about_text))
     speakers += corpus_steps.caption_speakers(corpus, config, len(facts.sample))
     contamination = corpus_steps.contamination_speaker(corpus, facts)
-    speakers += [contamination] if contamination else []
+    opted_out = opt_out_speaker(corpus.opted_out, facts)
+    speakers += [speaker for speaker in (contamination, opted_out) if speaker]
     facts, speakers = _without_gone(layout, facts, speakers)
     decision = decide(facts, speakers)
     return Judgement(facts, rules, speakers, decision, corpus_steps.find_duplicates(corpus, config, decision), corpus)
