@@ -1,8 +1,8 @@
 """`safety.words`: terms of a list that the user gives. Sluice ships no list of offensive words.
 
 A list is a text file in UTF-8: a term a line, `#` begins a comment. A term is a word or a phrase, whatever its letter
-case; `*` at its end stands for any ending. `[de]` on a line of its own begins terms that count only in texts declared to
-be in that language, and in those that declare none; terms above the first such line count in all.
+case; `*` at its end stands for any ending. `[de]` on a line of its own begins terms that count only in texts of that
+language, as declared, and in those that declare none; terms above the first such line count in all.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def listed_words(batch: Batch, *, list: str | None = None) -> Columns:
     - `first_listed_term`: the first of them, as the list has it; null where there is none.
     """
     if list is None:
-        raise RecipeError("safety.words needs a list: write {name: safety.words, list: FILE}")
+        raise RecipeError("safety.words needs `list`: the path of a file, relative to the recipe")
     terms = load_terms(list, content_hash({"file": Path(list)}))
     found = [terms.found_in(words(text), language) for text, language in zip(batch.text, batch.language, strict=True)]
     return {

@@ -33,6 +33,7 @@ from sluice.corpus.duplicates import (
 )
 from sluice.corpus.hamming import matches_against
 from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
+from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
 from sluice.run.rules.sandbox import sandbox
@@ -168,6 +169,15 @@ def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | 
     hit = np.isin(row_facts.sample, numbers(facts.contaminated.column("ordinal")))
     severity[hit] = REJECTED
     return Speaker(CONTAMINATED, severity, about_text=False)
+
+
+def opt_out_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | None:
+    """What opt-out lists say: samples that one of them names."""
+    if not facts.opted_out.num_rows:
+        return None
+    severity = np.zeros(len(row_facts.sample), np.int8)
+    severity[np.isin(row_facts.sample, numbers(facts.opted_out.column("ordinal")))] = REJECTED
+    return Speaker(OPTED_OUT, severity, about_text=False)
 
 
 @dataclass(frozen=True)

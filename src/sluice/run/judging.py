@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 from sluice.run import corpus_steps
 from sluice.run.corpus_steps import CorpusFacts, Duplicates, DuplicatesAsked
 from sluice.run.decide import FAILED, HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
-from sluice.run.opt_outs import opt_out_speaker
 from sluice.run.rights_gate import rights_rules
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule, Rule, evaluate
@@ -78,7 +77,7 @@ def judge(
         speakers.append(speaker_of(rule.rule.name, said, effect, null, about_text=about_text))
     speakers += corpus_steps.caption_speakers(corpus, config, len(facts.sample))
     contamination = corpus_steps.contamination_speaker(corpus, facts)
-    opted_out = opt_out_speaker(corpus.opted_out, facts)
+    opted_out = corpus_steps.opt_out_speaker(corpus, facts)
     speakers += [speaker for speaker in (contamination, opted_out) if speaker]
     facts, speakers = _without_gone(layout, facts, speakers)
     decision = decide(facts, speakers)

@@ -133,6 +133,8 @@ def _bound(file: RecipeFile, number: int, choice: MeasureChoice) -> Measure:
     try:
         measure = registered(choice.name)
         place = (*place, *sorted(set(choice.params) - set(measure.params))[:1])
+        if missing := [name for name in measure.files if measure.params[name] is None and name not in choice.params]:
+            raise RecipeError(f"{measure.name} needs `{missing[0]}`: the path of a file, relative to the recipe")
         files = {name: str((file.base / path).absolute()) for name, path in _paths(measure, choice)}
         bound = measure.bind({**choice.params, **files})
         bound.identity("", "")  # reads the files: one that is not there is said before anything runs

@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.corpus.opt_out import COLUMN_OF, OptOut, load_opt_out, opted_out
 from sluice.errors import RecipeError
 from sluice.run.corpus_steps import OPTED_OUT_SCHEMA
-from sluice.run.decide import REJECTED, RowFacts, Speaker
 from sluice.run.recipe import RecipeFile
-from sluice.run.rights_gate import OPTED_OUT
-from sluice.table.arrays import numbers
 from sluice.table.commit import write_table
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
@@ -71,12 +67,3 @@ def measure_opt_outs(layout: Layout, lists: Sequence[OptOut], rows_name: str) ->
 
 def _shown(value: str | int) -> str:
     return f"{value:016x}" if isinstance(value, int) else value
-
-
-def opt_out_speaker(found: pa.Table, facts: RowFacts) -> Speaker | None:
-    """What the lists say: samples that one of them names."""
-    if not found.num_rows:
-        return None
-    severity = np.zeros(len(facts.sample), np.int8)
-    severity[np.isin(facts.sample, numbers(found.column("ordinal")))] = REJECTED
-    return Speaker(OPTED_OUT, severity, about_text=False)

@@ -47,6 +47,7 @@ NO_RIGHTS: Final = """\
     # forbidden_licence: {when: "spdx like '%-NC%' or spdx like '%-ND%'", null: pass}
 """
 DUPLICATES: Final = """\
+  # rights: {allow: [CC0-1.0, CC-BY-4.0], unknown: reject}   # only these licences; opt-out lists go here, too
   duplicates:
     bytes: true          # equal image bytes
     captions: true       # the same caption twice on one image
