@@ -150,3 +150,4 @@ def test_a_list_that_cannot_be_read_stops_the_run(tmp_path, source, inline):
     rights = {"opt_out": [{"name": "x", "path": "gone.txt", "kind": "urls"}]}
     with pytest.raises(SourceError, match=r"gone\.txt: cannot be read"):
         ran(tmp_path, source, {"rights": rights})
+    assert inline.ran == [], "before anything was measured"

@@ -22,6 +22,7 @@ from sluice.run.holding import working_in
 from sluice.run.ingest import ingesting, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measure_plan import MeasurePlan, measure_plan
+from sluice.run.opt_outs import load_opt_outs
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
 from sluice.run.reporting import refresh_report
@@ -69,6 +70,7 @@ def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None 
     prepared = prepare(file)
     if only is not None and only not in STAGES:
         raise RecipeError(f"there is no stage {only!r} (there are: {', '.join(STAGES)})")
+    load_opt_outs(file)  # one that cannot be read is said now, not after hours of measuring
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout, listener) as events:
         sweep(layout.root)

@@ -15,8 +15,8 @@ from sluice.run.recipe import RecipeFile
 from sluice.table.commit import write_table
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
-from sluice.table.read import read_table
 
+_BATCH: Final = 65_536  # rows at a time: URLs take 100 bytes each
 _FINGERPRINT: Final = b"sluice.fingerprint"
 
 
@@ -50,14 +50,15 @@ def measure_opt_outs(layout: Layout, lists: Sequence[OptOut], rows_name: str) ->
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name:
         return
     columns = list(dict.fromkeys(COLUMN_OF[one.kind] for one in lists))
-    rows = read_table(layout.rows, ["ordinal", *columns])
-    ordinal = rows.column("ordinal").to_pylist()
-    values = {column: rows.column(column).to_pylist() for column in columns}
     found: dict[tuple[int, str], tuple[str, str, int]] = {}
-    for one in lists:
-        seen = values[COLUMN_OF[one.kind]]
-        for place, entry, bits in opted_out(one, seen):
-            found.setdefault((ordinal[place], one.name), (entry, _shown(seen[place]), bits))
+    with pq.ParquetFile(layout.rows) as rows:
+        for batch in rows.iter_batches(_BATCH, columns=["ordinal", *columns]):
+            ordinal: list[int] = batch.column("ordinal").to_pylist()
+            values = {column: batch.column(column).to_pylist() for column in columns}
+            for one in lists:
+                seen = values[COLUMN_OF[one.kind]]
+                for place, entry, bits in opted_out(one, seen):
+                    found.setdefault((ordinal[place], one.name), (entry, _shown(seen[place]), bits))
     listed = [(number, name, *what) for (number, name), what in sorted(found.items())]
     table = pa.table(
         [list(column) for column in zip(*listed, strict=True)] or [[]] * len(OPTED_OUT_SCHEMA), schema=OPTED_OUT_SCHEMA
