@@ -31,7 +31,7 @@ def load_hashes(path: Path, column: str = "phash") -> tuple[Hashes, list[str]]:
 
     `column` is the hash that they will be compared with: a file that holds another one only is refused.
     """
-    table = _table(path)
+    table = load_table(path)
     found = next((name for name in (column, "hash") if name in table.column_names), None)
     if found is None:
         raise SourceError(f"{path}: expected a column `{column}` or `hash`, found {', '.join(table.column_names)}")
@@ -43,7 +43,8 @@ def load_hashes(path: Path, column: str = "phash") -> tuple[Hashes, list[str]]:
     return hashes, [f"row {row}" if names[row] is None else str(names[row]) for row in present.tolist()]
 
 
-def _table(path: Path) -> pa.Table:
+def load_table(path: Path) -> pa.Table:
+    """The CSV, TSV or Parquet file at `path`, every column of a delimited one as text."""
     ending = path.suffix.lower()
     try:
         if ending == ".parquet":

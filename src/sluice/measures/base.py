@@ -15,6 +15,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import numpy as np
@@ -24,6 +25,7 @@ import pyarrow as pa
 from sluice.errors import RecipeError
 from sluice.media.header import Header
 from sluice.media.thumbnail import Levels
+from sluice.models.digest import content_hash
 from sluice.table.ids import fingerprint
 
 Grain = Literal["image", "text", "sample"]
@@ -145,6 +147,7 @@ class Measure:
     function: MeasureFunction
     params: Mapping[str, Any] = field(default_factory=dict[str, Any])
     model: str | None = None  # content hash of the model it runs, if any
+    files: tuple[str, ...] = ()  # parameters that are paths, relative to the recipe: what the files hold counts
     code: str = ""  # fingerprint of the plugin file that holds it; built-in measures rely on their version alone
 
     @property
@@ -175,7 +178,8 @@ class Measure:
             f"{view.kind}:{view.max_side}:{view.exact}:{view.size}{f':{view.min_side}' if view.min_side else ''}"
             for view in self.reads
         )
-        params = json.dumps(self.params, sort_keys=True, default=str)
+        held = {name: content_hash({"file": Path(self.params[name])}) for name in self.files if self.params[name]}
+        params = json.dumps({**self.params, **held}, sort_keys=True, default=str)
         writes = ",".join(f"{name}:{kind}" for name, kind in self.writes.items())
         parts = [str(self.version), views, params, writes, self.model or "", self.code]
         if self.grain == "image":
@@ -193,8 +197,11 @@ def measure(
     reads: View | Iterable[View],
     writes: Mapping[str, pa.DataType],
     model: str | None = None,
+    files: tuple[str, ...] = (),
 ) -> Callable[[MeasureFunction], MeasureFunction]:
     """Register the decorated function as the measure `name`; its keyword arguments are the parameters.
+
+    Those named in `files` are paths, relative to the recipe; the values are named by what the files hold.
 
     >>> @measure("example.length", version=1, reads=text(), writes={"length": pa.int32()})
     ... def length(batch):
@@ -211,7 +218,7 @@ def measure(
         defaults = {
             parameter.name: parameter.default for parameter in list(inspect.signature(function).parameters.values())[1:]
         }
-        _REGISTRY[name] = Measure(name, version, views, dict(writes), function, defaults, model)
+        _REGISTRY[name] = Measure(name, version, views, dict(writes), function, defaults, model, files)
         return function
 
     return register

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Final
@@ -143,6 +144,18 @@ def spdx(text: str) -> str | None:
     if (known := _names().get(_key(folded))) and "©" not in text:
         return known
     return _only(_mentions(text))
+
+
+def near_ids(text: str) -> str:
+    """SPDX ids that look like `text`, as words for a message; empty where none does.
+
+    >>> near_ids("CC-BY-40"), near_ids("the MIT licence")
+    ('CC-BY-4.0', 'MIT')
+    """
+    known = spdx(text)
+    if known and not known.startswith(_REF):
+        return known
+    return " or ".join(get_close_matches(text, _spdx_ids(), n=1, cutoff=0.8))
 
 
 def _mentions(text: str) -> set[str]:

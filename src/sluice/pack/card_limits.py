@@ -36,8 +36,10 @@ def _content(facts: CardFacts) -> Iterator[str]:
             "No model compared captions with their images: a caption that is well formed but describes something "
             "else was not found."
         )
-    if not any(name.startswith("safety.") for name in ran):
+    if not any(name.startswith("safety.") and name != "safety.words" for name in ran):  # that one reads texts
         yield "Nothing looked for unsafe content, faces or other personal data in the images."
+    if "text.pii" in ran:
+        yield "Personal data in texts was looked for by form and check digits: names and postal addresses were not."
     if "text.language" in ran:
         unsure = facts.languages.get(None, 0)
         told = f" ({count(unsure, 'text')} stayed unsure)" if unsure else ""

@@ -22,6 +22,7 @@ CORPUS_RULES: Final = {
     "duplicate_caption": "a caption that repeats an earlier one of its sample",
     "boilerplate_caption": "a caption that stands on too many images",
     "contaminated": "an image that matches one of a reference set",
+    "opted_out": "a sample that an opt-out list names",
 }
 
 

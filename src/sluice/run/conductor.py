@@ -17,12 +17,13 @@ from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.run.checking import Checks, check_stage, prepare_checks
 from sluice.run.events import Events, Listener
-from sluice.run.filtering import MEASURE_UNIT, compile_rules, decide_stage, measure_units
+from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
 from sluice.run.final import final_stage
 from sluice.run.holding import working_in
 from sluice.run.ingest import ingesting, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measure_plan import MeasurePlan, measure_plan
+from sluice.run.opt_outs import load_opt_outs
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
 from sluice.run.reporting import refresh_report
@@ -63,7 +64,7 @@ def prepare(file: RecipeFile) -> Prepared:
     keep = near.keep if near else "id"
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
     _check_carried(file, schema)
-    rules = compile_rules(file, "filter", recipe.filter, schema)
+    rules = compile_filter(file, schema)
     return Prepared(file, plan, measures, schema, rules, order, prepare_checks(file, schema))
 
 
@@ -74,6 +75,7 @@ def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None 
         raise RecipeError(f"there is no stage {only!r} (there are: {', '.join(STAGES)})")
     if only == CHECKED and not prepared.checks:
         raise RecipeError(f"{file.path.name}: has no `quality`, so there is no stage {only!r}")
+    load_opt_outs(file)  # one that cannot be read is said now, not after hours of measuring
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout, listener) as events:
         sweep(layout.root)

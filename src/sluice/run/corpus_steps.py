@@ -33,6 +33,7 @@ from sluice.corpus.duplicates import (
 )
 from sluice.corpus.hamming import matches_against
 from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
+from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
 from sluice.run.rules.sandbox import sandbox
@@ -95,6 +96,7 @@ class CorpusFacts:
     bytes_members: pa.Table | None  # ordinal, sha256, rank: only those with an equal
     captions: pa.Table | None  # row, images (on how many the caption stands), repeat: only those with either
     contaminated: pa.Table  # ordinal, reference, key, distance
+    opted_out: pa.Table  # ordinal, list, entry, value, distance
 
 
 def measure_corpus(
@@ -133,12 +135,14 @@ def load_corpus(layout: Layout, config: DuplicatesAsked) -> CorpusFacts:
 
     near = config.near is not None and layout.corpus("near_members").is_file()
     contaminated = read("contaminated", bool(config.against))
+    opted_out = read("opted_out", True)  # there only while the recipe names lists
     return CorpusFacts(
         load_near_index(layout.corpus("near_pairs")) if near else None,
         read("near_members", near),
         read("same_bytes", config.bytes, "value"),
         read("captions", config.captions or config.boilerplate is not None),
         contaminated if contaminated is not None else pa.Table.from_batches([], _CONTAMINATED),
+        opted_out if opted_out is not None else pa.Table.from_batches([], OPTED_OUT_SCHEMA),
     )
 
 
@@ -165,6 +169,15 @@ def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | 
     hit = np.isin(row_facts.sample, numbers(facts.contaminated.column("ordinal")))
     severity[hit] = REJECTED
     return Speaker(CONTAMINATED, severity, about_text=False)
+
+
+def opt_out_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | None:
+    """What opt-out lists say: samples that one of them names."""
+    if not facts.opted_out.num_rows:
+        return None
+    severity = np.zeros(len(row_facts.sample), np.int8)
+    severity[np.isin(row_facts.sample, numbers(facts.opted_out.column("ordinal")))] = REJECTED
+    return Speaker(OPTED_OUT, severity, about_text=False)
 
 
 @dataclass(frozen=True)
@@ -293,7 +306,16 @@ _CONTAMINATED: Final = pa.schema(
 )
 
 
-NO_CORPUS: Final = CorpusFacts(None, None, None, None, pa.Table.from_batches([], _CONTAMINATED))
+OPTED_OUT_SCHEMA: Final = pa.schema(
+    [
+        ("ordinal", pa.int64()),
+        ("list", pa.string()),
+        ("entry", pa.string()),
+        ("value", pa.string()),
+        ("distance", pa.uint8()),
+    ]
+)
+NO_CORPUS: Final = CorpusFacts(None, None, None, None, _CONTAMINATED.empty_table(), OPTED_OUT_SCHEMA.empty_table())
 """What is known where no corpus step is asked for."""
 
 

@@ -20,7 +20,7 @@ from sluice.pack.card_facts import (
     StageFacts,
 )
 from sluice.run import corpus_steps
-from sluice.run.judging import rules_of
+from sluice.run.judging import filter_rules
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.recipe import RecipeFile
 from sluice.run.stage import stage_record
@@ -83,7 +83,7 @@ def _facts(file: RecipeFile, layout: Layout, plan: MeasurePlan, final: Mapping[s
                 rule.null,
                 rules[rule.name]["samples"],
             )
-            for rule in rules_of(recipe.filter)
+            for rule in filter_rules(recipe.filter)
         ),
         measures=tuple(
             MeasureFacts(measure.name, measure.version, identity.partition("@")[2], measure.model)

@@ -9,19 +9,22 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sluice.corpus.opt_out import OptOut
 from sluice.engine import Engine, Task
 from sluice.measures.base import Measure
 from sluice.run import corpus_steps
 from sluice.run.corpus_steps import Reference
 from sluice.run.events import Events
-from sluice.run.judging import Judgement, judge, rules_of
+from sluice.run.judging import Judgement, filter_rules, judge, rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob, UnitCost
+from sluice.run.opt_outs import check_opt_outs, load_opt_outs, measure_opt_outs
 from sluice.run.recipe import FilterConfig, RecipeFile, RulesConfig
 from sluice.run.recording import record
+from sluice.run.rights_gate import NAMES
 from sluice.run.rows import write_rows
 from sluice.run.rules.order import Order
-from sluice.run.rules.rule import CompiledRule, compile_rule
+from sluice.run.rules.rule import CompiledRule, Rule, compile_rule
 from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
@@ -31,12 +34,25 @@ from sluice.table.layout import FILTERED, RAW, Layout
 MEASURE_UNIT: Final = "sluice.run.measuring:measure_unit"
 
 
+def compile_filter(file: RecipeFile, schema: pa.Schema) -> list[CompiledRule]:
+    """The recipe's rules, each checked against the columns before anything runs."""
+    check_opt_outs(file, schema)
+    return _compiled(file, "filter", filter_rules(file.recipe.filter), schema)
+
+
 def compile_rules(file: RecipeFile, section: str, config: RulesConfig, schema: pa.Schema) -> list[CompiledRule]:
     """The rules of a section of the recipe, each checked against the columns before anything runs."""
-    return [
-        compile_rule(rule, schema, file.where(section, "hold" if rule.effect == "held" else "reject", rule.name))
-        for rule in rules_of(config)
-    ]
+    return _compiled(file, section, rules_of(config), schema)
+
+
+def _compiled(file: RecipeFile, section: str, rules: Sequence[Rule], schema: pa.Schema) -> list[CompiledRule]:
+    return [compile_rule(rule, schema, _where(file, section, rule)) for rule in rules]
+
+
+def _where(file: RecipeFile, section: str, rule: Rule) -> str:
+    if rule.name in NAMES and section == "filter" and file.recipe.filter.rights:
+        return file.where("filter", "rights", "allow")
+    return file.where(section, "hold" if rule.effect == "held" else "reject", rule.name)
 
 
 def measure_units(
@@ -77,10 +93,13 @@ def _tasks(layout: Layout, identities: Sequence[str], units: Iterable[int], even
         events.tell("units_known", units=seen, missing=lacking)
 
 
-def filter_fingerprint(rows: str, config: FilterConfig, references: Sequence[Reference], order: Order) -> str:
+def filter_fingerprint(
+    rows: str, config: FilterConfig, references: Sequence[Reference], opt_outs: Sequence[OptOut], order: Order
+) -> str:
     """What 01_filtered was decided from."""
+    lists = [one.fingerprint for one in opt_outs]
     sets = [fingerprint(ref.name, ref.hashes.tobytes().hex(), *ref.keys) for ref in references]
-    return fingerprint("filter/1", rows, config.model_dump_json(), order.sql, *sets)
+    return fingerprint("filter/1", rows, config.model_dump_json(), order.sql, *sets, *lists)
 
 
 def decide_stage(
@@ -98,10 +117,12 @@ def decide_stage(
     config = file.recipe.filter
     raw = stage_record(layout, RAW)
     rows_name = write_rows(layout, measures, units, raw["fingerprint"])
-    name = filter_fingerprint(rows_name, config, references, order)
+    opt_outs = load_opt_outs(file)
+    name = filter_fingerprint(rows_name, config, references, opt_outs, order)
     if done(layout, FILTERED, name):
         return False
     reopen(layout, FILTERED)
+    measure_opt_outs(layout, opt_outs, rows_name)
     corpus = corpus_steps.measure_corpus(layout, config.duplicates, order, references, rows_name)
     judgement = judge(layout, rules, config.duplicates, corpus)
     recorded = record(layout, FILTERED, rules, judgement, raw["kept"])
@@ -124,4 +145,5 @@ def _of_duplicates(judgement: Judgement, clusters: pa.Table) -> dict[str, Any]:
             "diameter": pc.max(clusters.column("diameter")).as_py() or 0,
         },
         "references": dict(sorted(Counter(judgement.corpus.contaminated.column("reference").to_pylist()).items())),
+        "opt_outs": dict(sorted(Counter(judgement.corpus.opted_out.column("list").to_pylist()).items())),
     }

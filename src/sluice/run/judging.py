@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from sluice.run import corpus_steps
 from sluice.run.corpus_steps import CorpusFacts, Duplicates, DuplicatesAsked
 from sluice.run.decide import FAILED, HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
+from sluice.run.rights_gate import rights_rules
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule, Rule, evaluate
 from sluice.run.takedown import kept_until
@@ -24,16 +25,22 @@ from sluice.table.layout import FILTERED, Layout
 from sluice.table.read import read_table
 
 if TYPE_CHECKING:
-    from sluice.run.recipe import RulesConfig
+    from sluice.run.recipe import FilterConfig, RulesConfig
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
 
 
+def filter_rules(config: FilterConfig) -> list[Rule]:
+    """The rules of 01_filtered: those of the rights gate, then those that are written."""
+    return rights_rules(config.rights) + rules_of(config)
+
+
 def rules_of(config: RulesConfig) -> list[Rule]:
-    """The rules of a recipe, rejecting ones first, in the order written."""
-    return [Rule(name, rule.when, "rejected", rule.null) for name, rule in config.reject.items()] + [
-        Rule(name, rule.when, "held", rule.null) for name, rule in config.hold.items()
+    """The rules of a stage: the rejecting ones, then the holding ones, in the order written."""
+    return [
+        *(Rule(name, rule.when, "rejected", rule.null) for name, rule in config.reject.items()),
+        *(Rule(name, rule.when, "held", rule.null) for name, rule in config.hold.items()),
     ]
 
 
@@ -78,7 +85,8 @@ def judge(
         speakers.append(speaker_of(rule.rule.name, said, effect, null, about_text=about_text))
     speakers += corpus_steps.caption_speakers(corpus, config, len(facts.sample))
     contamination = corpus_steps.contamination_speaker(corpus, facts)
-    speakers += [contamination] if contamination else []
+    opted_out = corpus_steps.opt_out_speaker(corpus, facts)
+    speakers += [speaker for speaker in (contamination, opted_out) if speaker]
     facts, speakers = _without_gone(layout, path, facts, speakers)
     decision = decide(facts, speakers)
     duplicates = corpus_steps.find_duplicates(corpus, config, decision)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from sluice.run.rights_gate import Unknown, rights_rules
 from sluice.run.rules.rule import Rule
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _EFFECTS: Final[dict[str, Literal["rejected", "held"]]] = {"reject": "rejected", "hold": "held"}
 _NULLS: Final = ("held", "rejected", "pass")
+_UNKNOWN: Final = ("reject", "hold", "pass")
 _CLUSTERS: Final = ("star", "components")
 
 
@@ -41,6 +43,14 @@ NO_DUPLICATES: Final = LockedDuplicates(bytes=False, captions=False, boilerplate
 
 
 @dataclass(frozen=True)
+class LockedRights:
+    """`RightsConfig`, as far as deciding needs it."""
+
+    allow: Sequence[str] | None
+    unknown: Unknown
+
+
+@dataclass(frozen=True)
 class LockedFilter:
     """The rules, in the order in which they are judged, and what the recipe asks of the corpus steps."""
 
@@ -51,7 +61,8 @@ class LockedFilter:
 def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
     """The filter of a recipe as the lock file has it; KeyError, TypeError or ValueError where that is damaged."""
     config = recipe["filter"]
-    rules = _rules(config)
+    rules = rights_rules(_locked_rights(config.get("rights")))
+    rules += _rules(config)
     asked = config["duplicates"]
     near, boilerplate = asked["near"], asked["boilerplate"]
     duplicates = LockedDuplicates(
@@ -76,6 +87,13 @@ def _rules(config: Mapping[str, Any]) -> list[Rule]:
         for part in _EFFECTS
         for name, rule in config[part].items()
     ]
+
+
+def _locked_rights(rights: Mapping[str, Any] | None) -> LockedRights | None:
+    if rights is None:
+        return None
+    allow = rights["allow"]
+    return LockedRights(None if allow is None else tuple(map(_text, allow)), _one_of(rights["unknown"], _UNKNOWN))
 
 
 def _text(value: Any) -> str:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from sluice.errors import RecipeError
+from sluice.errors import RecipeError, SluiceError
 from sluice.measures.base import Measure, all_registered, registered, stamp
 from sluice.measures.views import DecodePlan
 from sluice.media.limits import Limits
@@ -24,9 +24,15 @@ BUILT_IN: Final = (
     "sluice.measures.image",
     "sluice.measures.image_hash",
     "sluice.measures.text",
+    "sluice.measures.generated",
+    "sluice.measures.claims",
+    "sluice.measures.pii",
     "sluice.measures.language",
     "sluice.measures.rights",
+    "sluice.measures.optout",
 )
+ON_REQUEST: Final = ("sluice.measures.word_list",)  # they need what only a recipe can give, and run where it names them
+DEFAULTS: Final = "defaults"  # in a recipe's list: all that would run without one
 ENTRY_POINTS: Final = "sluice.measures"
 
 
@@ -85,14 +91,20 @@ def measure_plan(choices: Sequence[MeasureChoice] | None, file: RecipeFile) -> M
     """The plan for the `measures` of the recipe `file`; None: all built-in, installed and plugged-in ones."""
     paths = tuple(str((file.base / plugin).absolute()) for plugin in file.recipe.plugins)
     homes = _homes(file, paths)
-    if choices is None:
-        chosen = [measure for measure in all_registered().values() if measure.function.__module__ in homes]
-        places = [homes[measure.function.__module__] for measure in chosen]
-        asked = [(measure.name, ()) for measure in chosen]
-    else:
-        chosen = [_bound(file, place, choice) for place, choice in enumerate(choices)]
-        places: list[Place] = [("measures", place) for place in range(len(chosen))]
-        asked = [(choice.name, tuple(sorted(choice.params.items()))) for choice in choices]
+    chosen: list[Measure] = []
+    places: list[Place] = []
+    named = {choice.name for choice in choices or ()}
+    if choices is None or DEFAULTS in named:  # one that the list names beside them runs as it says there
+        default = [m for m in all_registered().values() if m.function.__module__ in homes and m.name not in named]
+        chosen += default
+        places += [homes[measure.function.__module__] for measure in default]
+    asked = [(measure.name, ()) for measure in chosen]
+    for number, choice in enumerate(choices or ()):
+        if choice.name != DEFAULTS:
+            measure = _bound(file, number, choice)
+            chosen.append(measure)
+            places.append(("measures", number))
+            asked.append((choice.name, tuple(sorted((name, measure.params[name]) for name in choice.params))))
     owners: dict[str, str] = {}
     for measure, place in zip(chosen, places, strict=True):
         for column in measure.writes:
@@ -122,15 +134,27 @@ def _bound(file: RecipeFile, number: int, choice: MeasureChoice) -> Measure:
     try:
         measure = registered(choice.name)
         place = (*place, *sorted(set(choice.params) - set(measure.params))[:1])
-        return measure.bind(dict(choice.params))
-    except RecipeError as error:
+        if missing := [name for name in measure.files if measure.params[name] is None and name not in choice.params]:
+            raise RecipeError(f"{measure.name} needs `{missing[0]}`: the path of a file, relative to the recipe")
+        files = {name: str((file.base / path).absolute()) for name, path in _paths(measure, choice)}
+        bound = measure.bind({**choice.params, **files})
+        bound.identity("", "")  # reads the files: one that is not there is said before anything runs
+        return bound
+    except SluiceError as error:
         raise RecipeError(f"{file.where(*place)}: {error}") from None
+
+
+def _paths(measure: Measure, choice: MeasureChoice) -> Iterator[tuple[str, str]]:
+    """The parameters that name files, as the recipe has them."""
+    for name in measure.files:
+        if isinstance(path := choice.params.get(name), str):
+            yield name, path
 
 
 @cache
 def load_plugins(paths: tuple[str, ...]) -> frozenset[str]:
     """Import the built-in measures, those of installed packages, and the plugin files `paths`; their modules."""
-    for module in BUILT_IN:
+    for module in (*BUILT_IN, *ON_REQUEST):
         importlib.import_module(module)
     installed = {point.load().__module__ for point in entry_points(group=ENTRY_POINTS)}
     return frozenset({*BUILT_IN, *installed, *map(_load_file, paths)})

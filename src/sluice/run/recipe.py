@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
 from sluice.media.limits import Limits
 from sluice.models.config import EncoderConfig
+from sluice.run.rights_gate import NAMES, Unknown
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
 
@@ -107,6 +109,45 @@ class DuplicatesConfig(_Model):
     against: tuple[AgainstConfig, ...] = Field((), description="reference sets to be free of")
 
 
+class OptOutConfig(_Model):
+    """A list of what must not be used: what it names is rejected as `opted_out`."""
+
+    name: str = Field(description="name of the list, shown in the reason")
+    path: str = Field(description="a text file with an entry a line, or a CSV, TSV or Parquet file")
+    kind: Kind = Field(description="what the entries are; a domain stands for its subdomains, too")
+    distance: int = Field(4, ge=0, le=12, description="`phash` only: largest Hamming distance in bits that matches")
+
+
+class RightsConfig(_Model):
+    """The rights gate: which licences may enter, and which lists of opt-outs are honoured."""
+
+    allow: tuple[str, ...] | None = Field(
+        None, min_length=1, description="SPDX ids that may enter, all others are rejected; default: any licence"
+    )
+    unknown: Unknown = Field("reject", description="what becomes of a licence that is not stated or not understood")
+    opt_out: tuple[OptOutConfig, ...] = Field((), description="lists of opt-outs")
+
+    @field_validator("allow")
+    @classmethod
+    def _are_licences(cls, allow: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        from sluice.measures.rights import near_ids, spdx
+
+        for name in allow or ():
+            if spdx(name) != name:
+                hint = near_ids(name)
+                raise ValueError(f"{name!r} is no SPDX id{f' (did you mean {hint}?)' if hint else ''}")
+        return allow
+
+    @field_validator("opt_out")
+    @classmethod
+    def _each_list_once(cls, lists: tuple[OptOutConfig, ...]) -> tuple[OptOutConfig, ...]:
+        names = [one.name for one in lists]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the list {name!r} is given twice")
+        return lists
+
+
 class RulesConfig(_Model):
     """The rules of a stage."""
 
@@ -124,7 +165,15 @@ class RulesConfig(_Model):
 class FilterConfig(RulesConfig):
     """What 01_filtered decides."""
 
+    rights: RightsConfig | None = Field(None, description="which licences may enter, whose opt-outs are honoured")
     duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="which repeats are left out")  # pyright: ignore[reportCallIssue]
+
+    @model_validator(mode="after")
+    def _names_are_not_of_the_gate(self) -> FilterConfig:
+        for name in NAMES if self.rights else ():
+            if name in self.reject or name in self.hold:
+                raise ValueError(f"{name!r} is a reason that `rights` gives; give your rule another name")
+        return self
 
 
 class QualityConfig(RulesConfig):
@@ -164,7 +213,7 @@ class Recipe(_Model):
     unit: int = Field(2048, ge=1, le=65_536, description="samples a unit: the piece of work, of commit, of retry")
     plugins: tuple[str, ...] = Field((), description="Python files with measures of your own, relative to the recipe")
     measures: tuple[Annotated[MeasureConfig, BeforeValidator(_measure)], ...] | None = Field(
-        None, description="measures to run; default: all built-in ones"
+        None, description="measures to run; `defaults` stands for all built-in ones, which are the default"
     )
     limits: LimitsConfig = Field(LimitsConfig(), description="what one medium may cost")  # pyright: ignore[reportCallIssue]
     filter: FilterConfig = Field(FilterConfig(), description="what 01_filtered decides")  # pyright: ignore[reportCallIssue]

@@ -26,6 +26,14 @@ filter:
     mojibake: mojibake                  # Ã¼ where ü was meant
     html: html                          # tags and entities left in
     repetitive: repeated_ngram_share > 0.5
+    looping: loop_words >= 6            # the same words three times in a row, six in all
+    refusal: alternative and refusal    # "I'm sorry, but I can't ..."; `alternative`: captions, not conversations
+    assistant_talk: alternative and assistant_talk   # "Sure! Here is a caption"
+    prompt_leak: alternative and prompt_leak         # "<|im_end|>", "Describe the image in detail"
+    personal: pii > 0                   # e-mail, phone, card, IBAN, national ids; `pii_kinds` says which
+    no_ai: noai                         # X-Robots-Tag or TDM-Reservation, where the source kept it
+    # cut_off: alternative and cut_off                  # "a dog on the"; titles of web pages often end in "..."
+    # too_fine: fine_detail and pixels < 250000         # eyelashes and fine print that so few pixels cannot show
     wrong_language: {{when: language_mismatch, null: pass}}   # declared one, confidently another
 """
 _EXTENSION: Final = "wrong_extension: {when: not extension_ok, null: pass}   # the bytes are of another format"
@@ -39,6 +47,7 @@ NO_RIGHTS: Final = """\
     # forbidden_licence: {when: "spdx like '%-NC%' or spdx like '%-ND%'", null: pass}
 """
 DUPLICATES: Final = """\
+  # rights: {allow: [CC0-1.0, CC-BY-4.0], unknown: reject}   # only these licences; opt-out lists go here, too
   duplicates:
     bytes: true          # equal image bytes
     captions: true       # the same caption twice on one image

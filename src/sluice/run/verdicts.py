@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from sluice.run.corpus_steps import BOILERPLATE, CONTAMINATED, NEAR, SAME_BYTES, SAME_CAPTION, CorpusFacts, Duplicates
 from sluice.run.decide import FAILED, KEPT, REJECTED, VERDICT_NAMES, Decision, Indices, RowFacts, Speaker
+from sluice.run.rights_gate import OPTED_OUT
 from sluice.table.compute import pc
 from sluice.table.schema import REASON, VERDICTS
 
@@ -159,6 +160,10 @@ def _values(
         found = {row["ordinal"]: row for row in reversed(corpus.contaminated.to_pylist())}
         chosen = [found[ordinal] for ordinal in facts.sample[at].tolist()]
         return [_json({key: row[key] for key in ("reference", "key", "distance")}) for row in chosen]
+    if name == OPTED_OUT:
+        named = {row["ordinal"]: row for row in reversed(corpus.opted_out.to_pylist())}
+        chosen = [named[ordinal] for ordinal in facts.sample[at].tolist()]
+        return [_json({key: row[key] for key in ("list", "entry", "value", "distance")}) for row in chosen]
     if name in (SAME_CAPTION, BOILERPLATE):
         assert corpus.captions is not None
         images = dict(zip(*(corpus.captions.column(c).to_pylist() for c in ("row", "images")), strict=True))
