@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from sluice.engine import LocalEngine
+from sluice.engine import Engine
 from sluice.models.config import EncoderConfig
 from sluice.run.corpus_steps import NO_CORPUS
 from sluice.run.embedding import EncoderFacts, EncoderPlan, embed_units, encoder_facts
@@ -41,7 +41,6 @@ class Checks:
     config: QualityConfig
     plan: EncoderPlan
     rules: Sequence[CompiledRule]
-    workers: int | None
 
 
 def prepare_checks(file: RecipeFile, schema: pa.Schema) -> Checks | None:
@@ -51,22 +50,24 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema) -> Checks | None:
         return None
     plan = EncoderPlan(_absolute(config.encoder, file.base), file.recipe.limits.limits())
     rules = compile_rules(file, "quality", config, pa.schema([*schema, *ALIGNMENT]))
-    return Checks(config, plan, rules, file.recipe.engine.workers)
+    return Checks(config, plan, rules)
 
 
-def check_stage(checks: Checks, layout: Layout, units: int, events: Events) -> bool:
-    """Bring vectors, rows and verdicts up to date with what 01_filtered kept; whether there was anything to do."""
+def check_stage(checks: Checks, layout: Layout, units: int, engine: Engine, events: Events) -> bool:
+    """Bring vectors, rows and verdicts up to date with what 01_filtered kept; whether there was anything to do.
+
+    The workers of `engine` load the encoder.
+    """
     started = time.perf_counter()
     filtered = stage_record(layout, FILTERED)
     name = fingerprint("quality/1", filtered["fingerprint"], checks.config.model_dump_json())
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)
-    with LocalEngine(checks.workers, seconds=checks.config.seconds, memory=checks.config.memory) as engine:
-        encoder = encoder_facts(checks.plan, engine)
-        events.tell("encoder", **_of_encoder(encoder))
-        embedded = fingerprint(filtered["fingerprint"], encoder.store)
-        spent = embed_units(layout, checks.plan, encoder.store, embedded, units, engine, events)
+    encoder = encoder_facts(checks.plan, engine)
+    events.tell("encoder", **_of_encoder(encoder))
+    embedded = fingerprint(filtered["fingerprint"], encoder.store)
+    spent = embed_units(layout, checks.plan, encoder.store, embedded, units, engine, events)
     write_quality_rows(layout, encoder, units, fingerprint("quality rows/1", embedded))
     judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED)
     recorded = record(layout, CHECKED, checks.rules, judgement, filtered["kept"], _left_out(layout))

@@ -128,8 +128,8 @@ def _work(
     if only == FILTERED:
         return
     if prepared.checks:
-        with events.stage(CHECKED):
-            check_stage(prepared.checks, layout, count, events)
+        with events.stage(CHECKED), make_model_engine(file) as models:
+            check_stage(prepared.checks, layout, count, models, events)
         events.tell("stage_counts", stage=CHECKED, **_counts(layout, CHECKED))
     else:
         unneeded(layout, CHECKED)
@@ -144,6 +144,13 @@ def make_engine(file: RecipeFile) -> LocalEngine:
     """The engine that the recipe names."""
     limits = file.recipe.limits
     return LocalEngine(file.recipe.engine.workers, seconds=limits.seconds, memory=limits.memory)
+
+
+def make_model_engine(file: RecipeFile) -> LocalEngine:
+    """The engine for work with the encoder of the recipe: its workers may take longer and hold more."""
+    quality = file.recipe.quality
+    assert quality is not None
+    return LocalEngine(file.recipe.engine.workers, seconds=quality.seconds, memory=quality.memory)
 
 
 def finish_pack(run: Run) -> int:

@@ -58,6 +58,20 @@ DUPLICATES: Final = """\
     # against:           # images of a benchmark: what matches them is rejected as contaminated
     #   - {name: my-test-set, source: {type: folder, path: test-images}, distance: 4}
 """
+QUALITY: Final = """\
+quality:
+  encoder: {{type: builtin}}   # it knows {world}
+  reject:
+    # The cosine of image and text. A threshold belongs to its encoder: 0.28 is CLIP's, not this one's.
+    misaligned: alignment < {threshold}
+"""
+NO_QUALITY: Final = """\
+# How well the text fits the image, by an encoder of yours (docs: Encoders); what is below the threshold goes.
+# quality:
+#   encoder: {type: open_clip, name: ViT-B-32, pretrained: datacomp_xl_s13b_b90k, download: true}
+#   reject:
+#     misaligned: alignment < 0.2    # a threshold belongs to an encoder: `sluice curve RUN --column alignment`
+"""
 REST: Final = """\
 split: {train: 0.95, val: 0.05}   # near-duplicates never lie in two splits
 
@@ -68,9 +82,17 @@ pack:
 
 
 def recipe_text(
-    name: str, sources: Sequence[Mapping[str, Any]], *, rights: bool, notes: Sequence[str] = (), unit: int | None = None
+    name: str,
+    sources: Sequence[Mapping[str, Any]],
+    *,
+    rights: bool,
+    notes: Sequence[str] = (),
+    unit: int | None = None,
+    quality: str = NO_QUALITY,
 ) -> str:
     """A commented recipe over `sources`; with `rights`, unknown and forbidden licences are rejected.
+
+    `quality` is the text of that section.
 
     >>> recipe_text("x", [{"type": "folder", "path": "images"}], rights=False).splitlines()[1:3]
     ['sluice: 1', 'name: x']
@@ -82,7 +104,8 @@ def recipe_text(
         "# A Sluice recipe: `sluice run` carries it out, and goes on where it was if it is stopped.\n"
         f"sluice: 1\nname: {_scalar(name)}\nseed: 0   # of everything that is drawn\n\n{comments}"
         f"sources:\n{indented}{f'unit: {unit}   # samples a piece of work' + chr(10) if unit else ''}\n"
-        f"{RULES.format(when_null_extension=_EXTENSION)}{RIGHTS if rights else NO_RIGHTS}{DUPLICATES}\n{REST}"
+        f"{RULES.format(when_null_extension=_EXTENSION)}{RIGHTS if rights else NO_RIGHTS}{DUPLICATES}\n"
+        f"{quality}\n{REST}"
     )
 
 

@@ -74,8 +74,6 @@ class Score:
                 lines.append(f"{one.defect + ' (harmless)':<{wide}}  {said}")
                 continue
             by = _named(one.rules)
-            if one.needs_model and one.missed:
-                by = "; ".join(filter(None, (by, "only a model that reads image and caption can tell")))
             lines.append(f"{one.defect:<{wide}}  {one.planted:7,} {one.caught:7,} {one.missed:7,}  {by}".rstrip())
         beyond = sum(one.planted for one in self.defects if one.needs_model)
         lost = f"good samples lost: {self.lost:,} of {self.good:,} ({self.lost / max(self.good, 1):.1%})"
@@ -85,7 +83,7 @@ class Score:
             f"precision {self.precision():.1%}   of what was removed, this share was to be removed",
             f"recall    {self.recall():.1%}   of the defects that can be seen without an alignment model",
             f"recall    {self.recall(with_model=True):.1%}   of all defects; {counted(beyond, 'sample')} "
-            f"{noun(beyond, 'needs', 'need')} such a model",
+            f"{noun(beyond, 'takes', 'take')} a model that reads image and caption",
         ]
         return "\n".join(lines)
 
