@@ -15,7 +15,7 @@ import pyarrow as pa
 from sluice.engine import Engine
 from sluice.models.config import EncoderConfig
 from sluice.run.corpus_steps import NO_CORPUS
-from sluice.run.embedding import EncoderFacts, EncoderPlan, embed_units, encoder_facts
+from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units, encoder_facts
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
 from sluice.run.judging import judge
@@ -67,7 +67,7 @@ def check_stage(checks: Checks, layout: Layout, units: int, engine: Engine, even
     encoder = encoder_facts(checks.plan, engine)
     events.tell("encoder", **_of_encoder(encoder))
     embedded = fingerprint(filtered["fingerprint"], encoder.store)
-    spent = embed_units(layout, checks.plan, encoder.store, embedded, units, engine, events)
+    spent = embed_units(layout, checks.plan, encoder.store, Chosen(FILTERED, embedded), units, engine, events)
     write_quality_rows(layout, encoder, units, fingerprint("quality rows/1", embedded))
     judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED)
     recorded = record(layout, CHECKED, checks.rules, judgement, filtered["kept"], _left_out(layout))
