@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +13,17 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.engine import Engine
+from sluice.measures.base import Measure
 from sluice.models.config import EncoderConfig
+from sluice.run.choosing import batches_of, caption_choice
 from sluice.run.corpus_steps import NO_CORPUS
 from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units, encoder_facts
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
+from sluice.run.generated_rows import ORIGIN
 from sluice.run.judging import judge
 from sluice.run.locked import NO_DUPLICATES
-from sluice.run.quality_rows import ALIGNMENT, write_quality_rows
+from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
 from sluice.run.recipe import QualityConfig, RecipeFile
 from sluice.run.recording import record
 from sluice.run.rules.rule import CompiledRule
@@ -28,7 +31,7 @@ from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.table.arrays import real_numbers
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
-from sluice.table.layout import CHECKED, FILTERED, Layout
+from sluice.table.layout import CAPTIONED, CHECKED, Layout
 from sluice.table.read import read_table
 
 _TENTHS: Final = np.linspace(0, 1, 11)
@@ -41,39 +44,49 @@ class Checks:
     config: QualityConfig
     plan: EncoderPlan
     rules: Sequence[CompiledRule]
+    of_texts: Mapping[str, Measure]  # measures of texts, by identity
 
 
-def prepare_checks(file: RecipeFile, schema: pa.Schema) -> Checks | None:
-    """Check the recipe's `quality` against the columns; None where it has none."""
+def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, Measure]) -> Checks | None:
+    """Check the recipe's `quality` against the columns; None where it has none. `measures`: those of the recipe."""
     config = file.recipe.quality
     if config is None:
         return None
     plan = EncoderPlan(_absolute(config.encoder, file.base), file.recipe.limits.limits())
-    rules = compile_rules(file, "quality", config, pa.schema([*schema, *ALIGNMENT]))
-    return Checks(config, plan, rules)
+    columns = [*schema, *ALIGNMENT, *([ORIGIN] if file.recipe.captions else [])]
+    of_texts = {identity: measure for identity, measure in measures.items() if measure.grain == "text"}
+    return Checks(config, plan, compile_rules(file, "quality", config, pa.schema(columns)), of_texts)
 
 
-def check_stage(checks: Checks, layout: Layout, units: int, engine: Engine, events: Events) -> bool:
-    """Bring vectors, rows and verdicts up to date with what 01_filtered kept; whether there was anything to do.
+def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine: Engine, events: Events) -> bool:
+    """Bring vectors, rows and verdicts up to date with what the stage `before` kept; whether there was anything to do.
 
     The workers of `engine` load the encoder.
     """
     started = time.perf_counter()
-    filtered = stage_record(layout, FILTERED)
-    name = fingerprint("quality/1", filtered["fingerprint"], checks.config.model_dump_json())
+    record_before = stage_record(layout, before)
+    decided: str = record_before["fingerprint"]
+    name = fingerprint("quality/1", decided, checks.config.model_dump_json())
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)
     encoder = encoder_facts(checks.plan, engine)
     events.tell("encoder", **_of_encoder(encoder))
-    embedded = fingerprint(filtered["fingerprint"], encoder.store)
-    spent = embed_units(layout, checks.plan, encoder.store, Chosen(FILTERED, embedded), units, engine, events)
-    write_quality_rows(layout, encoder, units, fingerprint("quality rows/1", embedded))
-    judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED)
-    recorded = record(layout, CHECKED, checks.rules, judgement, filtered["kept"], _left_out(layout))
-    before = {what: took for what, took in stage_seconds(layout, CHECKED).items() if what != "decide"}
-    seconds = {**Counter(before) + Counter(spent), "decide": time.perf_counter() - started}
-    facts = {"encoder": _of_encoder(encoder), "alignment": _deciles(layout.rows_of(CHECKED))}
+    embedded = fingerprint(decided, encoder.store)
+    chosen = Chosen(before, embedded, captions=decided if before == CAPTIONED else None)
+    spent = embed_units(layout, checks.plan, encoder.store, chosen, units, engine, events)
+    rows = RowsOf(CHECKED, before, generated=checks.of_texts if before == CAPTIONED else None)
+    write_quality_rows(layout, rows, encoder, units, fingerprint("quality rows/1", embedded))
+    choosing = caption_choice(checks.config.alternatives)
+    judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)
+    recorded = record(layout, CHECKED, checks.rules, judgement, record_before["kept"], _left_out(layout, before))
+    earlier = {what: took for what, took in stage_seconds(layout, CHECKED).items() if what != "decide"}
+    seconds = {**Counter(earlier) + Counter(spent), "decide": time.perf_counter() - started}
+    facts = {
+        "encoder": _of_encoder(encoder),
+        "alignment": _deciles(layout.rows_of(CHECKED)),
+        **({"captioners": batches_of(layout.rows_of(CHECKED), judgement.facts)} if before == CAPTIONED else {}),
+    }
     finish(layout, CHECKED, name, {**recorded.facts, **facts}, seconds)
     return True
 
@@ -96,10 +109,10 @@ def _of_encoder(encoder: EncoderFacts) -> dict[str, Any]:
     }
 
 
-def _left_out(layout: Layout) -> pa.ChunkedArray:
-    """By sample that entered, the captions that 01_filtered left out."""
-    table = read_table(layout.verdicts(FILTERED), ["verdict", "captions_left_out"])
-    return table.filter(pc.equal(table.column("verdict"), "kept")).column("captions_left_out")
+def _left_out(layout: Layout, before: str) -> list[list[int]]:
+    """By sample that entered, the captions that the stage before left out."""
+    table = read_table(layout.verdicts(before), ["verdict", "captions_left_out"])
+    return table.filter(pc.equal(table.column("verdict"), "kept")).column("captions_left_out").to_pylist()
 
 
 def _deciles(rows: Path) -> list[float]:

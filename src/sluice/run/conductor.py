@@ -15,6 +15,7 @@ import pyarrow as pa
 from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
+from sluice.run.caption_stage import Captions, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
@@ -32,7 +33,7 @@ from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
-from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -49,6 +50,7 @@ class Prepared:
     rules: Sequence[CompiledRule]
     order: Order  # which member of a cluster is kept
     checks: Checks | None  # of 03_quality_checked
+    captions: Captions | None  # of 02_captioned
 
 
 def prepare(file: RecipeFile) -> Prepared:
@@ -65,7 +67,9 @@ def prepare(file: RecipeFile) -> Prepared:
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
     _check_carried(file, schema)
     rules = compile_filter(file, schema)
-    return Prepared(file, plan, measures, schema, rules, order, prepare_checks(file, schema))
+    checks = prepare_checks(file, schema, measures)
+    captions = prepare_captions(file, schema, plan, checks)
+    return Prepared(file, plan, measures, schema, rules, order, checks, captions)
 
 
 def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None = None) -> Path:
@@ -73,8 +77,9 @@ def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None 
     prepared = prepare(file)
     if only is not None and only not in STAGES:
         raise RecipeError(f"there is no stage {only!r} (there are: {', '.join(STAGES)})")
-    if only == CHECKED and not prepared.checks:
-        raise RecipeError(f"{file.path.name}: has no `quality`, so there is no stage {only!r}")
+    for stage, part, asked in ((CAPTIONED, "captions", prepared.captions), (CHECKED, "quality", prepared.checks)):
+        if only == stage and not asked:
+            raise RecipeError(f"{file.path.name}: has no `{part}`, so there is no stage {only!r}")
     load_opt_outs(file)  # one that cannot be read is said now, not after hours of measuring
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout, listener) as events:
@@ -127,9 +132,18 @@ def _work(
     pa.default_memory_pool().release_unused()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:
         return
+    if prepared.captions:
+        with events.stage(CAPTIONED), make_model_engine(file) as models:
+            caption_stage(prepared.captions, prepared.checks, prepared.rules, layout, count, models, events)
+        events.tell("stage_counts", stage=CAPTIONED, **_counts(layout, CAPTIONED))
+    else:
+        unneeded(layout, CAPTIONED)
+    if only == CAPTIONED:
+        return
     if prepared.checks:
+        before = CAPTIONED if prepared.captions else FILTERED
         with events.stage(CHECKED), make_model_engine(file) as models:
-            check_stage(prepared.checks, layout, count, models, events)
+            check_stage(prepared.checks, layout, before, count, models, events)
         events.tell("stage_counts", stage=CHECKED, **_counts(layout, CHECKED))
     else:
         unneeded(layout, CHECKED)
@@ -147,10 +161,9 @@ def make_engine(file: RecipeFile) -> LocalEngine:
 
 
 def make_model_engine(file: RecipeFile) -> LocalEngine:
-    """The engine for work with the encoder of the recipe: its workers may take longer and hold more."""
-    quality = file.recipe.quality
-    assert quality is not None
-    return LocalEngine(file.recipe.engine.workers, seconds=quality.seconds, memory=quality.memory)
+    """The engine for work with models: its workers may take longer and hold more."""
+    models = file.recipe.models
+    return LocalEngine(file.recipe.engine.workers, seconds=models.seconds, memory=models.memory)
 
 
 def finish_pack(run: Run) -> int:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
+from sluice.run.choosing import choosing_in
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.judging import Judgement, judge
 from sluice.run.rules.rule import compile_rule
@@ -75,7 +76,8 @@ def curve(run: Run, column: str) -> Curve:
     compiled = [compile_rule(rule, schema) for rule in locked.rules]
     others = [rule for rule in compiled if column not in rule.columns]
     asked = locked.duplicates
-    judgement = judge(run.layout, others, asked, load_corpus(run.layout, asked), stage)
+    choosing = choosing_in(stage, locked)
+    judgement = judge(run.layout, others, asked, load_corpus(run.layout, asked), stage, choosing)
     values = _by_sample(run.layout.rows_of(stage), column, judgement)
     kept, known = judgement.kept, ~np.isnan(values)
     ascending = np.sort(values[kept & known])

@@ -19,7 +19,7 @@ from sluice.run.judging import Judgement, filter_rules, judge, rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob, UnitCost
 from sluice.run.opt_outs import check_opt_outs, load_opt_outs, measure_opt_outs
-from sluice.run.recipe import FilterConfig, RecipeFile, RulesConfig
+from sluice.run.recipe import FilterConfig, RecipeFile, RuleConfig, RulesConfig
 from sluice.run.recording import record
 from sluice.run.rights_gate import NAMES
 from sluice.run.rows import write_rows
@@ -43,6 +43,16 @@ def compile_filter(file: RecipeFile, schema: pa.Schema) -> list[CompiledRule]:
 def compile_rules(file: RecipeFile, section: str, config: RulesConfig, schema: pa.Schema) -> list[CompiledRule]:
     """The rules of a section of the recipe, each checked against the columns before anything runs."""
     return _compiled(file, section, rules_of(config), schema)
+
+
+def compile_route(
+    file: RecipeFile, part: str, rules: Mapping[str, RuleConfig], schema: pa.Schema
+) -> list[CompiledRule]:
+    """The rules of `captions` that send samples one way, each checked against the columns."""
+    return [
+        compile_rule(Rule(name, rule.when, "rejected", rule.null), schema, file.where("captions", part, name))
+        for name, rule in rules.items()
+    ]
 
 
 def _compiled(file: RecipeFile, section: str, rules: Sequence[Rule], schema: pa.Schema) -> list[CompiledRule]:

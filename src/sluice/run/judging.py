@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
+
+
+MoreSpeakers = Callable[[Path, RowFacts, Sequence[Speaker]], list[Speaker]]
+"""Who speaks on rows (their file, their facts) beside the rules and the corpus, having heard these."""
 
 
 def filter_rules(config: FilterConfig) -> list[Rule]:
@@ -68,6 +72,7 @@ def judge(
     config: DuplicatesAsked,
     corpus: CorpusFacts,
     stage: str = FILTERED,
+    more: MoreSpeakers | None = None,
 ) -> Judgement:
     """Decide on every sample that entered `stage` from the stored columns alone."""
     path = layout.rows_of(stage)
@@ -87,6 +92,8 @@ def judge(
     contamination = corpus_steps.contamination_speaker(corpus, facts)
     opted_out = corpus_steps.opt_out_speaker(corpus, facts)
     speakers += [speaker for speaker in (contamination, opted_out) if speaker]
+    if more is not None:
+        speakers += more(path, facts, speakers)
     facts, speakers = _without_gone(layout, path, facts, speakers)
     decision = decide(facts, speakers)
     duplicates = corpus_steps.find_duplicates(corpus, config, decision)

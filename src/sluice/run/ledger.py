@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sluice.errors import RunError
-from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,7 +80,9 @@ class Run:
     @property
     def stages(self) -> tuple[str, ...]:
         """The stages that the recipe asks for, in order."""
-        return tuple(stage for stage in STAGES if stage != CHECKED or self.quality is not None)
+        absent = {CAPTIONED} if self._recipe.get("captions") is None else set[str]()
+        absent |= {CHECKED} if self._recipe.get("quality") is None else set()
+        return tuple(stage for stage in STAGES if stage not in absent)
 
     @property
     def recipe(self) -> Recipe:

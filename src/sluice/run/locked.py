@@ -56,6 +56,7 @@ class LockedFilter:
 
     rules: list[Rule]
     duplicates: LockedDuplicates
+    alternatives: int | None = None  # captions kept beside the best; None: all that pass
 
 
 def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
@@ -78,7 +79,10 @@ def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
 def locked_quality(recipe: Mapping[str, Any]) -> LockedFilter | None:
     """The same of `quality`; None where the recipe has none."""
     config = recipe.get("quality")
-    return None if config is None else LockedFilter(_rules(config), NO_DUPLICATES)
+    if config is None:
+        return None
+    alternatives = config.get("alternatives")
+    return LockedFilter(_rules(config), NO_DUPLICATES, None if alternatives is None else int(alternatives))
 
 
 def _rules(config: Mapping[str, Any]) -> list[Rule]:

@@ -7,17 +7,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.measures.base import Measure
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
+from sluice.run.generated_rows import ORIGIN, with_generated
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
-from sluice.table.layout import CHECKED, FILTERED, Layout
+from sluice.table.layout import Layout
 from sluice.table.read import UnitReader
 
 ALIGNMENT: Final = pa.schema(
@@ -30,53 +33,69 @@ _GRAINS: Final = b"sluice.grains"
 _FINGERPRINT: Final = b"sluice.fingerprint"
 
 
-def write_quality_rows(layout: Layout, encoder: EncoderFacts, units: int, name: str) -> None:
-    """Bring the rows of 03_quality_checked up to date; `name` is the fingerprint of what they are made from."""
-    path = layout.rows_of(CHECKED)
+@dataclass(frozen=True)
+class RowsOf:
+    """Which rows a stage has: of the samples that the stage `before` kept, or held for `take_up` alone."""
+
+    stage: str
+    before: str
+    take_up: tuple[str, ...] = ()
+    generated: Mapping[str, Measure] | None = None  # measures of texts, where generated captions come in too
+
+
+def write_quality_rows(layout: Layout, of: RowsOf, encoder: EncoderFacts | None, units: int, name: str) -> None:
+    """Bring the rows of a stage up to date; `name` is the fingerprint of what they are made from."""
+    path = layout.rows_of(of.stage)
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
         return
     stored = pq.read_schema(layout.rows)
-    schema = pa.schema([*stored, *ALIGNMENT]).with_metadata(
-        {_FINGERPRINT: name.encode(), _GRAINS: _with_texts((stored.metadata or {})[_GRAINS])}
+    added = [*([] if of.generated is None else [ORIGIN]), *(ALIGNMENT if encoder else [])]
+    grains = {**json.loads((stored.metadata or {})[_GRAINS]), **dict.fromkeys([field.name for field in added], "text")}
+    schema = pa.schema([*stored, *added]).with_metadata(
+        {_FINGERPRINT: name.encode(), _GRAINS: json.dumps(grains).encode()}
     )
     with (
         UnitReader(layout.rows, stored.names) as rows,
-        UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as verdicts,
+        UnitReader(layout.verdicts(of.before), KEPT_COLUMNS) as verdicts,
         commit(path) as partial,
         table_writer(partial, schema) as writer,
     ):
         held: list[pa.Table] = []
         entered = 0
         for unit in range(units):
-            kept = kept_of(verdicts, unit)
-            table = _entering(rows.read(unit), kept, entered)
+            kept = kept_of(verdicts, unit, of.take_up)
+            all_rows = _numbered(rows.read(unit), kept, entered)
+            table = _without_left_out(all_rows, kept)
             entered += kept.num_rows
+            if of.generated is not None:
+                table = with_generated(table, all_rows, layout, unit, of.generated)
+            if encoder and kept.num_rows:
+                table = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
             if kept.num_rows:
-                held.append(_aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages))
-            if held and (sum(part.num_rows for part in held) >= ROW_GROUP or unit == units - 1):
+                held.append(table)
+            if held and sum(part.num_rows for part in held) >= ROW_GROUP:
                 writer.write_table(pa.concat_tables(held).cast(schema), row_group_size=2**30)
                 held = []
         if held or not entered:
             writer.write_table(pa.concat_tables([schema.empty_table(), *held]).cast(schema), row_group_size=2**30)
 
 
-def _with_texts(grains: bytes) -> bytes:
-    """What each column speaks of, with those of this stage: they judge a text."""
-    return json.dumps({**json.loads(grains), **dict.fromkeys(ALIGNMENT.names, "text")}).encode()
+def _numbered(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
+    """The rows of the samples `kept`, numbered from `entered`."""
+    ids = kept.column("id").combine_chunks()
+    rows = rows.filter(pc.is_in(rows.column("id"), ids))
+    ordinal = pc.index_in(rows.column("id"), ids).cast(pa.int64())
+    return rows.set_column(rows.schema.get_field_index("ordinal"), "ordinal", pc.add(ordinal, entered))
 
 
-def _entering(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
-    """The rows of the samples `kept`, numbered from `entered`, without captions that are left out.
+def _without_left_out(rows: pa.Table, kept: pa.Table) -> pa.Table:
+    """The rows without captions that are left out.
 
     Of a sample of several images they stay: their images stand in the same rows.
     """
-    ids = kept.column("id").combine_chunks()
-    rows = rows.filter(pc.is_in(rows.column("id"), ids))
     texts = pa.table({"id": rows.column("id"), "item": rows.column("text_item")})
     gone = np.isin(item_keys(texts, rows), left_out_keys(kept, rows)) & pc.equal(rows.column("images"), 1).to_numpy()
-    rows = rows.filter(pa.array(~gone))
-    ordinal = pc.index_in(rows.column("id"), ids).cast(pa.int64())
-    return rows.set_column(rows.schema.get_field_index("ordinal"), "ordinal", pc.add(ordinal, entered))
+    return rows.filter(pa.array(~gone))
 
 
 def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | None) -> pa.Table:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from sluice.caption.config import CaptionerConfig
 from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
 from sluice.media.limits import Limits
@@ -176,12 +177,53 @@ class FilterConfig(RulesConfig):
         return self
 
 
+class RouteConfig(RuleConfig):
+    """A rule that sends a sample out before it is captioned; what it cannot judge goes on."""
+
+    null: Literal["held", "rejected", "pass"] = Field(
+        "pass", description="what it means when the predicate is NULL, as where there is no caption yet"
+    )
+
+
+RouteField = Annotated[RouteConfig, BeforeValidator(_rule)]
+
+
+class CaptionsConfig(_Model):
+    """What 02_captioned does: samples are kept as they are, captioned, or rejected, by rules over the columns."""
+
+    captioners: tuple[CaptionerConfig, ...] = Field(min_length=1, description="who captions, in order")
+    recaption: dict[str, RuleField] = Field(
+        {}, description="rules whose samples are captioned; default: all samples are. NULL counts as yes"
+    )
+    reject: dict[str, RouteField] = Field({}, description="rules whose samples are not worth a caption and leave")
+    take_up: bool = Field(
+        True, description="whether samples that 01_filtered holds for their captions alone are captioned, not held"
+    )
+
+    @field_validator("captioners")
+    @classmethod
+    def _each_captioner_once(cls, captioners: tuple[CaptionerConfig, ...]) -> tuple[CaptionerConfig, ...]:
+        names = [one.name for one in captioners]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"the captioner {name!r} is given twice")
+        return captioners
+
+
 class QualityConfig(RulesConfig):
     """What 03_quality_checked decides: its rules may read `alignment`, the cosine of image and text, too."""
 
     encoder: EncoderConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
+    alternatives: int | None = Field(
+        None, ge=0, description="captions kept beside the one that fits best; default: all that no rule speaks against"
+    )
+
+
+class ModelsConfig(_Model):
+    """What a worker with a model may take."""
+
     seconds: float = Field(300, gt=0, description="time for one batch of the encoder, loading it included")
-    memory: int = Field(8 * 2**30, ge=2**30, description="bytes of data that a worker with the encoder may hold")
+    memory: int = Field(8 * 2**30, ge=2**30, description="bytes of data that a worker may hold")
 
 
 class PackConfig(_Model):
@@ -217,6 +259,8 @@ class Recipe(_Model):
     )
     limits: LimitsConfig = Field(LimitsConfig(), description="what one medium may cost")  # pyright: ignore[reportCallIssue]
     filter: FilterConfig = Field(FilterConfig(), description="what 01_filtered decides")  # pyright: ignore[reportCallIssue]
+    models: ModelsConfig = Field(ModelsConfig(), description="what a worker with a model may take")  # pyright: ignore[reportCallIssue]
+    captions: CaptionsConfig | None = Field(None, description="what 02_captioned does; default: the stage is left out")
     quality: QualityConfig | None = Field(
         None, description="what 03_quality_checked decides; default: the stage is left out"
     )

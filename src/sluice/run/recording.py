@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.run.judging import Judgement, yields
 from sluice.run.rows import IDENTITY
+from sluice.run.rules.row_columns import as_json
 from sluice.run.rules.rule import CompiledRule, observed
 from sluice.run.stage import law_of_counts
 from sluice.run.verdicts import failure_table, verdict_table
 from sluice.table.commit import write_table
 from sluice.table.layout import Layout
 from sluice.table.read import read_table
+
+_SEEN: Final = ("alignment", "caption_origin")
 
 
 @dataclass(frozen=True)
@@ -34,14 +38,16 @@ def record(
     rules: Sequence[CompiledRule],
     judgement: Judgement,
     entered: int,
-    left_out_before: pa.ChunkedArray | None = None,
+    left_out_before: Sequence[Sequence[int]] | None = None,
+    failed: Mapping[str, tuple[str, str]] | None = None,
 ) -> Recorded:
     """Write the verdicts and failures of a stage that `entered` samples entered; the law of counts is checked.
 
-    `left_out_before`: by sample, the captions that an earlier stage left out; they stay out.
+    `left_out_before`: by sample, the captions that are left out already; they stay out. `failed`: samples by id that
+    fail for another reason than a measure, with class and message.
     """
     path = layout.rows_of(stage)
-    wanted = {column for rule in rules for column in rule.columns} | set(IDENTITY.names)
+    wanted = {column for rule in rules for column in rule.columns} | {*IDENTITY.names, *_SEEN}
     rows = read_table(path, columns=[name for name in pq.read_schema(path).names if name in wanted])
     verdicts = verdict_table(
         rows,
@@ -50,8 +56,10 @@ def record(
         judgement.speakers,
         judgement.duplicates,
         judgement.corpus,
-        lambda number, seen: observed(rules[number], seen),
+        lambda number, seen: _observed(rules, number, seen),
     )
+    if failed:
+        verdicts = _with_failed(verdicts, failed)
     if left_out_before is not None:
         verdicts = _with_left_out(verdicts, left_out_before)
     write_table(layout.verdicts(stage), verdicts)
@@ -66,12 +74,28 @@ def record(
     return Recorded(verdicts, facts)
 
 
-def _with_left_out(verdicts: pa.Table, before: pa.ChunkedArray) -> pa.Table:
+def _observed(rules: Sequence[CompiledRule], number: int, seen: pa.Table) -> list[str]:
+    """What a speaker saw: a rule its columns, one beside the rules how well the captions fit."""
+    if number < len(rules):
+        return observed(rules[number], seen)
+    return as_json(seen, [name for name in _SEEN if name in seen.column_names])
+
+
+def _with_failed(verdicts: pa.Table, failed: Mapping[str, tuple[str, str]]) -> pa.Table:
+    """The verdicts with those of `failed` changed: what it was before is no longer so."""
+    rows = verdicts.to_pylist()
+    for row in rows:
+        if row["verdict"] == "kept" and row["id"] in failed:
+            name, message = failed[row["id"]]
+            values = json.dumps({"class": name, "message": message}, ensure_ascii=False)
+            reason = {"rule": name, "effect": "failed", "item": None, "values": values}
+            row.update(verdict="failed", rules=[name], reasons=[*row["reasons"], reason], captions_left_out=[])
+    return pa.Table.from_pylist(rows, verdicts.schema)
+
+
+def _with_left_out(verdicts: pa.Table, before: Sequence[Sequence[int]]) -> pa.Table:
     """The verdicts with the captions of an earlier stage among those that are left out."""
     name = "captions_left_out"
-    both = [
-        sorted({*now, *earlier})
-        for now, earlier in zip(verdicts.column(name).to_pylist(), before.to_pylist(), strict=True)
-    ]
+    both = [sorted({*now, *earlier}) for now, earlier in zip(verdicts.column(name).to_pylist(), before, strict=True)]
     place = verdicts.schema.get_field_index(name)
     return verdicts.set_column(place, verdicts.schema.field(name), pa.array(both, verdicts.schema.field(name).type))

@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 from sluice.errors import RunError
 from sluice.pack.base import Contents, PackImage, PackSample, PackText
 from sluice.run.measuring import extension_of
+from sluice.table.arrays import real_numbers
 from sluice.table.compute import pc
-from sluice.table.layout import Layout
+from sluice.table.layout import CAPTIONED, Layout
 from sluice.table.read import UnitReader, read_table
 from sluice.table.refs import Ref
 
@@ -42,7 +43,7 @@ class ShardSamples:
     def __init__(self, layout: Layout, contents: Contents, groups: Path) -> None:
         rows = layout.rows_of(layout.deciding)
         schema = pq.read_schema(rows)
-        wanted = {"id", "image_item", *_IMAGE_FACTS, "spdx", *contents.columns}
+        wanted = {"id", "image_item", "text_item", "alignment", *_IMAGE_FACTS, "spdx", *contents.columns}
         self._layout = layout
         self._carried = tuple(contents.columns)
         self._rows = UnitReader(rows, [name for name in schema.names if name in wanted])
@@ -65,7 +66,7 @@ class ShardSamples:
         samples = read_table(self._layout.samples(unit), [*_SAMPLE, "failure_class"], threads=False)
         samples = samples.filter(pc.is_null(samples.column("failure_class"))).take(pa.array(places))
         ids = samples.column("id").combine_chunks()
-        items = _Owned.of(read_table(self._layout.items(unit), ["id", "kind", *_TEXT, *_REF], threads=False), ids)
+        items = _Owned.of(self._items(unit), ids)
         rows = _Owned.of(self._rows.read(unit), ids, "rows.parquet")
         verdicts = _Owned.of(self._verdicts.read(unit), ids, "verdicts.parquet")
         groups = _Owned.of(self._groups.read(unit), ids, "groups.parquet")
@@ -74,7 +75,7 @@ class ShardSamples:
         fields = zip(
             *(samples.column(name).to_pylist() for name in ("id", "key", "source")),
             _images(items, rows),
-            _texts(items, verdicts),
+            _texts(items, verdicts, rows),
             _records(rights, len(ids)),
             _records({name: _column(firsts, name) for name in self._carried}, len(ids)),
             groups.firsts().column("group").to_pylist(),
@@ -82,6 +83,14 @@ class ShardSamples:
         )
         for identity, key, source, images, texts, rights_of_it, columns, group in fields:
             yield PackSample(identity, key, source, split, images, texts, rights_of_it, columns, group)
+
+    def _items(self, unit: int) -> pa.Table:
+        """The items of a unit, with those captions that were generated."""
+        columns = ["id", "kind", *_TEXT, *_REF]
+        items = read_table(self._layout.items(unit), columns, threads=False)
+        if not self._layout.stage_file(CAPTIONED).is_file():
+            return items
+        return pa.concat_tables([items, read_table(self._layout.generated(unit), columns, threads=False)])
 
 
 @dataclass(frozen=True)
@@ -98,9 +107,13 @@ class _Owned:
         found = pc.index_in(table.column("id"), ids)
         belongs = pc.is_valid(found)
         owner = found.filter(belongs).to_numpy().astype(np.int64)
+        table = table.filter(belongs)
+        if (np.diff(owner) < 0).any():
+            order = np.argsort(owner, kind="stable")
+            table, owner = table.take(pa.array(order)), owner[order]
         if complete and len(np.unique(owner)) != len(ids):
             raise RunError(f"{complete} lacks samples that are to be packed: it is damaged; remove it and run again")
-        return _Owned(table.filter(belongs), owner, len(ids))
+        return _Owned(table, owner, len(ids))
 
     def firsts(self) -> pa.Table:
         """The first row of each sample, where each has one."""
@@ -138,16 +151,30 @@ def _images(items: _Owned, rows: _Owned) -> Iterator[tuple[PackImage, ...]]:
     return found.by_sample(made)
 
 
-def _texts(items: _Owned, verdicts: _Owned) -> Iterator[tuple[PackText, ...]]:
-    """The texts of each sample, without the captions that are left out."""
+def _texts(items: _Owned, verdicts: _Owned, rows: _Owned) -> Iterator[tuple[PackText, ...]]:
+    """The texts of each sample, without the captions that are left out; those that fit best come first."""
     left_out = verdicts.table.column("captions_left_out")
     stays = pc.not_equal(items.table.column("kind"), "image").to_numpy()
     if pc.sum(pc.list_value_length(left_out)).as_py():
         parents = verdicts.owner[pc.list_parent_indices(left_out).to_numpy()]
         gone = parents * _ITEMS + pc.list_flatten(left_out).to_numpy().astype(np.int64) + 1
         stays &= ~np.isin(items.keys("item"), gone)
-    found = items.where(stays)
+    found = _best_first(items.where(stays), rows)
     return found.by_sample(list(map(PackText, *(found.table.column(name).to_pylist() for name in _TEXT))))
+
+
+def _best_first(texts: _Owned, rows: _Owned) -> _Owned:
+    """The texts of each sample, its captions in the order of their alignment where that is known."""
+    if "alignment" not in rows.table.column_names:
+        return texts
+    known, row = np.unique(rows.keys("text_item"), return_index=True)
+    wanted = texts.keys("item")
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    cosine = real_numbers(rows.table.column("alignment"))[row[at]]
+    caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & (known[at] == wanted)
+    rank = np.where(caption & ~np.isnan(cosine), -cosine, 2.0)
+    order = np.lexsort((np.arange(len(wanted)), np.where(caption, rank, -2.0), texts.owner))
+    return _Owned(texts.table.take(pa.array(order)), texts.owner[order], texts.samples)
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

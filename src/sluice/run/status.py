@@ -90,6 +90,7 @@ def _progress(events: Sequence[dict[str, Any]], stage: str) -> str:
     kinds = (
         ("units_known", "unit_measured", "unit"),
         ("embedding", "unit_measured", "unit"),
+        ("captioning", "unit_measured", "unit"),
         ("packing", "shard_written", "shard"),
     )
     for plan, done, word in kinds:

@@ -70,7 +70,7 @@ def _counts(layout: Layout) -> Iterator[str]:
         record = stage_record(layout, stage)
         found = Counter(read_table(layout.verdicts(stage), columns=["verdict"]).column("verdict").to_pylist())
         entered = sum(found.values())
-        if before is not None and entered != before:
+        if before is not None and entered != before + record.get("taken_up", 0):
             yield f"{stage}: {entered:,} samples came in, the stage before kept {before:,}"
         if record["in"] != entered or any(record[kind] != found.get(kind, 0) for kind in VERDICT_KINDS):
             yield f"{stage}: stage.json says {record}, verdicts.parquet holds {dict(found)}"

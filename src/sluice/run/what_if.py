@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
+from sluice.run.choosing import choosing_in
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.decide import FAILED, HELD, KEPT, REJECTED
 from sluice.run.judging import Judgement, judge, yields
@@ -72,7 +73,8 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
                 setting.name, setting.when, was.effect if was else "rejected", was.null if was else "held"
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
-    judgement = judge(run.layout, rules, config.duplicates, load_corpus(run.layout, config.duplicates), stage)
+    corpus = load_corpus(run.layout, config.duplicates)
+    judgement = judge(run.layout, rules, config.duplicates, corpus, stage, choosing_in(stage, config))
     kept_before = _kept_before(run.layout, stage)
     record = stage_record(run.layout, stage)
     gained, lost = np.flatnonzero(judgement.kept & ~kept_before), np.flatnonzero(kept_before & ~judgement.kept)

@@ -1,0 +1,222 @@
+"""02_captioned, conducted: which samples keep their captions, which get new ones, which are not worth any.
+
+New captions stand beside the old ones as items of their own; 03_quality_checked judges all of them alike.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from sluice.caption.config import CaptionerConfig
+from sluice.engine import Engine, Task
+from sluice.errors import RunError
+from sluice.run.captioning import (
+    CAPTION_UNIT,
+    CaptionCost,
+    CaptionJob,
+    CaptionPlan,
+    captioned_for,
+    captioner_folders,
+)
+from sluice.run.checking import Checks
+from sluice.run.corpus_steps import BOILERPLATE, NO_CORPUS, SAME_CAPTION
+from sluice.run.decide import KEPT
+from sluice.run.embedding import KEPT_COLUMNS, Chosen, embed_units, encoder_facts, entering
+from sluice.run.events import Events
+from sluice.run.filtering import compile_route
+from sluice.run.judging import judge
+from sluice.run.locked import NO_DUPLICATES
+from sluice.run.measure_plan import MeasurePlan
+from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
+from sluice.run.recipe import CaptionsConfig, RecipeFile
+from sluice.run.recording import record
+from sluice.run.rows import stored_grains
+from sluice.run.rules.rule import CompiledRule
+from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
+from sluice.table.commit import write_table
+from sluice.table.compute import pc
+from sluice.table.ids import fingerprint
+from sluice.table.layout import CAPTIONED, FILTERED, Layout
+from sluice.table.read import read_table
+
+_FAILURES: Final = ("id", "captioner", "failure_class", "failure_kind", "failure", "attempts")
+
+
+@dataclass(frozen=True)
+class Captions:
+    """The `captions` of a recipe, after every check that needs no data."""
+
+    config: CaptionsConfig
+    plan: CaptionPlan
+    recaption: Sequence[CompiledRule]
+    reject: Sequence[CompiledRule]
+    folders: Sequence[str]  # of the captioners: name@fingerprint
+
+
+def prepare_captions(
+    file: RecipeFile, schema: pa.Schema, measures: MeasurePlan, checks: Checks | None
+) -> Captions | None:
+    """Check the recipe's `captions` against the columns; None where it has none."""
+    config = file.recipe.captions
+    if config is None:
+        return None
+    cache = Layout(file.run_folder).state.absolute() / "answers.sqlite"
+    plan = CaptionPlan(tuple(_absolute(one, file) for one in config.captioners), measures, str(cache))
+    columns = pa.schema([*schema, *(ALIGNMENT if checks else [])])
+    recaption = compile_route(file, "recaption", config.recaption, columns)
+    reject = compile_route(file, "reject", config.reject, columns)
+    return Captions(config, plan, recaption, reject, captioner_folders(plan))
+
+
+def _absolute(config: CaptionerConfig, file: RecipeFile) -> CaptionerConfig:
+    """The captioner with its path relative to the recipe made absolute: workers have a folder of their own."""
+    path: str | None = getattr(config, "path", None)
+    return config if path is None else config.model_copy(update={"path": str((file.base / path).absolute())})
+
+
+def caption_stage(
+    captions: Captions,
+    checks: Checks | None,
+    rules: Sequence[CompiledRule],
+    layout: Layout,
+    units: int,
+    engine: Engine,
+    events: Events,
+) -> bool:
+    """Route, caption what lacks it, decide; whether there was anything to do. `rules`: those of 01_filtered."""
+    started = time.perf_counter()
+    filtered = stage_record(layout, FILTERED)["fingerprint"]
+    judged_by = checks.plan.config.model_dump_json() if checks else ""
+    routing = captions.config.model_dump_json(exclude={"captioners"})
+    name = fingerprint("captions/1", filtered, judged_by, routing, *captions.folders)
+    if done(layout, CAPTIONED, name):
+        return False
+    reopen(layout, CAPTIONED)
+    taken = _taken_up(captions, rules, layout)
+    encoder = encoder_facts(checks.plan, engine) if checks else None
+    chosen = fingerprint(filtered, encoder.store if encoder else "", *taken)
+    if checks and encoder:
+        embed_units(layout, checks.plan, encoder.store, Chosen(FILTERED, chosen, taken), units, engine, events)
+    write_quality_rows(layout, RowsOf(CAPTIONED, FILTERED, taken), encoder, units, fingerprint("route rows/1", chosen))
+    before = read_table(layout.verdicts(FILTERED), [*KEPT_COLUMNS, "unit"])
+    entered = entering(before, taken)
+    held = pc.not_equal(entered.column("verdict"), "kept").to_numpy()
+    sent_out = judge(layout, captions.reject, NO_DUPLICATES, NO_CORPUS, CAPTIONED)
+    asked = np.ones(entered.num_rows, np.bool_)
+    if captions.recaption:
+        asked = judge(layout, captions.recaption, NO_DUPLICATES, NO_CORPUS, CAPTIONED).decision.severity > KEPT
+    captioned = (asked | held) & (sent_out.decision.severity == KEPT)
+    ids, unit = entered.column("id"), entered.column("unit")
+    write_table(layout.routes, pa.table({"id": ids, "unit": unit, "captioned": pa.array(captioned)}))
+    costs = _caption(captions, layout, name, units, engine, events)
+    if stopped := next((cost.stopped for cost in costs if cost.stopped), None):
+        raise RunError(f"02_captioned stops: {stopped}; what was answered is kept: raise the budget and run again")
+    said = _said(layout, captions, units)
+    failures = said.filter(pc.is_valid(said.column("failure_class")))
+    made = set(said.filter(pc.is_null(said.column("failure_class"))).column("id").to_pylist())
+    silent = _without_caption(layout)
+    lost = {
+        row["id"]: (row["failure_class"], f"{row['captioner']}: {row['failure']}")
+        for row in failures.to_pylist()
+        if row["id"] not in made and row["id"] in {*silent, *ids.filter(pa.array(held)).to_pylist()}
+    }
+    left_out = _left_out(layout, entered, held)
+    recorded = record(layout, CAPTIONED, captions.reject, sent_out, entered.num_rows, left_out, lost)
+    write_table(layout.failures(CAPTIONED), _all_failures(failures, read_table(layout.failures(CAPTIONED))))
+    facts = {
+        **recorded.facts,
+        "taken_up": int(held.sum()),
+        "captioned": int(captioned.sum()),
+        "captions": len(said) - len(failures),
+        "failures": dict(sorted(Counter(failures.column("failure_class").to_pylist()).items())),
+        "spent": _spent(said),
+    }
+    earlier = {what: took for what, took in stage_seconds(layout, CAPTIONED).items() if what != "decide"}
+    finish(layout, CAPTIONED, name, facts, {**earlier, "decide": time.perf_counter() - started})
+    return True
+
+
+_RENAMED: Final = ("id", "captioner", "class", "kind", "message", "attempts")
+
+
+def _all_failures(of_captioners: pa.Table, of_measures: pa.Table) -> pa.Table:
+    """Every failure of the stage: of captioners, and of the encoder, whose failures have no captioner."""
+    mine = of_captioners.select(_FAILURES).rename_columns([*_RENAMED])
+    columns = [
+        of_measures.column(name) if name in ("id", "class", "message") else pa.nulls(len(of_measures), kind)
+        for name, kind in zip(mine.schema.names, mine.schema.types, strict=True)
+    ]
+    return pa.concat_tables([mine, pa.table(columns, schema=mine.schema)])
+
+
+def again(captions: Captions) -> Captions:
+    """The same, asking anew what brought an answer that was none."""
+    return replace(captions, plan=replace(captions.plan, again=True))
+
+
+def _caption(
+    captions: Captions, layout: Layout, name: str, units: int, engine: Engine, events: Events
+) -> list[CaptionCost]:
+    tasks = [Task(unit, CaptionJob(unit, name)) for unit in range(units) if captioned_for(layout, unit) != name]
+    if tasks:
+        events.tell("captioning", missing=len(tasks))
+    costs: list[CaptionCost] = []
+    for outcome in engine.run(CAPTION_UNIT, (layout, captions.plan), tasks):
+        cost: CaptionCost = outcome.result
+        costs.append(cost)
+        events.tell("unit_measured", unit=cost.unit, samples=cost.samples, failed=cost.failures, deaths=outcome.deaths)
+        if cost.stopped:
+            break  # the others would find the budget used up, too
+    return costs
+
+
+def _said(layout: Layout, captions: Captions, units: int) -> pa.Table:
+    """All that was said, and where it failed, by unit and captioner."""
+    paths = [layout.captions(folder, unit) for unit in range(units) for folder in captions.folders]
+    columns = [*_FAILURES, "tokens_in", "tokens_out", "cost"]
+    return pa.concat_tables([read_table(path, columns) for path in paths])
+
+
+def _spent(said: pa.Table) -> dict[str, Any]:
+    """What the answers took, whoever was asked when: requests, tokens, money."""
+    cost: float | None = pc.sum(said.column("cost")).as_py()
+    return {
+        "requests": pc.sum(said.column("attempts")).as_py() or 0,
+        "tokens_in": pc.sum(said.column("tokens_in")).as_py() or 0,
+        "tokens_out": pc.sum(said.column("tokens_out")).as_py() or 0,
+        "cost": None if cost is None else round(cost, 6),
+    }
+
+
+def _without_caption(layout: Layout) -> set[str]:
+    """The samples that entered without any text."""
+    rows = read_table(layout.rows_of(CAPTIONED), ["id", "text_item"])
+    return set(rows.filter(pc.is_null(rows.column("text_item"))).column("id").to_pylist())
+
+
+def _left_out(layout: Layout, entered: pa.Table, held: Any) -> list[list[int]]:
+    """By sample that entered, its captions that are out: those left out before, all of one that was held for them."""
+    rows = read_table(layout.rows_of(CAPTIONED), ["id", "text_item", "alternative"])
+    captions: dict[str, list[int]] = {}
+    wanted = pa.array(entered.column("id").filter(pa.array(held)).to_pylist(), pa.string())
+    for row in rows.filter(pc.is_in(rows.column("id"), wanted)).to_pylist():
+        if row["alternative"]:
+            captions.setdefault(row["id"], []).append(row["text_item"])
+    pairs = zip(entered.column("id").to_pylist(), entered.column("captions_left_out").to_pylist(), strict=True)
+    return [sorted({*out, *captions.get(sample, ())}) for sample, out in pairs]
+
+
+def _taken_up(captions: Captions, rules: Sequence[CompiledRule], layout: Layout) -> tuple[str, ...]:
+    """The rules of 01_filtered that speak of texts alone: what they hold is taken up, and captioned."""
+    if not captions.config.take_up:
+        return ()
+    grains = stored_grains(layout.rows)
+    about_texts = [rule.rule.name for rule in rules if all(grains[name] == "text" for name in rule.columns)]
+    return (*about_texts, SAME_CAPTION, BOILERPLATE)

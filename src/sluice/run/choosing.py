@@ -1,0 +1,114 @@
+"""Choosing among captions by how well they fit: speakers of 03_quality_checked beside the recipe's rules.
+
+What a rule speaks against is out of the choice. A captioner that makes a unit's captions fit worse than they did is
+held with all that it said of the unit; such a sample falls back on its other captions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+
+from sluice.caption.choice import ALTERNATIVE, RAW, Choice, choose
+from sluice.run.decide import HELD, KEPT, REJECTED, RowFacts, Speaker
+from sluice.run.generated_rows import ORIGIN
+from sluice.run.judging import MoreSpeakers
+from sluice.run.locked import LockedFilter
+from sluice.table.arrays import codes, numbers, real_numbers
+from sluice.table.layout import CHECKED
+from sluice.table.read import read_table
+
+WORSE: Final = "captions_worse"
+NOT_BEST: Final = "not_best"
+_ALL: Final = -2.0  # below every cosine
+
+
+def caption_choice(alternatives: int | None) -> MoreSpeakers:
+    """Who chooses among captions; `alternatives` are kept beside the best, None: all that pass."""
+
+    def speakers(path: Path, facts: RowFacts, others: Sequence[Speaker]) -> list[Speaker]:
+        table = _Candidates.read(path, facts)
+        said: list[Speaker] = []
+        if (table.origin != RAW).any():
+            worse = _worse(table.choice(table.cosine), table)
+            said.append(Speaker(WORSE, (worse * np.int8(HELD)).astype(np.int8), about_text=True))
+        if alternatives is not None:
+            fit = table.cosine.copy()
+            for speaker in (*others, *said):
+                if speaker.about_text:
+                    fit[speaker.severity > KEPT] = np.nan
+            beaten = (table.choice(fit, alternatives).role > ALTERNATIVE) & ~np.isnan(fit)
+            said.append(Speaker(NOT_BEST, (beaten * np.int8(REJECTED)).astype(np.int8), about_text=True))
+        return said
+
+    return speakers
+
+
+def choosing_in(stage: str, locked: LockedFilter) -> MoreSpeakers | None:
+    """Who chooses among captions in a stage of a run that is asked again."""
+    return caption_choice(locked.alternatives) if stage == CHECKED else None
+
+
+def batches_of(path: Path, facts: RowFacts) -> list[dict[str, Any]]:
+    """By captioner: samples with captions of the source and of it, mean cosine before and after, units held."""
+    table = _Candidates.read(path, facts)
+    batches = table.choice(table.cosine).batches
+    found: list[dict[str, Any]] = []
+    for number, name in enumerate(table.names):
+        mine = [batch for batch in batches if batch.captioner == number and batch.samples]
+        samples = sum(batch.samples for batch in mine)
+        means = {
+            when: round(sum(getattr(batch, when) * batch.samples for batch in mine) / samples, 4) if samples else None
+            for when in ("before", "after")
+        }
+        held = sum(batch.held for batch in mine)
+        found.append({"captioner": name, "samples": samples, **means, "units_held": held})
+    return found
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    """The captions of a stage as the choice takes them, a row each."""
+
+    cosine: npt.NDArray[np.float64]  # NaN where the text is no caption, or fits nothing
+    origin: npt.NDArray[np.int64]  # number of the captioner; RAW where the source said it
+    unit: npt.NDArray[np.int64]
+    names: Sequence[str]
+    facts: RowFacts
+
+    @staticmethod
+    def read(path: Path, facts: RowFacts) -> _Candidates:
+        """From the rows in `path`; without a column of origins the source said everything."""
+        generated = ORIGIN.name in pq.read_schema(path).names
+        wanted = ["alignment", "unit", *([ORIGIN.name] if generated else [])]
+        table = read_table(path, wanted, encoded=[ORIGIN.name] if generated else [])
+        cosine = real_numbers(table.column("alignment")).astype(np.float64)
+        cosine[~facts.alternative] = np.nan
+        unit = numbers(table.column("unit")).astype(np.int64)
+        if not generated:
+            return _Candidates(cosine, np.full(len(cosine), RAW), unit, (), facts)
+        column = table.column(ORIGIN.name).unify_dictionaries()
+        names = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
+        return _Candidates(cosine, codes(column), unit, names, facts)
+
+    def choice(self, cosine: npt.NDArray[np.float64], alternatives: int = 0) -> Choice:
+        """What is chosen by these cosines."""
+        samples = self.facts.samples
+        return choose(
+            self.facts.sample, cosine, self.origin, self.unit, _ALL, alternatives=alternatives, samples=samples
+        )
+
+
+def _worse(choice: Choice, table: _Candidates) -> npt.NDArray[np.bool_]:
+    """The rows of captioners' units that fit worse than what they are to replace."""
+    held = np.zeros(len(table.origin), np.bool_)
+    for batch in choice.batches:
+        if batch.held:
+            held |= (table.origin == batch.captioner) & (table.unit == batch.unit)
+    return held
