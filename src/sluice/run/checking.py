@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from sluice.engine import Engine
 from sluice.models.config import EncoderConfig
+from sluice.run.calibrating import calibrate_run, threshold_warnings
 from sluice.run.corpus_steps import NO_CORPUS
 from sluice.run.embedding import EncoderFacts, EncoderPlan, embed_units, encoder_facts
 from sluice.run.events import Events
@@ -23,6 +24,7 @@ from sluice.run.locked import NO_DUPLICATES
 from sluice.run.quality_rows import ALIGNMENT, write_quality_rows
 from sluice.run.recipe import QualityConfig, RecipeFile
 from sluice.run.recording import record
+from sluice.run.retrieving import check_retrieval
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.table.arrays import real_numbers
@@ -41,6 +43,7 @@ class Checks:
     config: QualityConfig
     plan: EncoderPlan
     rules: Sequence[CompiledRule]
+    seed: int
 
 
 def prepare_checks(file: RecipeFile, schema: pa.Schema) -> Checks | None:
@@ -50,7 +53,7 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema) -> Checks | None:
         return None
     plan = EncoderPlan(_absolute(config.encoder, file.base), file.recipe.limits.limits())
     rules = compile_rules(file, "quality", config, pa.schema([*schema, *ALIGNMENT]))
-    return Checks(config, plan, rules)
+    return Checks(config, plan, rules, file.recipe.seed)
 
 
 def check_stage(checks: Checks, layout: Layout, units: int, engine: Engine, events: Events) -> bool:
@@ -60,7 +63,7 @@ def check_stage(checks: Checks, layout: Layout, units: int, engine: Engine, even
     """
     started = time.perf_counter()
     filtered = stage_record(layout, FILTERED)
-    name = fingerprint("quality/1", filtered["fingerprint"], checks.config.model_dump_json())
+    name = fingerprint("quality/2", filtered["fingerprint"], checks.config.model_dump_json(), str(checks.seed))
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)
@@ -68,9 +71,17 @@ def check_stage(checks: Checks, layout: Layout, units: int, engine: Engine, even
     events.tell("encoder", **_of_encoder(encoder))
     embedded = fingerprint(filtered["fingerprint"], encoder.store)
     spent = embed_units(layout, checks.plan, encoder.store, embedded, units, engine, events)
-    write_quality_rows(layout, encoder, units, fingerprint("quality rows/1", embedded))
+    of = fingerprint("quality rows/2", embedded, str(checks.seed))
+    calibration = calibrate_run(layout, encoder, units, checks.seed, of)
+    for warning in threshold_warnings(checks.rules, calibration):
+        events.tell("threshold_warning", **warning)
+    write_quality_rows(layout, encoder, units, of, calibration)
     judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED)
     recorded = record(layout, CHECKED, checks.rules, judgement, filtered["kept"], _left_out(layout))
+    if checks.config.retrieval is not None:
+        check_retrieval(layout, encoder, units, checks.config.retrieval, checks.seed)
+    else:
+        layout.checks.unlink(missing_ok=True)
     before = {what: took for what, took in stage_seconds(layout, CHECKED).items() if what != "decide"}
     seconds = {**Counter(before) + Counter(spent), "decide": time.perf_counter() - started}
     facts = {"encoder": _of_encoder(encoder), "alignment": _deciles(layout.rows_of(CHECKED))}

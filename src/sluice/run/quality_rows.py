@@ -1,7 +1,7 @@
 """The rows of 03_quality_checked: those of the samples that 01_filtered kept, with how well text fits image.
 
 `alignment` is the raw cosine of the row's image and text. Where there is none, `unaligned` says why; a rule on
-`alignment` then holds the sample, unless it says what NULL means.
+`alignment` then holds the sample, unless it says what NULL means. `false_accept` says what that cosine is worth.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.corpus.calibration import Calibration
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
+from sluice.table.arrays import real_numbers
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
 from sluice.table.layout import CHECKED, FILTERED, Layout
@@ -23,6 +25,7 @@ from sluice.table.read import UnitReader
 ALIGNMENT: Final = pa.schema(
     [
         ("alignment", pa.float32()),  # cosine of image and text
+        ("false_accept", pa.float32()),  # share of mismatched pairs of its language with at least this alignment
         ("unaligned", pa.string()),  # why there is none
     ]
 )
@@ -30,7 +33,7 @@ _GRAINS: Final = b"sluice.grains"
 _FINGERPRINT: Final = b"sluice.fingerprint"
 
 
-def write_quality_rows(layout: Layout, encoder: EncoderFacts, units: int, name: str) -> None:
+def write_quality_rows(layout: Layout, encoder: EncoderFacts, units: int, name: str, calibration: Calibration) -> None:
     """Bring the rows of 03_quality_checked up to date; `name` is the fingerprint of what they are made from."""
     path = layout.rows_of(CHECKED)
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
@@ -49,15 +52,17 @@ def write_quality_rows(layout: Layout, encoder: EncoderFacts, units: int, name: 
         entered = 0
         for unit in range(units):
             kept = kept_of(verdicts, unit)
-            table = _entering(rows.read(unit), kept, entered)
+            table = entering(rows.read(unit), kept, entered)
             entered += kept.num_rows
             if kept.num_rows:
-                held.append(_aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages))
+                aligned = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
+                held.append(_judged(aligned, calibration))
             if held and (sum(part.num_rows for part in held) >= ROW_GROUP or unit == units - 1):
-                writer.write_table(pa.concat_tables(held).cast(schema), row_group_size=2**30)
+                writer.write_table(pa.concat_tables(held).select(schema.names).cast(schema), row_group_size=2**30)
                 held = []
         if held or not entered:
-            writer.write_table(pa.concat_tables([schema.empty_table(), *held]).cast(schema), row_group_size=2**30)
+            last = [schema.empty_table(), *(part.select(schema.names) for part in held)]
+            writer.write_table(pa.concat_tables(last).cast(schema), row_group_size=2**30)
 
 
 def _with_texts(grains: bytes) -> bytes:
@@ -65,7 +70,7 @@ def _with_texts(grains: bytes) -> bytes:
     return json.dumps({**json.loads(grains), **dict.fromkeys(ALIGNMENT.names, "text")}).encode()
 
 
-def _entering(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
+def entering(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
     """The rows of the samples `kept`, numbered from `entered`, without captions that are left out.
 
     Of a sample of several images they stay: their images stand in the same rows.
@@ -88,7 +93,7 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     for row in np.flatnonzero(np.isnan(cosine)).tolist():
         why[row] = image_errors[row] or text_errors[row] or "it has no image or no text"
     if languages is not None:
-        for row, language in _unknown(rows, languages):
+        for row, language in unknown_to(rows, languages):
             cosine[row] = np.nan
             why[row] = f"the encoder does not know the language {language!r}"
     rows = _with_errors(rows, "image_error", image_errors)
@@ -97,13 +102,20 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     return rows.append_column("unaligned", pa.array(why, pa.string()))
 
 
+def _judged(rows: pa.Table, calibration: Calibration) -> pa.Table:
+    """The rows with what their alignment is worth."""
+    cosines = real_numbers(rows.column("alignment"))
+    share = calibration.false_accept(cosines, text_language(rows).to_pylist())
+    return rows.append_column("false_accept", pa.array(share, mask=np.isnan(share)))
+
+
 def text_language(rows: pa.Table) -> pa.ChunkedArray:
     """The language of each row's text: as its source declares it, else as measured, else null."""
     declared = rows.column("declared_language")
     return pc.coalesce(declared, rows.column("language")) if "language" in rows.column_names else declared
 
 
-def _unknown(rows: pa.Table, languages: Sequence[str]) -> list[tuple[int, str]]:
+def unknown_to(rows: pa.Table, languages: Sequence[str]) -> list[tuple[int, str]]:
     """The rows whose text is in a language that the encoder does not state to know."""
     known = {language.partition("-")[0].lower() for language in languages}
     spoken: list[str | None] = text_language(rows).to_pylist()

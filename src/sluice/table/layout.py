@@ -96,6 +96,16 @@ class Layout:
         return self.root / stage / "rows.parquet"
 
     @property
+    def calibration(self) -> Path:
+        """What a cosine of the run's encoder means."""
+        return self.root / CHECKED / "calibration.json"
+
+    @property
+    def checks(self) -> Path:
+        """What was found by the checks of the kept set as a whole."""
+        return self.root / CHECKED / "checks.json"
+
+    @property
     def deciding(self) -> str:
         """The last stage before the shards that is done: its verdicts and its rows are what is packed."""
         return CHECKED if self.stage_file(CHECKED).is_file() else FILTERED
