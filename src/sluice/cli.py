@@ -107,6 +107,12 @@ def _curve(options: argparse.Namespace) -> None:
     _show(_open(options).curve(options.column), options)
 
 
+def _calibrate(options: argparse.Namespace) -> None:
+    from sluice.run.calibrating import stored_calibration
+
+    _show(stored_calibration(_open(options)), options)
+
+
 def _status(options: argparse.Namespace) -> None:
     _show(_open(options).status(), options)
 
@@ -227,6 +233,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     one = run_command("curve", _curve, "show the yield at every threshold of a column")
     one.add_argument("--column", required=True, help="a numeric column, e.g. sharpness")
+    run_command("calibrate", _calibrate, "show what a cosine of the encoder means: true against mismatched pairs")
     run_command("report", _report, "write report.html again")
     run_command("verify", _verify, "read every shard again and check it against the manifest")
     one = run_command("takedown", _takedown, "remove samples and their content; the fact stays in the ledger")

@@ -28,7 +28,8 @@ TRUE = json.loads(Path({truth!r}).read_text())
 def true(requests):
     for request in requests:
         assert request.pixels().shape[2] == 3 and request.image
-    return [SampleFailure("api", "it will not") if TRUE[r.fields["key"]] is None else TRUE[r.fields["key"]] for r in requests]
+    found = [TRUE[request.fields["key"]] for request in requests]
+    return [SampleFailure("api", "it will not") if text is None else text for text in found]
 
 @captioner("test.poor", version=1)
 def poor(requests):

@@ -17,6 +17,7 @@ import pyarrow as pa
 from sluice.caption.config import CaptionerConfig
 from sluice.engine import Engine, Task
 from sluice.errors import RunError
+from sluice.run.calibrating import calibrate_run
 from sluice.run.captioning import (
     CAPTION_UNIT,
     CaptionCost,
@@ -93,9 +94,9 @@ def caption_stage(
     """Route, caption what lacks it, decide; whether there was anything to do. `rules`: those of 01_filtered."""
     started = time.perf_counter()
     filtered = stage_record(layout, FILTERED)["fingerprint"]
-    judged_by = checks.plan.config.model_dump_json() if checks else ""
+    encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}" if checks else ""
     routing = captions.config.model_dump_json(exclude={"captioners"})
-    name = fingerprint("captions/1", filtered, judged_by, routing, *captions.folders)
+    name = fingerprint("captions/1", filtered, encoding, routing, *captions.folders)
     if done(layout, CAPTIONED, name):
         return False
     reopen(layout, CAPTIONED)
@@ -104,7 +105,9 @@ def caption_stage(
     chosen = fingerprint(filtered, encoder.store if encoder else "", *taken)
     if checks and encoder:
         embed_units(layout, checks.plan, encoder.store, Chosen(FILTERED, chosen, taken), units, engine, events)
-    write_quality_rows(layout, RowsOf(CAPTIONED, FILTERED, taken), encoder, units, fingerprint("route rows/1", chosen))
+    judged_by = (encoder, calibrate_run(layout, encoder, units, checks.seed)) if checks and encoder else None
+    routes = fingerprint("route rows/1", chosen, str(checks.seed) if checks else "")
+    write_quality_rows(layout, RowsOf(CAPTIONED, FILTERED, taken), judged_by, units, routes)
     before = read_table(layout.verdicts(FILTERED), [*KEPT_COLUMNS, "unit"])
     entered = entering(before, taken)
     held = pc.not_equal(entered.column("verdict"), "kept").to_numpy()

@@ -15,6 +15,7 @@ import pyarrow as pa
 from sluice.engine import Engine
 from sluice.measures.base import Measure
 from sluice.models.config import EncoderConfig
+from sluice.run.calibrating import calibrate_run, threshold_warnings
 from sluice.run.choosing import batches_of, caption_choice
 from sluice.run.corpus_steps import NO_CORPUS
 from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units, encoder_facts
@@ -26,6 +27,7 @@ from sluice.run.locked import NO_DUPLICATES
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
 from sluice.run.recipe import QualityConfig, RecipeFile
 from sluice.run.recording import record
+from sluice.run.retrieving import check_retrieval
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.table.arrays import real_numbers
@@ -45,6 +47,7 @@ class Checks:
     plan: EncoderPlan
     rules: Sequence[CompiledRule]
     of_texts: Mapping[str, Measure]  # measures of texts, by identity
+    seed: int
 
 
 def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, Measure]) -> Checks | None:
@@ -55,7 +58,8 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, M
     plan = EncoderPlan(_absolute(config.encoder, file.base), file.recipe.limits.limits())
     columns = [*schema, *ALIGNMENT, *([ORIGIN] if file.recipe.captions else [])]
     of_texts = {identity: measure for identity, measure in measures.items() if measure.grain == "text"}
-    return Checks(config, plan, compile_rules(file, "quality", config, pa.schema(columns)), of_texts)
+    rules = compile_rules(file, "quality", config, pa.schema(columns))
+    return Checks(config, plan, rules, of_texts, file.recipe.seed)
 
 
 def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine: Engine, events: Events) -> bool:
@@ -66,7 +70,7 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     started = time.perf_counter()
     record_before = stage_record(layout, before)
     decided: str = record_before["fingerprint"]
-    name = fingerprint("quality/1", decided, checks.config.model_dump_json())
+    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed))
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)
@@ -75,11 +79,19 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     embedded = fingerprint(decided, encoder.store)
     chosen = Chosen(before, embedded, captions=decided if before == CAPTIONED else None)
     spent = embed_units(layout, checks.plan, encoder.store, chosen, units, engine, events)
+    calibration = calibrate_run(layout, encoder, units, checks.seed)
+    for warning in threshold_warnings(checks.rules, calibration):
+        events.tell("threshold_warning", **warning)
     rows = RowsOf(CHECKED, before, generated=checks.of_texts if before == CAPTIONED else None)
-    write_quality_rows(layout, rows, encoder, units, fingerprint("quality rows/1", embedded))
+    of = fingerprint("quality rows/2", embedded, str(checks.seed))
+    write_quality_rows(layout, rows, (encoder, calibration), units, of)
     choosing = caption_choice(checks.config.alternatives)
     judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)
     recorded = record(layout, CHECKED, checks.rules, judgement, record_before["kept"], _left_out(layout, before))
+    if checks.config.retrieval is not None:
+        check_retrieval(layout, encoder, units, checks.config.retrieval, checks.seed)
+    else:
+        layout.checks.unlink(missing_ok=True)
     earlier = {what: took for what, took in stage_seconds(layout, CHECKED).items() if what != "decide"}
     seconds = {**Counter(earlier) + Counter(spent), "decide": time.perf_counter() - started}
     facts = {

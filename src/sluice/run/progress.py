@@ -90,6 +90,8 @@ class _Lines:
                 self._print(f"  {self._name}: {self._progress()}")
         elif event["event"] == "encoder":
             self._print(f"  {_encoder(event)}")
+        elif event["event"] == "threshold_warning":
+            self._print(f"  warning: {event['text']}")
         elif event["event"] == "stage_counts":
             self._print(f"{event['stage']}: {_counts(event)}")
 
@@ -143,6 +145,8 @@ class _Bars:
             self._progress.update(self._task, advance=1, rate=rate, failed=failed)
         elif event["event"] == "encoder":
             self._console.print(f"  {_encoder(event)}", highlight=False)
+        elif event["event"] == "threshold_warning":
+            self._console.print(f"  warning: {event['text']}", highlight=False, markup=False)
         elif event["event"] == "stage_counts":
             self._console.print(f"[bold]{event['stage']}[/]  {_counts(event)}", highlight=False)
 

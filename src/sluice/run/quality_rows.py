@@ -1,7 +1,7 @@
 """The rows of 03_quality_checked: those of the samples that 01_filtered kept, with how well text fits image.
 
 `alignment` is the raw cosine of the row's image and text. Where there is none, `unaligned` says why; a rule on
-`alignment` then holds the sample, unless it says what NULL means.
+`alignment` then holds the sample, unless it says what NULL means. `false_accept` says what that cosine is worth.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.corpus.calibration import Calibration
 from sluice.measures.base import Measure
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
 from sluice.run.generated_rows import ORIGIN, with_generated
+from sluice.table.arrays import real_numbers
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
 from sluice.table.layout import Layout
@@ -26,6 +28,7 @@ from sluice.table.read import UnitReader
 ALIGNMENT: Final = pa.schema(
     [
         ("alignment", pa.float32()),  # cosine of image and text
+        ("false_accept", pa.float32()),  # share of mismatched pairs of its language with at least this alignment
         ("unaligned", pa.string()),  # why there is none
     ]
 )
@@ -43,13 +46,15 @@ class RowsOf:
     generated: Mapping[str, Measure] | None = None  # measures of texts, where generated captions come in too
 
 
-def write_quality_rows(layout: Layout, of: RowsOf, encoder: EncoderFacts | None, units: int, name: str) -> None:
+def write_quality_rows(
+    layout: Layout, of: RowsOf, judge: tuple[EncoderFacts, Calibration] | None, units: int, name: str
+) -> None:
     """Bring the rows of a stage up to date; `name` is the fingerprint of what they are made from."""
     path = layout.rows_of(of.stage)
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
         return
     stored = pq.read_schema(layout.rows)
-    added = [*([] if of.generated is None else [ORIGIN]), *(ALIGNMENT if encoder else [])]
+    added = [*([] if of.generated is None else [ORIGIN]), *(ALIGNMENT if judge else [])]
     grains = {**json.loads((stored.metadata or {})[_GRAINS]), **dict.fromkeys([field.name for field in added], "text")}
     schema = pa.schema([*stored, *added]).with_metadata(
         {_FINGERPRINT: name.encode(), _GRAINS: json.dumps(grains).encode()}
@@ -64,23 +69,26 @@ def write_quality_rows(layout: Layout, of: RowsOf, encoder: EncoderFacts | None,
         entered = 0
         for unit in range(units):
             kept = kept_of(verdicts, unit, of.take_up)
-            all_rows = _numbered(rows.read(unit), kept, entered)
-            table = _without_left_out(all_rows, kept)
+            all_rows = numbered(rows.read(unit), kept, entered)
+            table = without_left_out(all_rows, kept)
             entered += kept.num_rows
             if of.generated is not None:
                 table = with_generated(table, all_rows, layout, unit, of.generated)
-            if encoder and kept.num_rows:
+            if judge and kept.num_rows:
+                encoder, calibration = judge
                 table = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
+                table = _judged(table, calibration)
             if kept.num_rows:
                 held.append(table)
             if held and sum(part.num_rows for part in held) >= ROW_GROUP:
-                writer.write_table(pa.concat_tables(held).cast(schema), row_group_size=2**30)
+                writer.write_table(pa.concat_tables(held).select(schema.names).cast(schema), row_group_size=2**30)
                 held = []
         if held or not entered:
-            writer.write_table(pa.concat_tables([schema.empty_table(), *held]).cast(schema), row_group_size=2**30)
+            last = [schema.empty_table(), *(part.select(schema.names) for part in held)]
+            writer.write_table(pa.concat_tables(last).cast(schema), row_group_size=2**30)
 
 
-def _numbered(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
+def numbered(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
     """The rows of the samples `kept`, numbered from `entered`."""
     ids = kept.column("id").combine_chunks()
     rows = rows.filter(pc.is_in(rows.column("id"), ids))
@@ -88,7 +96,7 @@ def _numbered(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
     return rows.set_column(rows.schema.get_field_index("ordinal"), "ordinal", pc.add(ordinal, entered))
 
 
-def _without_left_out(rows: pa.Table, kept: pa.Table) -> pa.Table:
+def without_left_out(rows: pa.Table, kept: pa.Table) -> pa.Table:
     """The rows without captions that are left out.
 
     Of a sample of several images they stay: their images stand in the same rows.
@@ -107,7 +115,7 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     for row in np.flatnonzero(np.isnan(cosine)).tolist():
         why[row] = image_errors[row] or text_errors[row] or "it has no image or no text"
     if languages is not None:
-        for row, language in _unknown(rows, languages):
+        for row, language in unknown_to(rows, languages):
             cosine[row] = np.nan
             why[row] = f"the encoder does not know the language {language!r}"
     rows = _with_errors(rows, "image_error", image_errors)
@@ -116,13 +124,20 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     return rows.append_column("unaligned", pa.array(why, pa.string()))
 
 
+def _judged(rows: pa.Table, calibration: Calibration) -> pa.Table:
+    """The rows with what their alignment is worth."""
+    cosines = real_numbers(rows.column("alignment"))
+    share = calibration.false_accept(cosines, text_language(rows).to_pylist())
+    return rows.append_column("false_accept", pa.array(share, mask=np.isnan(share)))
+
+
 def text_language(rows: pa.Table) -> pa.ChunkedArray:
     """The language of each row's text: as its source declares it, else as measured, else null."""
     declared = rows.column("declared_language")
     return pc.coalesce(declared, rows.column("language")) if "language" in rows.column_names else declared
 
 
-def _unknown(rows: pa.Table, languages: Sequence[str]) -> list[tuple[int, str]]:
+def unknown_to(rows: pa.Table, languages: Sequence[str]) -> list[tuple[int, str]]:
     """The rows whose text is in a language that the encoder does not state to know."""
     known = {language.partition("-")[0].lower() for language in languages}
     spoken: list[str | None] = text_language(rows).to_pylist()

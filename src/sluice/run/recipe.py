@@ -16,6 +16,7 @@ from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
 from sluice.media.limits import Limits
 from sluice.models.config import EncoderConfig
+from sluice.run.quality_config import RetrievalConfig, Share
 from sluice.run.rights_gate import NAMES, Unknown
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
@@ -210,10 +211,37 @@ class CaptionsConfig(_Model):
         return captioners
 
 
+class QualityRuleConfig(RuleConfig):
+    """A rule over all columns and `alignment`; or the share of mismatched pairs that it may let through."""
+
+    when: str = Field("", description="SQL predicate over one row, e.g. `alignment < 0.58`; or give `false_accept`")
+    false_accept: Share | None = Field(
+        None, description="`1%`: at most this share of mismatched pairs passes; short for `when: false_accept > 0.01`"
+    )
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> QualityRuleConfig:
+        if self.false_accept is None:
+            if not self.when:
+                raise ValueError("give either `when` (a condition) or `false_accept` (a share)")
+            return self
+        meant = f"false_accept > {self.false_accept:.10g}"
+        if self.when not in ("", meant):  # a locked recipe has both
+            raise ValueError("give either `when` (a condition) or `false_accept` (a share), not both")
+        object.__setattr__(self, "when", meant)  # frozen for all others
+        return self
+
+
+QualityRuleField = Annotated[QualityRuleConfig, BeforeValidator(_rule)]
+
+
 class QualityConfig(RulesConfig):
     """What 03_quality_checked decides: its rules may read `alignment`, the cosine of image and text, too."""
 
+    reject: dict[str, QualityRuleField] = Field({}, description="rules whose samples leave the dataset")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
+    hold: dict[str, QualityRuleField] = Field({}, description="rules whose samples wait for a review")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     encoder: EncoderConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
+    retrieval: RetrievalConfig | None = Field(None, description="a check of the kept set as a whole; default: none")
     alternatives: int | None = Field(
         None, ge=0, description="captions kept beside the one that fits best; default: all that no rule speaks against"
     )

@@ -34,7 +34,7 @@ def json_schema() -> dict[str, Any]:
 
 def _with_short_forms(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     """A rule may be its condition alone, a measure its name alone."""
-    if name in ("RuleConfig", "MeasureConfig"):
+    if name in ("RuleConfig", "QualityRuleConfig", "MeasureConfig"):
         return {"anyOf": [{"type": "string"}, schema], "description": schema.get("description", "")}
     return schema
 

@@ -97,6 +97,16 @@ class Layout:
         return self.root / stage / "rows.parquet"
 
     @property
+    def calibration(self) -> Path:
+        """What a cosine of the run's encoder means."""
+        return self.root / CHECKED / "calibration.json"
+
+    @property
+    def checks(self) -> Path:
+        """What was found by the checks of the kept set as a whole."""
+        return self.root / CHECKED / "checks.json"
+
+    @property
     def deciding(self) -> str:
         """The last stage before the shards that is done: its verdicts and its rows are what is packed."""
         return next(stage for stage in (CHECKED, CAPTIONED, FILTERED) if self.stage_file(stage).is_file())
