@@ -15,12 +15,11 @@ import pyarrow.parquet as pq
 from sluice.corpus.calibration import Calibration, Pairs, calibrate, language_of
 from sluice.corpus.drawing import draw_keys, level
 from sluice.errors import RunError
-from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, kept_of
-from sluice.run.quality_rows import entering, text_language, unknown_to
+from sluice.run.embedding import EncoderFacts, UnitVectors
+from sluice.run.quality_rows import entered_rows, text_language, unknown_to
 from sluice.run.rules.rule import CompiledRule
 from sluice.table.commit import write_bytes
-from sluice.table.layout import FILTERED, Layout
-from sluice.table.read import UnitReader
+from sluice.table.layout import Layout
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -137,19 +136,14 @@ def _drawn(layout: Layout, encoder: EncoderFacts, units: int, seed: int) -> Pair
 def _entered(layout: Layout, encoder: EncoderFacts, units: int) -> Iterator[tuple[int, pa.Table, list[str]]]:
     """By unit, the pairs of image and text that entered the stage, and the language of each."""
     stored = pq.read_schema(layout.rows).names
-    with (
-        UnitReader(layout.rows, [name for name in _NEEDED if name in stored]) as reader,
-        UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as verdicts,
-    ):
-        for unit in range(units):
-            rows = entering(reader.read(unit), kept_of(verdicts, unit), 0)
-            left = np.ones(len(rows), np.bool_)
-            for name in ("image_item", "text_item"):
-                left &= rows.column(name).is_valid().to_numpy()
-            if encoder.identity.languages is not None:
-                left[[row for row, _ in unknown_to(rows, encoder.identity.languages)]] = False
-            rows = rows.filter(pa.array(left))
-            yield unit, rows, [language_of(language) for language in text_language(rows).to_pylist()]
+    for unit, table in entered_rows(layout, units, [name for name in _NEEDED if name in stored]):
+        left = np.ones(len(table), np.bool_)
+        for name in ("image_item", "text_item"):
+            left &= table.column(name).is_valid().to_numpy()
+        if encoder.identity.languages is not None:
+            left[[row for row, _ in unknown_to(table, encoder.identity.languages)]] = False
+        rows = table.filter(pa.array(left))
+        yield unit, rows, [language_of(language) for language in text_language(rows).to_pylist()]
 
 
 def _keys(rows: pa.Table, seed: int) -> npt.NDArray[np.uint64]:

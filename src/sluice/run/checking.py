@@ -16,7 +16,7 @@ from sluice.engine import Engine
 from sluice.models.config import EncoderConfig
 from sluice.run.calibrating import calibrate_run, threshold_warnings
 from sluice.run.corpus_steps import NO_CORPUS
-from sluice.run.embedding import EncoderFacts, EncoderPlan, embed_units, encoder_facts
+from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units, encoder_facts
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
 from sluice.run.judging import judge
@@ -70,7 +70,7 @@ def check_stage(checks: Checks, layout: Layout, units: int, engine: Engine, even
     encoder = encoder_facts(checks.plan, engine)
     events.tell("encoder", **_of_encoder(encoder))
     embedded = fingerprint(filtered["fingerprint"], encoder.store)
-    spent = embed_units(layout, checks.plan, encoder.store, embedded, units, engine, events)
+    spent = embed_units(layout, checks.plan, encoder.store, Chosen(FILTERED, embedded), units, engine, events)
     of = fingerprint("quality rows/2", embedded, str(checks.seed))
     calibration = calibrate_run(layout, encoder, units, checks.seed, of)
     for warning in threshold_warnings(checks.rules, calibration):

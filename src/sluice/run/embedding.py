@@ -27,7 +27,7 @@ from sluice.run.measure_plan import LoadedPlan
 from sluice.run.measuring import UnitCost, UnitPass
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
-from sluice.table.layout import CHECKED, FILTERED, Layout
+from sluice.table.layout import CHECKED, Layout
 from sluice.table.read import UnitReader, read_table
 from sluice.table.refs import RefReader
 from sluice.table.vectors import VECTOR, read_vectors, vector_type, write_vectors
@@ -37,7 +37,7 @@ _DESCRIBE: Final = "sluice.run.embedding:describe"
 _OF: Final = b"sluice.of"  # what the samples were chosen by
 _FINER: Final = 2  # images are decoded at so many times the model's px: it scales them down its own way
 _ITEMS: Final = 2**16  # more than a sample has
-KEPT_COLUMNS: Final = ("id", "verdict", "captions_left_out")
+KEPT_COLUMNS: Final = ("id", "verdict", "rules", "captions_left_out")
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,21 @@ class EncoderFacts:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """Whose items are embedded: the samples that `stage` kept, and those that it held for `take_up` alone."""
+
+    stage: str
+    fingerprint: str  # of what they were chosen by
+    take_up: tuple[str, ...] = ()
+    captions: str | None = None  # fingerprint of the generated captions that are embedded too
+
+
+@dataclass(frozen=True)
 class EmbedJob:
-    """A unit to embed, and the fingerprint of the stage that chose its samples."""
+    """A unit to embed."""
 
     unit: int
-    of: str
+    chosen: Chosen
 
 
 def encoder_facts(plan: EncoderPlan, engine: Engine) -> EncoderFacts:
@@ -83,11 +93,12 @@ def describe(plan: EncoderPlan, _: None, context: WorkerContext) -> EncoderFacts
 
 
 def embed_units(
-    layout: Layout, plan: EncoderPlan, store: str, of: str, units: int, engine: Engine, events: Events
+    layout: Layout, plan: EncoderPlan, store: str, chosen: Chosen, units: int, engine: Engine, events: Events
 ) -> dict[str, float]:
-    """Embed what is missing of the samples that the stage `of` kept; the seconds spent, over all workers."""
+    """Embed what is missing of the `chosen` samples; the seconds spent, over all workers."""
     seconds: Counter[str] = Counter()
-    tasks = [Task(unit, EmbedJob(unit, of)) for unit in range(units) if _made_for(layout, store, unit) != of]
+    done = [_made_for(layout, store, unit) == chosen.fingerprint for unit in range(units)]
+    tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in range(units) if not done[unit]]
     if tasks:
         events.tell("embedding", missing=len(tasks))
     for outcome in engine.run(EMBED_UNIT, (layout, plan), tasks):
@@ -109,8 +120,8 @@ def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: Worke
     layout, plan = shared
     loaded = plan.load()
     path = layout.measured(_store(loaded), job.unit, CHECKED)
-    known = read_table(path, threads=False) if path.is_file() else None
-    items = _of_kept(layout, job.unit)
+    known = _still_so(read_table(path, threads=False), job.chosen) if path.is_file() else None
+    items = _of_chosen(layout, job)
     new = items if known is None else items.filter(pa.array(~np.isin(item_keys(items, items), item_keys(known, items))))
     with RefReader(plan.limits.bytes) as reader:
         unit = UnitPass(_NO_SAMPLES, new, loaded, reader, context)
@@ -118,9 +129,11 @@ def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: Worke
         for identity, measure in loaded.identities().items():
             unit.measure(measure.grain, {identity: measure})
             parts.append(unit.table(identity, measure))
+    raw = read_table(layout.items(job.unit), ["id", "item"], threads=False)
+    parts = [_with_source(part, raw, job.chosen) for part in parts]
     table = pa.concat_tables([*parts, known.cast(parts[0].schema)] if known is not None else parts)
-    order = np.argsort(item_keys(table, read_table(layout.items(job.unit), ["id", "item"], threads=False)))
-    write_vectors(path, table.take(pa.array(order)).replace_schema_metadata({_OF: job.of.encode()}))
+    order = np.argsort(item_keys(table, raw))
+    write_vectors(path, table.take(pa.array(order)).replace_schema_metadata({_OF: job.chosen.fingerprint.encode()}))
     embedded = pc.count_distinct(new.column("id")).as_py()
     return UnitCost(job.unit, embedded, unit.failed_rows, unit.bytes_read, unit.seconds)
 
@@ -148,10 +161,19 @@ class UnitVectors:
         return vectors, errors
 
 
-def kept_of(verdicts: UnitReader, unit: int) -> pa.Table:
-    """The verdicts (`KEPT_COLUMNS`) on those samples of a unit that 01_filtered kept."""
-    table = verdicts.read(unit)
-    return table.filter(pc.equal(table.column("verdict"), "kept"))
+def kept_of(verdicts: UnitReader, unit: int, take_up: tuple[str, ...] = ()) -> pa.Table:
+    """The verdicts (`KEPT_COLUMNS`) on those samples of a unit that were kept, or held for `take_up` alone."""
+    return entering(verdicts.read(unit), take_up)
+
+
+def entering(verdicts: pa.Table, take_up: tuple[str, ...] = ()) -> pa.Table:
+    """Those of the verdicts (`KEPT_COLUMNS`) that let a sample go on."""
+    enters = pc.equal(verdicts.column("verdict"), "kept").to_numpy().copy()
+    if take_up:
+        held = np.flatnonzero(pc.equal(verdicts.column("verdict"), "held").to_numpy())
+        rules = verdicts.column("rules").take(pa.array(held)).to_pylist()
+        enters[held] = [set(spoke) <= set(take_up) for spoke in rules]
+    return verdicts.filter(pa.array(enters))
 
 
 def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
@@ -161,11 +183,14 @@ def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
     return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
 
 
-def _of_kept(layout: Layout, unit: int) -> pa.Table:
-    """The items of the unit's kept samples, without the captions that are left out."""
-    items = read_table(layout.items(unit), threads=False)
-    with UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as reader:
-        kept = kept_of(reader, unit)
+def _of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
+    """The items of the unit's chosen samples, without the captions that are left out; generated captions last."""
+    items = read_table(layout.items(job.unit), threads=False)
+    if job.chosen.captions is not None:
+        generated = read_table(layout.generated(job.unit), threads=False)
+        items = pa.concat_tables([items, generated.filter(pc.equal(generated.column("role"), "caption"))])
+    with UnitReader(layout.verdicts(job.chosen.stage), KEPT_COLUMNS) as reader:
+        kept = kept_of(reader, job.unit, job.chosen.take_up)
     items = items.filter(pc.is_in(items.column("id"), kept.column("id").combine_chunks()))
     return items.filter(pa.array(~np.isin(item_keys(items, items), left_out_keys(kept, items))))
 
@@ -177,6 +202,18 @@ def item_keys(table: pa.Table, among: pa.Table) -> npt.NDArray[np.int64]:
     place = pc.fill_null(owner, 0).to_numpy().astype(np.int64) * _ITEMS
     item = pc.fill_null(table.column("item"), 0).to_numpy().astype(np.int64)
     return np.where(known.to_numpy(), place + item, -1)
+
+
+def _with_source(table: pa.Table, raw: pa.Table, chosen: Chosen) -> pa.Table:
+    """The table with `captions`: of generated captions, the fingerprint of what they are; of raw items, null."""
+    generated = ~np.isin(item_keys(table, raw), item_keys(raw, raw))
+    return table.append_column("captions", pa.array(np.where(generated, chosen.captions or "", ""), mask=~generated))
+
+
+def _still_so(known: pa.Table, chosen: Chosen) -> pa.Table:
+    """Without the vectors of generated captions that are no longer what they were: their numbers name others now."""
+    same = pc.equal(known.column("captions"), chosen.captions or "")
+    return known.filter(pc.fill_null(same, True))
 
 
 def _made_for(layout: Layout, store: str, unit: int) -> str | None:

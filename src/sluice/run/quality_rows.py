@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -42,27 +42,25 @@ def write_quality_rows(layout: Layout, encoder: EncoderFacts, units: int, name: 
     schema = pa.schema([*stored, *ALIGNMENT]).with_metadata(
         {_FINGERPRINT: name.encode(), _GRAINS: _with_texts((stored.metadata or {})[_GRAINS])}
     )
-    with (
-        UnitReader(layout.rows, stored.names) as rows,
-        UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as verdicts,
-        commit(path) as partial,
-        table_writer(partial, schema) as writer,
-    ):
-        held: list[pa.Table] = []
+    with commit(path) as partial, table_writer(partial, schema) as writer:
+        held: list[pa.Table] = [schema.empty_table()]
+        for unit, table in entered_rows(layout, units, stored.names):
+            if table.num_rows:
+                aligned = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
+                held.append(_judged(aligned, calibration).select(schema.names).cast(schema))
+            if sum(part.num_rows for part in held) >= ROW_GROUP or unit == units - 1:
+                writer.write_table(pa.concat_tables(held), row_group_size=2**30)
+                held = [schema.empty_table()]
+
+
+def entered_rows(layout: Layout, units: int, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+    """By unit, `columns` of the rows that enter the stage; among them must be those that say which row it is."""
+    with UnitReader(layout.rows, columns) as rows, UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as verdicts:
         entered = 0
         for unit in range(units):
             kept = kept_of(verdicts, unit)
-            table = entering(rows.read(unit), kept, entered)
+            yield unit, _entering(rows.read(unit), kept, entered)
             entered += kept.num_rows
-            if kept.num_rows:
-                aligned = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
-                held.append(_judged(aligned, calibration))
-            if held and (sum(part.num_rows for part in held) >= ROW_GROUP or unit == units - 1):
-                writer.write_table(pa.concat_tables(held).select(schema.names).cast(schema), row_group_size=2**30)
-                held = []
-        if held or not entered:
-            last = [schema.empty_table(), *(part.select(schema.names) for part in held)]
-            writer.write_table(pa.concat_tables(last).cast(schema), row_group_size=2**30)
 
 
 def _with_texts(grains: bytes) -> bytes:
@@ -70,7 +68,7 @@ def _with_texts(grains: bytes) -> bytes:
     return json.dumps({**json.loads(grains), **dict.fromkeys(ALIGNMENT.names, "text")}).encode()
 
 
-def entering(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
+def _entering(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
     """The rows of the samples `kept`, numbered from `entered`, without captions that are left out.
 
     Of a sample of several images they stay: their images stand in the same rows.

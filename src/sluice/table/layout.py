@@ -10,9 +10,10 @@ from sluice.errors import RunError
 
 RAW: Final = "00_raw"
 FILTERED: Final = "01_filtered"
+CAPTIONED: Final = "02_captioned"
 CHECKED: Final = "03_quality_checked"
 FINAL: Final = "04_final"
-STAGES: Final = (RAW, FILTERED, CHECKED, FINAL)  # a recipe need not have all of them
+STAGES: Final = (RAW, FILTERED, CAPTIONED, CHECKED, FINAL)  # a recipe need not have all of them
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,20 @@ class Layout:
     @property
     def deciding(self) -> str:
         """The last stage before the shards that is done: its verdicts and its rows are what is packed."""
-        return CHECKED if self.stage_file(CHECKED).is_file() else FILTERED
+        return next(stage for stage in (CHECKED, CAPTIONED, FILTERED) if self.stage_file(stage).is_file())
+
+    def generated(self, unit: int) -> Path:
+        """The captions that 02_captioned made for a unit's samples, as items."""
+        return self.root / CAPTIONED / "items" / unit_file(unit)
+
+    def captions(self, captioner: str, unit: int) -> Path:
+        """What a captioner (name@fingerprint) said of a unit's samples, and where it failed."""
+        return self.root / CAPTIONED / "captions" / captioner / unit_file(unit)
+
+    @property
+    def routes(self) -> Path:
+        """By sample that entered 02_captioned: whether it is captioned."""
+        return self.root / CAPTIONED / "routes.parquet"
 
     def corpus(self, name: str) -> Path:
         """A table of a corpus step."""
