@@ -10,6 +10,7 @@ import yaml
 import sluice
 from sluice.corpus.calibration import Calibration
 from sluice.errors import RecipeError, RunError
+from sluice.run import calibrating
 from sluice.run.calibrating import is_clip, stored_calibration
 from sluice.run.recipe import recipe_from
 from sluice.synth.generate import generate
@@ -118,6 +119,31 @@ def test_another_number_of_workers_changes_no_byte_and_the_calibration_is_printe
     assert "mismatched let through" in printed.out
     values = json.loads(launcher.run("calibrate", tmp_path / "one", "--json").out)
     assert values["languages"]["en"]["calibrated"]
+
+
+def test_few_pairs_are_drawn_whatever_the_units_and_small_languages_whole(tmp_path, world, inline, monkeypatch):
+    decoding = ["image.header", "image.quality", "text.basic"]  # what has no vector is not drawn in place of another
+    whole = stored_calibration(sluice.run(recipe(tmp_path, world, "whole", measures=decoding))).languages
+    monkeypatch.setattr(calibrating, "MOST", 200)
+    drawn = stored_calibration(sluice.run(recipe(tmp_path, world, "drawn", measures=decoding))).languages
+    sized = stored_calibration(sluice.run(recipe(tmp_path, world, "sized", unit=100, measures=decoding))).languages
+    counts = {language: len(known.true) for language, known in drawn.items()}
+    assert 190 < sum(counts.values()) <= 200
+    most = max(counts.values())
+    assert counts == {language: min(most, len(known.true)) for language, known in whole.items()}
+    assert most < len(whole["en"].true)
+    for language, known in drawn.items():
+        assert set(known.true.tolist()) <= set(whole[language].true.tolist())
+        assert sized[language].true == pytest.approx(known.true, abs=2e-3)
+        assert sized[language].mismatched == pytest.approx(known.mismatched, abs=2e-3)
+
+
+def test_where_nothing_is_left_the_check_says_so_and_stops_nothing(tmp_path, world, inline):
+    path = recipe(tmp_path, world, reject={"all": "alignment < 3"}, quality={"retrieval": {"share": "100%"}})
+    run = sluice.run(path)
+    checks = json.loads(run.layout.checks.read_text())["retrieval"]
+    assert (checks["slices"], checks["pools"]) == ([], {})
+    assert run.layout.stage_file("03_quality_checked").is_file()
 
 
 def test_the_threshold_of_clip_is_warned_of_with_what_it_means_here(tmp_path, world, inline):
