@@ -15,6 +15,7 @@ import pyarrow as pa
 from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
+from sluice.run.balancing import check_balance
 from sluice.run.checking import Checks, check_stage, prepare_checks
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
@@ -24,6 +25,7 @@ from sluice.run.ingest import ingesting, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measure_plan import MeasurePlan, measure_plan
 from sluice.run.opt_outs import load_opt_outs
+from sluice.run.quality_rows import ALIGNMENT
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
 from sluice.run.reporting import refresh_report
@@ -65,7 +67,9 @@ def prepare(file: RecipeFile) -> Prepared:
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
     _check_carried(file, schema)
     rules = compile_filter(file, schema)
-    return Prepared(file, plan, measures, schema, rules, order, prepare_checks(file, schema))
+    checks = prepare_checks(file, schema)
+    check_balance(file, pa.schema([*schema, *ALIGNMENT]) if checks else schema)
+    return Prepared(file, plan, measures, schema, rules, order, checks)
 
 
 def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None = None) -> Path:
