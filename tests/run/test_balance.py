@@ -7,6 +7,7 @@ import pytest
 
 import sluice
 from sluice.errors import RecipeError
+from sluice.run.verifying import verify_run
 from support.corpus import build_corpus
 from support.folders import differing, tree_digest
 from support.recipes import write_recipe
@@ -59,7 +60,8 @@ def test_what_is_not_drawn_is_rejected_with_its_reason(tmp_path, small, inline):
     lost = next(one for one, (_, reasons) in said.items() if reasons and reasons[0][0] == "over_cap")
     assert said[lost][1][0][1]["cap"] == 9
     assert "over_cap: rejected: of = format" in str(run.why(lost))
-    assert not list(run.verify())
+    report = verify_run(run.layout)
+    assert not report.problems, report.problems
 
 
 def test_the_bytes_are_those_of_any_number_of_workers_and_units_have_no_say(tmp_path, small, launcher, inline):
