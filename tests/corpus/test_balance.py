@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.corpus.caps import capped
-from sluice.corpus.diversity import facility_location, farthest_first
+from sluice.corpus.diversity import facility_location, facility_stochastic, farthest_first
 from sluice.corpus.draws import keys, mixed, uniform
 from sluice.corpus.kmeans import kmeans, nearest_centre
 from sluice.corpus.mixture import importance, quotas, shares_of, tempered
@@ -119,11 +119,23 @@ def test_lazy_facility_location_is_the_plain_greedy_one(seed, size):
     assert facility_location(values, size, reference=150).tolist() == facility_slowly(values, size)
 
 
+def test_stochastic_facility_location_serves_nearly_as_well_and_never_takes_one_twice():
+    values = vectors(400, seed=5)
+    likeness = np.maximum(values.astype(np.float64) @ values.astype(np.float64).T, 0)
+    sampled = facility_stochastic(values, 40, reference=400)
+    assert len(set(sampled.tolist())) == 40
+    assert (sampled == facility_stochastic(values, 40, reference=400)).all()
+    most = likeness[facility_slowly(values, 40)].max(axis=0).sum()
+    assert likeness[sampled].max(axis=0).sum() > 0.95 * most > likeness[:40].max(axis=0).sum()
+
+
 def test_more_is_asked_for_than_there_is():
     assert sorted(farthest_first(vectors(5), 9).tolist()) == [0, 1, 2, 3, 4]
     assert sorted(facility_location(vectors(5), 9).tolist()) == [0, 1, 2, 3, 4]
     assert farthest_first(vectors(0), 3).tolist() == []
     assert facility_location(vectors(0), 3).tolist() == []
+    assert facility_stochastic(vectors(0), 3).tolist() == []
+    assert sorted(facility_stochastic(vectors(5), 9).tolist()) == [0, 1, 2, 3, 4]
 
 
 def test_clusters_are_found_again():

@@ -7,6 +7,7 @@ import pytest
 
 import sluice
 from sluice.errors import RecipeError
+from sluice.run.takedown_command import Request, take_down
 from sluice.run.verifying import verify_run
 from support.corpus import build_corpus
 from support.folders import differing, tree_digest
@@ -90,7 +91,20 @@ def test_weights_stand_in_the_manifest_and_nothing_is_left_out(tmp_path, small, 
     of, total = formats(root), dict.fromkeys(("jpeg", "png", "webp"), 0.0)
     for row in packed(root):
         total[of[row["id"]]] += row["weight"]
+    assert "## Balance" in (root / "04_final" / "DATASET_CARD.md").read_text()
     assert max(total.values()) == pytest.approx(min(total.values()), rel=1e-4)
+
+
+def test_a_takedown_changes_only_the_shards_that_held_it(tmp_path, small, inline):
+    run = sluice.run(write_recipe(tmp_path / "r.yaml", small, run="r", balance=BALANCE))
+    before = packed(run.layout.root)
+    gone = before[0]["id"]
+    (tmp_path / "request.txt").write_text(gone + "\n")
+    done = take_down(run, Request(ids=tmp_path / "request.txt"))
+    assert done.shards_rewritten == 2
+    assert {row["id"] for row in packed(run.layout.root)} == {row["id"] for row in before} - {gone}
+    assert verdicts(run.layout.root)[gone][1][0][0] == "takedown"
+    assert verify_run(run.layout).fine
 
 
 def test_clusters_and_diversity_read_the_vectors_of_the_encoder(tmp_path, small, inline):

@@ -74,9 +74,10 @@ class DiversityConfig(_Model):
     """A set of a given size whose vectors cover those of all."""
 
     size: int = Field(gt=0, description="samples to choose")
-    method: Literal["farthest", "facility"] = Field(
+    method: Literal["farthest", "facility", "stochastic"] = Field(
         "farthest",
-        description="`farthest`: always the one least like any chosen; `facility`: the ones most like all others",
+        description="`farthest`: always the one least like any chosen; `facility`: those most like all others; "
+        "`stochastic`: the same from random samples, for sizes in the tens of thousands",
     )
     of: Literal["image", "text"] = Field("image", description="whose vectors: the first image's or the first text's")
 

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from sluice.corpus.caps import capped, ranks
 from sluice.corpus.concepts import Concepts, draw
-from sluice.corpus.diversity import facility_location, farthest_first
+from sluice.corpus.diversity import facility_location, facility_stochastic, farthest_first
 from sluice.corpus.draws import keys
 from sluice.corpus.kmeans import kmeans, nearest_centre
 from sluice.corpus.mixture import importance, quotas, shares_of, tempered
@@ -47,6 +47,11 @@ MIXTURE: Final = "mixture"
 TIERS: Final = "tiers"
 DIVERSITY: Final = "diversity"
 _FACTS: Final = b"sluice.balance"
+_CHOICES: Final = {
+    "farthest": farthest_first,
+    "facility": facility_location,
+    "stochastic": facility_stochastic,
+}
 _SHOWN: Final = 20  # groups of a step in stage.json: the largest
 
 Mask = npt.NDArray[np.bool_]
@@ -245,7 +250,7 @@ class _Draw:
 
     def _diversity(self, config: DiversityConfig) -> None:
         vectors, rows = self._vectors(config.of)
-        choose = farthest_first if config.method == "farthest" else facility_location
+        choose = _CHOICES[config.method]
         stays = np.zeros(len(self._ids), np.bool_)
         stays[rows[choose(vectors, config.size)]] = True
         said = {"method": config.method, "count": int(self._alive.sum()), "size": config.size}
