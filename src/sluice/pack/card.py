@@ -119,8 +119,8 @@ def _balance(facts: CardFacts) -> str:
     for step in steps:
         if "weights" in step:
             parts += [
-                f"Samples carry a weight by {code(step['of'])}: draw each in proportion to the `weight` that the manifest "
-                "and the samples state, or multiply its loss by it.",
+                f"Samples carry a weight by {code(step['of'])}: draw each in proportion to the `weight` that the "
+                "manifest and the samples state, or multiply its loss by it.",
                 _table((step["of"], "weight"), step["weights"].items()),
             ]
     return "\n\n".join(parts)
