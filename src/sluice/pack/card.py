@@ -26,6 +26,7 @@ def dataset_card(facts: CardFacts) -> str:
         _loading(facts),
         _making(facts),
         _rules(facts),
+        _balance(facts),
         _origins(facts),
         _texts(facts),
         _duplicates(facts),
@@ -103,6 +104,26 @@ def _rules(facts: CardFacts) -> str:
         return "## Rules\n\nNo rule was applied."
     rows = [(code(r.name), r.effect, code(r.sql), r.null, r.samples) for r in facts.rules]
     return "## Rules\n\n" + _table(("rule", "effect", "when", "if it cannot be measured", "samples"), rows)
+
+
+def _balance(facts: CardFacts) -> str:
+    if facts.balance is None:
+        return ""
+    steps = facts.balance["steps"]
+    rows = [(step["step"], code(step["of"]) if "of" in step else "", step["in"], step["drawn"]) for step in steps]
+    parts = [
+        "## Balance",
+        f"Of {facts.balance['in']:,} samples that passed every rule, {facts.balance['drawn']:,} were drawn.",
+        _table(("step", "of", "entered", "drawn"), rows),
+    ]
+    for step in steps:
+        if "weights" in step:
+            parts += [
+                f"Samples carry a weight by {code(step['of'])}: draw each in proportion to the `weight` that the "
+                "manifest and the samples state, or multiply its loss by it.",
+                _table((step["of"], "weight"), step["weights"].items()),
+            ]
+    return "\n\n".join(parts)
 
 
 def _origins(facts: CardFacts) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -108,6 +108,7 @@ class CardFacts:
     duplicates: DuplicateFacts
     failures: Mapping[str, int]  # class -> samples, over all stages
     taken_down: int = 0
+    balance: Mapping[str, Any] | None = None  # what the last stage's record says of it; None: all were taken
     contact: str | None = None  # where to ask for a takedown
 
     @property

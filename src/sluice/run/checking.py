@@ -118,6 +118,7 @@ def _of_encoder(encoder: EncoderFacts) -> dict[str, Any]:
         "dim": encoder.dim,
         "languages": identity.languages,
         "world": identity.world,
+        "store": encoder.store,
     }
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
+from sluice.run.balancing import check_balance
 from sluice.run.caption_stage import Captions, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
 from sluice.run.events import Events, Listener
@@ -25,6 +26,7 @@ from sluice.run.ingest import ingesting, unit_count
 from sluice.run.lock import write_lock
 from sluice.run.measure_plan import MeasurePlan, measure_plan
 from sluice.run.opt_outs import load_opt_outs
+from sluice.run.quality_rows import ALIGNMENT
 from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
 from sluice.run.reporting import refresh_report
@@ -69,6 +71,7 @@ def prepare(file: RecipeFile) -> Prepared:
     rules = compile_filter(file, schema)
     checks = prepare_checks(file, schema, measures)
     captions = prepare_captions(file, schema, plan, checks)
+    check_balance(file, pa.schema([*schema, *ALIGNMENT]) if checks else schema)
     return Prepared(file, plan, measures, schema, rules, order, checks, captions)
 
 

@@ -95,6 +95,7 @@ def _facts(file: RecipeFile, layout: Layout, plan: MeasurePlan, final: Mapping[s
             for name in sorted({*raw["failures"], *filtered["failures"]})
         },
         taken_down=len(taken_down(layout)),
+        balance=final.get("balance"),
     )
 
 

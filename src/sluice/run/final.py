@@ -23,6 +23,7 @@ from sluice.pack.base import Contents
 from sluice.pack.formats import packer
 from sluice.pack.manifest import write_checksums, write_manifest
 from sluice.pack.plan import Shard, cut_shards
+from sluice.run.balancing import Balanced, balance, balance_name
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
 from sluice.run.facts import write_card
@@ -50,12 +51,15 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
     gone = taken_down(layout)
     decided = stage_record(layout, layout.deciding)["fingerprint"]
+    balancing = balance_name(file, decided)
+    if balancing is not None:
+        decided = fingerprint(decided, balancing)
     packs = [pack.model_dump_json() for pack in recipe.pack]
     name = fingerprint("final/1", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
-    kept = _Kept.load(layout, recipe)
+    kept = _Kept.load(layout, file, balancing)
     pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
     failed: dict[str, tuple[str, str]] = {}
     for _ in range(_TRIES):
@@ -74,7 +78,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     write_checksums(layout.final, {name: found.sha256 for name, found in shards.items()})
     verdicts = _verdicts(kept, gone, failed)
     write_table(layout.verdicts(FINAL), verdicts)
-    counts = law_of_counts(verdicts, len(kept.ids), FINAL)
+    counts = law_of_counts(verdicts, len(kept.entered), FINAL)
     splits = kept.splits[~_among(kept.ids, {*gone, *failed})]
     facts: dict[str, Any] = {
         **counts,
@@ -85,6 +89,8 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
             for pack in recipe.pack
         },
     }
+    if kept.balanced is not None:
+        facts["balance"] = kept.balanced.facts
     write_card(file, layout, plan, facts)
     finish(layout, FINAL, name, facts, {"pack": time.perf_counter() - started})
     return True
@@ -92,7 +98,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
 
 @dataclass(frozen=True)
 class _Kept:
-    """The samples that the stages before kept, in order."""
+    """The samples that the stages before kept, in order: those of them that were drawn."""
 
     ids: pa.Array
     unit: npt.NDArray[np.int64]
@@ -100,24 +106,42 @@ class _Kept:
     sizes: npt.NDArray[np.int64]  # bytes in a shard, about
     splits: npt.NDArray[np.str_]
     contents: Contents
+    entered: pa.Table  # id, unit of all that the stages before kept
+    balanced: Balanced | None
 
     @staticmethod
-    def load(layout: Layout, recipe: Recipe) -> _Kept:
-        """Read the verdicts and assign splits; the split groups are written down for the packers."""
+    def load(layout: Layout, file: RecipeFile, balancing: str | None) -> _Kept:
+        """Read the verdicts, draw, assign splits; the split groups and weights are written down for the packers."""
+        recipe = file.recipe
         verdicts = read_table(layout.verdicts(FILTERED), columns=["id", "unit"])
         ids = verdicts.column("id").combine_chunks()
         unit = verdicts.column("unit").to_numpy().astype(np.int64)
         starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
         kept = _kept(layout, ids)
+        entered = verdicts.filter(pa.array(kept))
+        weight = np.ones(len(unit), np.float32)
+        balanced = None
+        if balancing is not None:
+            balanced = balance(file, layout, entered.column("id").combine_chunks(), balancing)
+            weight[kept] = balanced.table.column("weight").to_numpy()
+            kept[kept] = balanced.drawn
         groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
         write_table(
-            layout.state / "groups.parquet", pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups})
+            layout.state / "groups.parquet",
+            pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight}),
         )
         splits = assign(groups, recipe.split, recipe.seed)
         sizes, contents = _sizes(layout, unit, ids)
         place = np.arange(len(unit)) - starts[unit] if len(unit) else unit
         return _Kept(
-            ids.filter(pa.array(kept)), unit[kept], place[kept], sizes[kept], np.asarray(splits)[kept], contents
+            ids.filter(pa.array(kept)),
+            unit[kept],
+            place[kept],
+            sizes[kept],
+            np.asarray(splits)[kept],
+            contents,
+            entered,
+            balanced,
         )
 
 
@@ -223,26 +247,29 @@ def _remove_others(layout: Layout, jobs: Sequence[ShardJob]) -> None:
 
 
 def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]]) -> pa.Table:
-    """Kept, all but those taken down or failed: only these cost more than a place in a column."""
-    verdicts = np.full(len(kept.ids), "kept", object)
+    """Kept, all but those taken down, not drawn or failed: only these cost more than a place in a column."""
+    ids = kept.entered.column("id").combine_chunks()
+    verdicts = np.full(len(ids), "kept", object)
     reasons: list[dict[str, Any]] = []
-    absent = np.flatnonzero(_among(kept.ids, {*gone, *failed}))
+    undrawn = kept.balanced.reasons if kept.balanced else {}
+    absent = np.flatnonzero(_among(ids, {*gone, *failed, *undrawn}))
     for row in absent.tolist():
-        identity: str = kept.ids[row].as_py()
+        identity: str = ids[row].as_py()
         if identity in gone:
-            verdict, rule, said = "rejected", TAKEDOWN, {"request": gone[identity]}
+            verdict, rule, values = "rejected", TAKEDOWN, _as_json({"request": gone[identity]})
+        elif identity in undrawn:
+            verdict, (rule, values) = "rejected", undrawn[identity]
         else:
-            name, message = failed[identity]
-            verdict, rule, said = "failed", name, {"class": name, "message": message}
+            rule, message = failed[identity]
+            verdict, values = "failed", _as_json({"class": rule, "message": message})
         verdicts[row] = verdict
-        values = json.dumps(said, ensure_ascii=False)
         reasons.append({"rule": rule, "effect": verdict, "item": None, "values": values})
     ends = pa.array(np.searchsorted(absent, np.arange(len(verdicts) + 1)), pa.int32())
     rules = pa.array([reason["rule"] for reason in reasons], pa.string())
     no_items = pa.ListArray.from_arrays(pa.array([0] * len(ends), pa.int32()), pa.array([], pa.int16()))
     columns = {
-        "id": kept.ids,
-        "unit": pa.array(kept.unit, pa.int32()),
+        "id": ids,
+        "unit": kept.entered.column("unit").combine_chunks(),
         "verdict": pa.array(verdicts, pa.string()),
         "rules": pa.ListArray.from_arrays(ends, rules),
         "reasons": pa.ListArray.from_arrays(ends, pa.array(reasons, REASON)),
@@ -250,6 +277,10 @@ def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[s
     }
     arrays = [columns.get(field.name, pa.nulls(len(verdicts), field.type)) for field in VERDICTS]
     return pa.Table.from_arrays(arrays, schema=VERDICTS)
+
+
+def _as_json(said: Mapping[str, str]) -> str:
+    return json.dumps(said, ensure_ascii=False)
 
 
 def _among(ids: pa.Array, some: Iterable[str]) -> npt.NDArray[np.bool_]:

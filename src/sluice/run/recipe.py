@@ -16,6 +16,7 @@ from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
 from sluice.media.limits import Limits
 from sluice.models.config import EncoderConfig
+from sluice.run.balance_config import BalanceConfig
 from sluice.run.quality_config import RetrievalConfig, Share
 from sluice.run.rights_gate import NAMES, Unknown
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
@@ -291,6 +292,9 @@ class Recipe(_Model):
     captions: CaptionsConfig | None = Field(None, description="what 02_captioned does; default: the stage is left out")
     quality: QualityConfig | None = Field(
         None, description="what 03_quality_checked decides; default: the stage is left out"
+    )
+    balance: BalanceConfig | None = Field(
+        None, description="which of the samples that passed are drawn into the dataset; default: all"
     )
     split: dict[str, Annotated[float, Field(gt=0)]] = Field(
         {"train": 1.0}, min_length=1, description="splits and their shares; near-duplicates never lie in two"

@@ -48,7 +48,7 @@ class ShardSamples:
         self._carried = tuple(contents.columns)
         self._rows = UnitReader(rows, [name for name in schema.names if name in wanted])
         self._verdicts = UnitReader(layout.verdicts(layout.deciding), ["id", "captions_left_out"])
-        self._groups = UnitReader(groups, ["id", "group"])
+        self._groups = UnitReader(groups, ["id", "group", "weight"])
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +70,7 @@ class ShardSamples:
         rows = _Owned.of(self._rows.read(unit), ids, "rows.parquet")
         verdicts = _Owned.of(self._verdicts.read(unit), ids, "verdicts.parquet")
         groups = _Owned.of(self._groups.read(unit), ids, "groups.parquet")
-        firsts = rows.firsts()
+        firsts, drawn = rows.firsts(), groups.firsts()
         rights = {**{name: samples.column(name) for name in _RIGHTS}, "spdx": _column(firsts, "spdx")}
         fields = zip(
             *(samples.column(name).to_pylist() for name in ("id", "key", "source")),
@@ -78,11 +78,12 @@ class ShardSamples:
             _texts(items, verdicts, rows),
             _records(rights, len(ids)),
             _records({name: _column(firsts, name) for name in self._carried}, len(ids)),
-            groups.firsts().column("group").to_pylist(),
+            drawn.column("group").to_pylist(),
+            drawn.column("weight").to_pylist(),
             strict=True,
         )
-        for identity, key, source, images, texts, rights_of_it, columns, group in fields:
-            yield PackSample(identity, key, source, split, images, texts, rights_of_it, columns, group)
+        for identity, key, source, images, texts, rights_of_it, columns, group, weight in fields:
+            yield PackSample(identity, key, source, split, images, texts, rights_of_it, columns, group, weight)
 
     def _items(self, unit: int) -> pa.Table:
         """The items of a unit, with those captions that were generated."""
