@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sluice.caption.base import Box, Caption, CaptionOutcome, CaptionRequest
+from sluice.caption.base import Box, Caption, CaptionFailure, CaptionOutcome, CaptionRequest, Spent
 from sluice.caption.batches import Batches, OutOfMemoryError
 from sluice.caption.config import PluginConfig, TemplateConfig
 from sluice.caption.gaps import Gaps, MissingFieldError
@@ -19,6 +21,7 @@ from sluice.caption.pace import Pace
 from sluice.caption.plugin import PluginCaptioner, captioner
 from sluice.caption.prompts import PROMPTS
 from sluice.caption.reading import UnreadableError, is_refusal, read_caption
+from sluice.caption.rows import tables
 from sluice.caption.template import TemplateCaptioner
 from sluice.errors import RecipeError, SampleFailure
 
@@ -303,6 +306,30 @@ def test_a_plugin_that_loses_count_is_stopped() -> None:
 def test_an_outcome_is_a_caption_or_a_failure() -> None:
     with pytest.raises(ValueError, match="captions or a failure"):
         CaptionOutcome("a")
+
+
+def test_the_tables_of_a_unit_say_who_and_what_it_took_once_an_image(tmp_path: Path) -> None:
+    boxes = (Box("dog", (0, 0, 10, 10)),)
+    failure = CaptionFailure("api", "rate", "HTTP 429")
+    outcomes = [
+        CaptionOutcome(
+            "a", (Caption("A dog", "grounded", boxes), Caption("A cat", "short")), spent=Spent(2, 90, 9, 0.5)
+        ),
+        CaptionOutcome("b", failure=failure, spent=Spent(3)),
+    ]
+    who = TemplateCaptioner(TemplateConfig(type="template", name="t", template="{a}")).identity
+    for place, table in enumerate(tables(who, outcomes)):
+        pq.write_table(table, tmp_path / f"{place}.parquet")
+    captions, failures = (pq.read_table(tmp_path / f"{place}.parquet").to_pylist() for place in (0, 1))
+    assert [(row["id"], row["ordinal"], row["tokens_in"], row["cost"]) for row in captions] == [
+        ("a", 0, 90, 0.5),
+        ("a", 1, None, None),
+    ]
+    assert json.loads(captions[0]["data"]) == {"boxes": [{"label": "dog", "box": [0, 0, 10, 10]}]}
+    (row,) = failures
+    assert (row["failure_class"], row["failure_kind"], row["attempts"], row["tokens_in"]) == ("api", "rate", 3, None)
+    assert row["fingerprint"] == who.fingerprint
+    assert all(table.num_rows == 0 for table in tables(who, []))
 
 
 def test_threads_share_a_pace() -> None:

@@ -179,6 +179,7 @@ def _how_to_generate(config: TransformersConfig) -> dict[str, Any]:
         "max_new_tokens": config.max_tokens,
         "num_beams": config.beams,
         "do_sample": config.temperature > 0,
+        "forced_eos_token_id": None,  # Florence-2's: it would make a caption that is cut look whole
         **drawn,
     }
 

@@ -146,6 +146,7 @@ class _Seq2Seq:
                     max_new_tokens=self._config.max_tokens,
                     num_beams=self._config.beams,
                     do_sample=False,
+                    forced_eos_token_id=None,  # it would make a text that is cut look whole
                 )
         except (MemoryError, RuntimeError) as error:
             if is_out_of_memory(error):

@@ -184,6 +184,7 @@ def _model(folder: Path, safe: bool) -> Any:
 
 
 def load_class(name: str, folder: Path, **options: object) -> Any:
+    """What the class `name` of transformers loads from `folder`, and from nowhere else; no code in it is run."""
     factory: Any = optional("transformers", *_EXTRA, name)
     logging: Any = optional("transformers.utils.logging", *_EXTRA)
     bars: bool = logging.is_progress_bar_enabled()
@@ -231,6 +232,7 @@ def _features(features: Any) -> npt.NDArray[np.float32]:
 
 
 def file_names(folder: Path) -> list[str]:
+    """The names of the files in `folder`."""
     try:
         return [file.name for file in folder.iterdir() if file.is_file()]
     except OSError as error:
@@ -238,6 +240,7 @@ def file_names(folder: Path) -> list[str]:
 
 
 def has_safetensors(files: Iterable[str]) -> bool:
+    """Whether the weights among `files` are in safetensors."""
     return any(_WEIGHTS[0].fullmatch(file) for file in files)
 
 
@@ -260,4 +263,5 @@ def _three(value: Any) -> tuple[float, float, float]:
 
 
 def first_line(error: BaseException) -> str:
+    """An error of a library in a line."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
