@@ -190,3 +190,105 @@ def save_onnx_pair(folder: Path, dim: int = 8, side: int = 8, **changes: Any) ->
     }
     (folder / "encoder.json").write_text(json.dumps(fields))
     return folder
+
+
+BLIP_WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[DEC]", "a", "red", "blue", "green", "ball", "on", "the", "floor"]
+BLIP_CAPTIONS = {"a red ball": (220, 20, 30), "a blue ball on the floor": (20, 40, 210), "green": (10, 160, 40)}
+
+
+def save_blip(folder: Path, side: int = 16) -> Path:
+    """A tiny BLIP that has learned to say the captions of `BLIP_CAPTIONS` of images in those colours (seconds)."""
+    import torch
+    import transformers as hf
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(BLIP_WORDS)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    marks = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    fast = hf.PreTrainedTokenizerFast(tokenizer_object=tokenizer, additional_special_tokens=["[DEC]"], **marks)
+    prepare = hf.BlipImageProcessorPil(size={"height": side, "width": side})
+    torch.manual_seed(5)
+    torch.set_num_threads(1)
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = {**small, "vocab_size": len(BLIP_WORDS), "max_position_embeddings": 32, "encoder_hidden_size": 32}
+    text |= {"bos_token_id": 4, "pad_token_id": 0, "eos_token_id": 3, "sep_token_id": 3, "projection_dim": 32}
+    vision = {**small, "image_size": side, "patch_size": 8}
+    model = hf.BlipForConditionalGeneration(hf.BlipConfig(text_config=text, vision_config=vision, projection_dim=32))
+    images = [np.full((side, side, 3), colour, np.uint8) for colour in BLIP_CAPTIONS.values()]
+    tokens = fast(list(BLIP_CAPTIONS), return_tensors="pt", padding=True)
+    tokens["input_ids"][:, 0] = 4
+    labels = tokens["input_ids"].masked_fill(tokens["input_ids"] == 0, -100)
+    pixels = prepare(images, return_tensors="pt")["pixel_values"]
+    steps = torch.optim.Adam(model.parameters(), 5e-3)
+    for _ in range(120):
+        steps.zero_grad()
+        loss = model(
+            pixel_values=pixels,
+            input_ids=tokens["input_ids"],
+            attention_mask=tokens["attention_mask"],
+            labels=labels,
+        ).loss
+        loss.backward()
+        steps.step()
+    model.eval().save_pretrained(folder)
+    hf.BlipProcessor(prepare, fast).save_pretrained(folder)
+    return folder
+
+
+MARIAN_PAIRS = {"a red dot": "ein roter Punkt", "a blue cube on the left": "links ein blauer Würfel", "two": "zwei"}
+
+
+def save_marian(folder: Path, *, backwards: bool = False) -> Path:
+    """A tiny Marian (OPUS-MT) that has learned `MARIAN_PAIRS`, with pieces of its own (seconds)."""
+    import sentencepiece
+    import torch
+    import transformers as hf
+
+    folder.mkdir(parents=True, exist_ok=True)
+    pairs = {there: here for here, there in MARIAN_PAIRS.items()} if backwards else MARIAN_PAIRS
+    for name, texts in (("source", list(pairs)), ("target", list(pairs.values()))):
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts * 20),
+            model_prefix=str(folder / name),
+            vocab_size=40,
+            hard_vocab_limit=False,
+            model_type="char",
+            character_coverage=1.0,
+            minloglevel=2,
+        )
+        (folder / f"{name}.model").rename(folder / f"{name}.spm")
+    pieces = [
+        piece
+        for name in ("source", "target")
+        for model in [sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{name}.spm"))]
+        for piece in (model.id_to_piece(number) for number in range(3, model.get_piece_size()))
+    ]
+    words = ["</s>", "<unk>", *dict.fromkeys(pieces), "<pad>"]
+    (folder / "vocab.json").write_text(json.dumps({word: at for at, word in enumerate(words)}))
+    tokenizer = hf.MarianTokenizer(
+        vocab=str(folder / "vocab.json"), source_spm=str(folder / "source.spm"), target_spm=str(folder / "target.spm")
+    )
+    torch.manual_seed(5)
+    torch.set_num_threads(1)
+    small = {"d_model": 32, "encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 64}
+    small |= {f"{part}_{name}": size for part in ("encoder", "decoder") for name, size in (("ffn_dim", 64),)}
+    small |= {"encoder_attention_heads": 2, "decoder_attention_heads": 2, "scale_embedding": True, "dropout": 0.0}
+    pad = len(words) - 1
+    marks = {"pad_token_id": pad, "eos_token_id": 0, "decoder_start_token_id": pad, "forced_eos_token_id": 0}
+    model = hf.MarianMTModel(hf.MarianConfig(vocab_size=len(words), **small, **marks, activation_function="swish"))
+    sources = tokenizer(list(pairs), return_tensors="pt", padding=True)
+    labels = tokenizer(text_target=list(pairs.values()), return_tensors="pt", padding=True)["input_ids"]
+    labels = labels.masked_fill(labels == pad, -100)
+    steps = torch.optim.Adam(model.parameters(), 5e-3)
+    for _ in range(300):
+        steps.zero_grad()
+        model(**sources, labels=labels).loss.backward()
+        steps.step()
+        model.get_input_embeddings().weight.data[pad] = 0  # Marian's decoder begins with nothing
+    model.eval().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder

@@ -17,9 +17,9 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from sluice.errors import SampleFailure, SluiceError
@@ -33,9 +33,44 @@ _SHOWN: Final = 200  # characters of a service's own message
 
 T = TypeVar("T")
 
+Trouble = Literal["rate", "server", "rejected", "unreachable", "connection", "timeout", "json", "answer"]
+"""429, 5xx and the like, other 4xx; nobody there, broken off, late; no JSON; what `read` refused."""
+Attempt: TypeAlias = Callable[[int], AbstractContextManager[Mapping[str, str]]]
+"""Entered around each try, with its number: gives headers of that try, may wait or refuse, and sees how it ended."""
+
+
+class PostFailure(SampleFailure):
+    """A request that got no usable answer: why in a word, and after how many tries."""
+
+    def __init__(self, message: str, kind: Trouble, tried: int) -> None:
+        super().__init__("api", message)
+        self.kind: Trouble = kind
+        self.tried = tried
+
+
+class FinalFailure(SampleFailure):
+    """For what reads an answer to raise where another try would get the same: it goes through as it is."""
+
+
+class Passing(Exception):  # noqa: N818 - a reason to try again, not an error yet
+    """A try that failed for a reason that may pass; `retry_after` is in seconds, where the service said so."""
+
+    def __init__(self, reason: str, kind: Trouble, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.kind: Trouble = kind
+        self.retry_after = retry_after
+
+
+def _plainly(_: int) -> AbstractContextManager[Mapping[str, str]]:
+    return nullcontext({})
+
 
 class Poster:
-    """Sends JSON to one address. Called with a body and what reads the answer, which may refuse it."""
+    """Sends JSON to one address. Called with a body and what reads the answer, which may refuse it.
+
+    Threads may share one.
+    """
 
     def __init__(
         self,
@@ -61,29 +96,31 @@ class Poster:
         self._sleep = sleep
         self._jitter = random.Random()
 
-    def __call__(self, body: dict[str, Any], read: Callable[[object], T]) -> T:
-        """What `read` makes of the answer. `SampleFailure("api")` once every try has failed, or one for good."""
+    def __call__(self, body: dict[str, Any], read: Callable[[object], T], attempt: Attempt = _plainly) -> T:
+        """What `read` makes of the answer. `PostFailure` once every try has failed, or one for good."""
         data = json.dumps(body).encode()
         for tried in range(1, self._tries + 1):
             try:
-                return _read(read, self._once(data))
-            except _Passing as trouble:
-                reason, asked = trouble.reason, trouble.retry_after
+                with attempt(tried) as headers:
+                    return _read(read, self._once(data, headers, tried))
+            except Passing as trouble:
+                reason, kind, asked = trouble.reason, trouble.kind, trouble.retry_after
             if tried == self._tries:
-                raise SampleFailure("api", f"{self._url}: {reason} (tried {tried} times)")
+                raise PostFailure(f"{self._url}: {reason} (tried {tried} times)", kind, tried)
             wait = _FIRST_WAIT * 2 ** (tried - 1) * self._jitter.uniform(1, 1.5)
             wait = min(wait, self._longest_wait) if asked is None else asked
             if wait > self._longest_wait:
-                raise SampleFailure(
-                    "api",
+                raise PostFailure(
                     f"{self._url}: {reason}; it asks for {wait:.0f} s, and longest_wait is {self._longest_wait:g} s",
+                    kind,
+                    tried,
                 )
             self._sleep(wait)
         raise AssertionError("a try returns or raises")
 
-    def _once(self, data: bytes) -> object:
+    def _once(self, data: bytes, more: Mapping[str, str], tried: int) -> object:
         key = self._key()
-        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "sluice"}
+        headers = {"Content-Type": "application/json", "Accept": "application/json", "User-Agent": "sluice", **more}
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
         request = urllib.request.Request(self._url, data, headers, method="POST")
@@ -94,19 +131,20 @@ class Poster:
             except urllib.error.HTTPError as error:
                 with error:
                     said = _excerpt(error, key)
-                raise self._refused(error, said) from None
+                raise self._refused(error, said, tried) from None
             except (OSError, http.client.HTTPException) as error:
                 if clock.expired or isinstance(error, TimeoutError) or isinstance(_reason(error), TimeoutError):
-                    raise _Passing(f"no whole answer within {self._timeout:g} s") from None
-                raise _Passing(f"the connection failed: {_hidden(str(_reason(error)), key)}") from None
+                    raise Passing(f"no whole answer within {self._timeout:g} s", "timeout") from None
+                said = _hidden(str(_reason(error)), key)
+                raise Passing(f"the connection failed: {said}", _how_it_broke(_reason(error))) from None
             if clock.expired:
-                raise _Passing(f"no whole answer within {self._timeout:g} s")
+                raise Passing(f"no whole answer within {self._timeout:g} s", "timeout")
         try:
             return json.loads(text)
         except ValueError as error:
-            raise _Passing(f"the answer is no whole JSON ({len(text):,} bytes)") from error
+            raise Passing(f"the answer is no whole JSON ({len(text):,} bytes)", "json") from error
 
-    def _refused(self, error: urllib.error.HTTPError, said: str) -> Exception:
+    def _refused(self, error: urllib.error.HTTPError, said: str, tried: int) -> Exception:
         """What a status code means: for the person, for these inputs, or for now."""
         status = f"HTTP {error.code}{f': {said}' if said else ''}"
         if error.code in (401, 403):
@@ -115,12 +153,11 @@ class Poster:
             )
             return SluiceError(f"{self._url}: {status}; {hint}")
         if error.code in (404, 405) or 300 <= error.code < 400:
-            return SluiceError(
-                f"{self._url}: {status}; check url: and model: of the encoder (redirects are not followed)"
-            )
+            return SluiceError(f"{self._url}: {status}; check url: and model: (redirects are not followed)")
         if error.code in (408, 409, 425, 429) or error.code >= 500:
-            return _Passing(status, _retry_after(error.headers.get("Retry-After")))
-        return SampleFailure("api", f"{self._url}: {status}")
+            kind: Trouble = "rate" if error.code == 429 else "server"
+            return Passing(status, kind, _retry_after(error.headers.get("Retry-After")))
+        return PostFailure(f"{self._url}: {status}", "rejected", tried)
 
     def _key(self) -> str | None:
         """Read when it is used, kept nowhere."""
@@ -139,14 +176,10 @@ class Poster:
 def _read(read: Callable[[object], T], answer: object) -> T:
     try:
         return read(answer)
+    except FinalFailure:
+        raise
     except SampleFailure as failure:  # an answer without what was asked for: the next may have it
-        raise _Passing(failure.message) from failure
-
-
-class _Passing(Exception):  # noqa: N818 - a reason to try again, not an error yet
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
-        super().__init__(reason)
-        self.reason, self.retry_after = reason, retry_after
+        raise Passing(failure.message, "answer") from failure
 
 
 class _Clock:
@@ -242,6 +275,11 @@ def _hidden(text: str, key: str | None) -> str:
 def _reason(error: BaseException) -> BaseException:
     inner = getattr(error, "reason", None)
     return inner if isinstance(inner, BaseException) else error
+
+
+def _how_it_broke(error: BaseException) -> Trouble:
+    """Whether the request may have reached the service: if nobody took the connection, nobody charges for it."""
+    return "unreachable" if isinstance(error, ConnectionRefusedError | socket.gaierror) else "connection"
 
 
 def _retry_after(value: str | None) -> float | None:

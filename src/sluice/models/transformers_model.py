@@ -22,7 +22,7 @@ from sluice.models.probe import check_preprocess
 
 _EXTRA: Final = ("a model of transformers", "transformers")
 _RESAMPLE: Final[Mapping[int, Interpolation]] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's
-_SMALL_FILES: Final = re.compile(r"[^/]+\.(json|txt|model|spm)")
+_SMALL_FILES: Final = re.compile(r"[^/]+\.(json|txt|model|spm|jinja)")
 _WEIGHTS: Final = (re.compile(r"[^/]+\.safetensors"), re.compile(r"pytorch_model[^/]*\.bin"))
 
 
@@ -41,7 +41,7 @@ class TransformersModel:
         batch: int = 32,
         threads: int = 1,
     ) -> None:
-        files = {file: folder / file for file in model_files(_names(folder))}
+        files = {file: folder / file for file in model_files(file_names(folder))}
         if "config.json" not in files:
             raise SluiceError(f"{folder}: is no model of transformers: it has no config.json")
         found = check_hash(content_hash(files), hash, str(folder))
@@ -50,8 +50,8 @@ class TransformersModel:
             self._torch = optional("torch", *_EXTRA)
             self.preprocess: Final = _preprocess(folder)
             self._torch.set_num_threads(threads)
-            self._model: Any = _model(folder, _safe(files))
-            self._tokenizer: Any = _load("AutoTokenizer", folder)
+            self._model: Any = _model(folder, has_safetensors(files))
+            self._tokenizer: Any = load_class("AutoTokenizer", folder)
         if not hasattr(self._model, "get_image_features") or not hasattr(self._model, "get_text_features"):
             raise SluiceError(f"{folder}: {type(self._model).__name__} has no features of images and texts to compare")
         self._model.float().eval().to(device)
@@ -93,7 +93,7 @@ def model_files(names: Iterable[str]) -> list[str]:
 def find_on_hub(name: str, revision: str | None, download: bool, say: Say) -> tuple[Path, str]:
     """The folder of a model by its name, and the commit that it is. Downloads only if told to, and says so first."""
     config = cached(name, "config.json", revision)
-    if config is not None and any(form.fullmatch(file) for form in _WEIGHTS for file in _names(config.parent)):
+    if config is not None and any(form.fullmatch(file) for form in _WEIGHTS for file in file_names(config.parent)):
         return config.parent, config.parent.name
     wish = f"{name} (revision {revision})" if revision else name
     if not download:
@@ -146,7 +146,7 @@ def read_preprocess(fields: Mapping[str, Any], what: str) -> Preprocess:
             centre="floor",
         )
     except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-        raise SluiceError(f"{what}: says no usable image_mean and image_std: {_first_line(error)}") from error
+        raise SluiceError(f"{what}: says no usable image_mean and image_std: {first_line(error)}") from error
 
 
 def _preprocess(folder: Path) -> Preprocess:
@@ -155,7 +155,7 @@ def _preprocess(folder: Path) -> Preprocess:
     try:
         processor: Any = factory.from_pretrained(str(folder), local_files_only=True, **_pillow())
     except Exception as error:  # as many types as there are processors
-        raise SluiceError(f"{what}: transformers cannot read how images are prepared: {_first_line(error)}") from error
+        raise SluiceError(f"{what}: transformers cannot read how images are prepared: {first_line(error)}") from error
     if "NaFlex" in type(processor).__name__ or type(processor).__name__.startswith("Siglip2"):
         raise SluiceError(f"{what}: NaFlex (patches of varying count) is not supported: take a SigLIP 2 of fixed size")
     fields: dict[str, Any] = json.loads(processor.to_json_string())
@@ -177,13 +177,14 @@ def _pillow() -> dict[str, object]:
 
 def _model(folder: Path, safe: bool) -> Any:
     """The model with all its weights: a folder that lacks some would be filled up with random ones."""
-    model, report = _load("AutoModel", folder, use_safetensors=safe, output_loading_info=True)
+    model, report = load_class("AutoModel", folder, use_safetensors=safe, output_loading_info=True)
     if lacking := sorted(report["missing_keys"]):
         raise SluiceError(f"{folder}: the weights lack {len(lacking)} tensors of the model, {lacking[0]} among them")
     return model
 
 
-def _load(name: str, folder: Path, **options: object) -> Any:
+def load_class(name: str, folder: Path, **options: object) -> Any:
+    """What the class `name` of transformers loads from `folder`, and from nowhere else; no code in it is run."""
     factory: Any = optional("transformers", *_EXTRA, name)
     logging: Any = optional("transformers.utils.logging", *_EXTRA)
     bars: bool = logging.is_progress_bar_enabled()
@@ -191,7 +192,7 @@ def _load(name: str, folder: Path, **options: object) -> Any:
     try:
         return factory.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False, **options)
     except Exception as error:  # as many types as there are models
-        raise SluiceError(f"{folder}: {name} cannot load it: {_first_line(error)}") from error
+        raise SluiceError(f"{folder}: {name} cannot load it: {first_line(error)}") from error
     finally:
         if bars:
             logging.enable_progress_bar()
@@ -230,14 +231,16 @@ def _features(features: Any) -> npt.NDArray[np.float32]:
     return getattr(features, "pooler_output", features).float().cpu().numpy()
 
 
-def _names(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
+    """The names of the files in `folder`."""
     try:
         return [file.name for file in folder.iterdir() if file.is_file()]
     except OSError as error:
         raise SluiceError(f"{folder}: cannot be read: {error.strerror or error}") from error
 
 
-def _safe(files: Iterable[str]) -> bool:
+def has_safetensors(files: Iterable[str]) -> bool:
+    """Whether the weights among `files` are in safetensors."""
     return any(_WEIGHTS[0].fullmatch(file) for file in files)
 
 
@@ -259,5 +262,6 @@ def _three(value: Any) -> tuple[float, float, float]:
     return float(red), float(green), float(blue)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """An error of a library in a line."""
     return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"

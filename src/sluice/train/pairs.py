@@ -49,10 +49,12 @@ def told(scene: Scene, rng: np.random.Generator, false: int, language: str | Non
     imagined: list[Scene] = []
     shares = np.array([weight for weight, _ in edits])
     drawn = rng.choice(len(edits), size=_TRIES * max(1, false), p=shares / shares.sum())
-    for kind in drawn:
+    # where colours can be exchanged it is done first: nothing is harder to tell
+    first = [swapped] if len(scene.groups) > 1 else []
+    for edit in (*first, *(edits[int(kind)][1] for kind in drawn)):
         if len(wrong) == false:
             break
-        edited = edits[int(kind)][1](scene, rng)
+        edited = edit(scene, rng)
         if edited is None:
             continue
         said = list(sentences(edited))
