@@ -78,9 +78,9 @@ def recipe_over(folder, world, **changes):
         },
         "captions": {
             "captioners": [{"type": "plugin", "name": "true", "function": "test.true"}],
-            "recaption": {"weak": "alignment < 0.583"},
+            "recaption": {"weak": "alignment < 0.515"},
         },
-        "quality": {"encoder": {"type": "builtin"}, "reject": {"misaligned": "alignment < 0.583"}, "alternatives": 0},
+        "quality": {"encoder": {"type": "builtin"}, "reject": {"misaligned": "alignment < 0.515"}, "alternatives": 0},
         **changes,
     }
     return write_recipe(folder / "recipe.yaml", world, **fields)

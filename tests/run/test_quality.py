@@ -22,7 +22,7 @@ from support.commands import cli, events, last_events, wait_for
 from support.folders import differing, tree_digest
 from support.recipes import RULES, write_recipe
 
-THRESHOLD = 0.583
+THRESHOLD = 0.515
 QUALITY = {"encoder": {"type": "builtin"}, "reject": {"misaligned": f"alignment < {THRESHOLD}"}}
 STAGE = "03_quality_checked"
 

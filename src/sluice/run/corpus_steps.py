@@ -315,7 +315,9 @@ OPTED_OUT_SCHEMA: Final = pa.schema(
         ("distance", pa.uint8()),
     ]
 )
-NO_CORPUS: Final = CorpusFacts(None, None, None, None, _CONTAMINATED.empty_table(), OPTED_OUT_SCHEMA.empty_table())
+NO_CORPUS: Final = CorpusFacts(
+    None, None, None, None, pa.Table.from_batches([], _CONTAMINATED), pa.Table.from_batches([], OPTED_OUT_SCHEMA)
+)
 """What is known where no corpus step is asked for."""
 
 

@@ -52,7 +52,7 @@ class Recipe:
     rate: float = 2e-3  # of AdamW, at its highest
     warm: int = 200  # steps up to it; from there by a half cosine down to 0
     decay: float = 0.05
-    minutes: float = 40.0  # that it takes on two cores (EPYC, 2026): what `shortened` counts by
+    minutes: float = 45.0  # that it takes on two cores (EPYC, 2026): what `shortened` counts by
 
     def to_json(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""
@@ -98,7 +98,7 @@ class Objective(nn.Module):
         self.register_buffer("answered", torch.from_numpy(said_by_all()))
 
     def questions(self, vectors: Tensor, truth: Tensor, *, captions: bool) -> Tensor:
-        """How badly vectors of any length answer what is true; captions are not asked for places, few of them say any."""
+        """How badly vectors of any length answer what is true; captions are not asked for places, few say any."""
         wrong = F.binary_cross_entropy_with_logits(self.asked(vectors), truth, reduction="none")
         return (wrong * self.answered if captions else wrong).sum(1).mean()
 

@@ -2,11 +2,11 @@
 
 The image tower is a small convolutional net down to a grid of 12 x 12, on which a few learned queries look twice: a
 query can settle on one thing and carry its shape, colour and place together, which an average over the picture cannot.
-The text tower reads neighbouring words together before anything else (Kim, "Convolutional neural networks for sentence
-classification", 2014), for a transformer alone took thousands of steps to learn more than a bag of words: to it "a red
-ball and a blue cube" and "a blue ball and a red cube" were one. A transformer and queries follow, and beside the queries
-detectors, each as loud as at the place where it found most. While training only there are heads that name what the truth
-of a drawn scene says of each cell of the grid: they teach the eyes, and are thrown away.
+The text tower reads neighbouring words together before anything else (Kim, "Convolutional neural networks for
+sentence classification", 2014), for a transformer alone took thousands of steps to learn more than a bag of words: to
+it "a red ball and a blue cube" and "a blue ball and a red cube" were one. A transformer and queries follow, and beside
+the queries detectors, each as loud as at the place where it found most. While training only there are heads that name
+what the truth of a drawn scene says of each cell of the grid: they teach the eyes, and are thrown away.
 """
 
 # torch and onnx are an extra: checked with or without them
