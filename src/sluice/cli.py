@@ -55,6 +55,23 @@ def _run(options: argparse.Namespace) -> None:
     print(folder)
 
 
+def _retry(options: argparse.Namespace) -> None:
+    from sluice.run.conductor import run
+    from sluice.run.progress import listener_for
+    from sluice.run.recipe import load_recipe
+    from sluice.run.retrying import forget
+
+    opened = _open(options)
+    forgotten = forget(opened, options.failure_class)
+    print(forgotten)
+    if forgotten.anything:
+        listener, close = listener_for(sys.stderr)
+        try:
+            print(run(load_recipe(opened.file.path), again=True, listener=listener))
+        finally:
+            close()
+
+
 def _plan(options: argparse.Namespace) -> None:
     from sluice.run.plan import plan
     from sluice.run.recipe import load_recipe
@@ -204,6 +221,10 @@ def _parser() -> argparse.ArgumentParser:
     one = command("run", _run, "carry out a recipe, or go on with it where it was")
     one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
     one.add_argument("--only", metavar="STAGE", help="stop after this stage, e.g. 01_filtered")
+
+    one = command("retry", _retry, "try again what failed with a class, such as api or io, and go on with the run")
+    one.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+    one.add_argument("--class", dest="failure_class", metavar="CLASS", required=True, help="e.g. api, io, timeout")
 
     one = command("plan", _plan, "measure a sample and forecast yield, time and disk for the whole")
     one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")

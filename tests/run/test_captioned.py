@@ -140,6 +140,23 @@ def test_what_could_not_be_captioned_and_has_no_caption_fails_with_its_class(und
     assert "it will not" in str(sluice.Run.open(run).why(sorted(refused)[0]))
 
 
+def test_what_failed_is_tried_again_by_class_and_only_that(tmp_path, world):
+    run = tmp_path / "run"
+    spoiled = shutil.copytree(world[0], tmp_path / "world")
+    path = recipe_over(tmp_path, spoiled)
+    assert cli("run", path).code == 0
+    assert record(run)["failed"] == len(world[3])
+    nothing = cli("retry", run, "--class", "io")
+    assert nothing.code == 0 and "no failure of the class 'io'" in nothing.out
+    assert cli("retry", run, "--class", "apis").code == 2
+    (spoiled / "true.json").write_text(json.dumps(world[1]))  # the service has come to its senses
+    again = cli("retry", run, "--class", "api")
+    assert again.code == 0, again.err
+    assert f"{STAGE}: 2 failures of the class 'api' to be tried again" in again.out
+    assert record(run)["failed"] == 0
+    assert cli("verify", run).code == 0
+
+
 def test_every_caption_says_who_made_it_and_is_measured_as_any_text(undisturbed):
     run = undisturbed[1]
     rows = pq.read_table(run / CHECKED / "rows.parquet").to_pylist()

@@ -68,6 +68,12 @@ def test_mismatched_captions_are_caught_and_few_true_ones_with_them(pairs: Pairs
     assert stated["all"]["precision"] >= 0.95  # on the world of the card, five times as large
 
 
+def test_swapped_attributes_are_caught_at_the_same_precision(pairs: Pairs, scores: dict) -> None:
+    stated = scores["told_apart"]["demo"]["all"]
+    assert stated["swapped"] >= 0.6 and stated["precision"] >= 0.95
+    assert told_apart(pairs.all, stated["threshold"]).swapped >= 0.7
+
+
 @pytest.mark.parametrize("code", ["en", "de", "fr", "es", "zh"])
 def test_retrieval_among_few_pairs_is_near_perfect_in_every_language(pairs: Pairs, code: str) -> None:
     assert min(pairs.languages[code].recall_at(10)) > FLOOR_AT_10

@@ -18,7 +18,7 @@ from sluice.errors import RunError
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, kept_of
 from sluice.run.quality_rows import numbered, text_language, unknown_to, without_left_out
 from sluice.run.rules.rule import CompiledRule
-from sluice.run.stage import stage_record
+from sluice.run.stage import decided_by
 from sluice.table.commit import write_bytes
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, Layout
@@ -38,7 +38,7 @@ _CLIPS: Final = re.compile(
 
 def calibrate_run(layout: Layout, encoder: EncoderFacts, units: int, seed: int) -> Calibration:
     """Bring the run's calibration up to date: on captions of the source, whatever is generated later."""
-    of = fingerprint("calibration/1", stage_record(layout, FILTERED)["fingerprint"], encoder.store, str(seed))
+    of = fingerprint("calibration/1", decided_by(layout, FILTERED), encoder.store, str(seed))
     known = _stored(layout)
     if known is not None and known["of"] == of:
         return Calibration.load(json.dumps(known))

@@ -40,7 +40,7 @@ from sluice.run.recipe import CaptionsConfig, RecipeFile
 from sluice.run.recording import record
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule
-from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
+from sluice.run.stage import decided_by, done, finish, reopen, stage_seconds
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
@@ -93,7 +93,7 @@ def caption_stage(
 ) -> bool:
     """Route, caption what lacks it, decide; whether there was anything to do. `rules`: those of 01_filtered."""
     started = time.perf_counter()
-    filtered = stage_record(layout, FILTERED)["fingerprint"]
+    filtered = decided_by(layout, FILTERED)
     encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}" if checks else ""
     routing = captions.config.model_dump_json(exclude={"captioners"})
     name = fingerprint("captions/1", filtered, encoding, routing, *captions.folders)
@@ -135,6 +135,7 @@ def caption_stage(
     write_table(layout.failures(CAPTIONED), _all_failures(failures, read_table(layout.failures(CAPTIONED))))
     facts = {
         **recorded.facts,
+        "content": fingerprint(recorded.facts["content"], *_texts(said)),
         "taken_up": int(held.sum()),
         "captioned": int(captioned.sum()),
         "captions": len(said) - len(failures),
@@ -159,7 +160,7 @@ def _all_failures(of_captioners: pa.Table, of_measures: pa.Table) -> pa.Table:
     return pa.concat_tables([mine, pa.table(columns, schema=mine.schema)])
 
 
-def again(captions: Captions) -> Captions:
+def asking_again(captions: Captions) -> Captions:
     """The same, asking anew what brought an answer that was none."""
     return replace(captions, plan=replace(captions.plan, again=True))
 
@@ -183,8 +184,13 @@ def _caption(
 def _said(layout: Layout, captions: Captions, units: int) -> pa.Table:
     """All that was said, and where it failed, by unit and captioner."""
     paths = [layout.captions(folder, unit) for unit in range(units) for folder in captions.folders]
-    columns = [*_FAILURES, "tokens_in", "tokens_out", "cost"]
+    columns = [*_FAILURES, "item", "text", "tokens_in", "tokens_out", "cost"]
     return pa.concat_tables([read_table(path, columns) for path in paths])
+
+
+def _texts(said: pa.Table) -> list[str]:
+    """What was said, for a fingerprint."""
+    return [f"{row['id']} {row['item']} {row['text']}" for row in said.select(["id", "item", "text"]).to_pylist()]
 
 
 def _spent(said: pa.Table) -> dict[str, Any]:

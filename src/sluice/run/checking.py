@@ -29,7 +29,7 @@ from sluice.run.recipe import QualityConfig, RecipeFile
 from sluice.run.recording import record
 from sluice.run.retrieving import check_retrieval
 from sluice.run.rules.rule import CompiledRule
-from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
+from sluice.run.stage import decided_by, done, finish, reopen, stage_record, stage_seconds
 from sluice.table.arrays import real_numbers
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
@@ -68,8 +68,7 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     The workers of `engine` load the encoder.
     """
     started = time.perf_counter()
-    record_before = stage_record(layout, before)
-    decided: str = record_before["fingerprint"]
+    decided = decided_by(layout, before)
     name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed))
     if done(layout, CHECKED, name):
         return False
@@ -87,7 +86,9 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     write_quality_rows(layout, rows, (encoder, calibration), units, of)
     choosing = caption_choice(checks.config.alternatives)
     judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)
-    recorded = record(layout, CHECKED, checks.rules, judgement, record_before["kept"], _left_out(layout, before))
+    recorded = record(
+        layout, CHECKED, checks.rules, judgement, stage_record(layout, before)["kept"], _left_out(layout, before)
+    )
     if checks.config.retrieval is not None:
         check_retrieval(layout, encoder, units, checks.config.retrieval, checks.seed)
     else:

@@ -6,7 +6,7 @@ Everything that a run needs is checked before the first byte is read: the recipe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.run.balancing import check_balance
-from sluice.run.caption_stage import Captions, caption_stage, prepare_captions
+from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
@@ -75,9 +75,14 @@ def prepare(file: RecipeFile) -> Prepared:
     return Prepared(file, plan, measures, schema, rules, order, checks, captions)
 
 
-def run(file: RecipeFile, *, only: str | None = None, listener: Listener | None = None) -> Path:
-    """Carry out the recipe, or go on with it; the run folder. `only` stops after that stage."""
+def run(file: RecipeFile, *, only: str | None = None, again: bool = False, listener: Listener | None = None) -> Path:
+    """Carry out the recipe, or go on with it; the run folder. `only` stops after that stage.
+
+    `again`: captioners ask anew what brought an answer that was none.
+    """
     prepared = prepare(file)
+    if again and prepared.captions:
+        prepared = replace(prepared, captions=asking_again(prepared.captions))
     if only is not None and only not in STAGES:
         raise RecipeError(f"there is no stage {only!r} (there are: {', '.join(STAGES)})")
     for stage, part, asked in ((CAPTIONED, "captions", prepared.captions), (CHECKED, "quality", prepared.checks)):

@@ -30,7 +30,7 @@ from sluice.run.facts import write_card
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt
 from sluice.run.recipe import PackConfig, Recipe, RecipeFile
-from sluice.run.stage import done, finish, law_of_counts, reopen, stage_record
+from sluice.run.stage import decided_by, done, finish, law_of_counts, reopen
 from sluice.run.takedown import TAKEDOWN, taken_down
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
@@ -50,7 +50,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     recipe = file.recipe
     columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
     gone = taken_down(layout)
-    decided = stage_record(layout, layout.deciding)["fingerprint"]
+    decided = decided_by(layout, layout.deciding)
     balancing = balance_name(file, decided)
     if balancing is not None:
         decided = fingerprint(decided, balancing)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -66,12 +67,22 @@ def record(
     failures = failure_table(rows)
     write_table(layout.failures(stage), failures)
     facts = {
+        "content": _content(verdicts),
         **law_of_counts(verdicts, entered, stage),
         "rules": yields(judgement),
         "failures": dict(sorted(Counter(failures.column("class").to_pylist()).items())),
         "captions_left_out": int(judgement.decision.left_out.sum()),
     }
     return Recorded(verdicts, facts)
+
+
+def _content(verdicts: pa.Table) -> str:
+    """A fingerprint of what goes on from here: who is kept, with which captions."""
+    sink = pa.BufferOutputStream()
+    kept = verdicts.select(["id", "verdict", "captions_left_out"]).combine_chunks()
+    with pa.ipc.new_stream(sink, kept.schema.remove_metadata()) as writer:
+        writer.write_table(kept.replace_schema_metadata(None))
+    return hashlib.sha256(sink.getvalue()).hexdigest()[:16]
 
 
 def _observed(rules: Sequence[CompiledRule], number: int, seen: pa.Table) -> list[str]:

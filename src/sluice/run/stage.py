@@ -14,6 +14,7 @@ import pyarrow as pa
 from sluice.errors import RunError
 from sluice.table.commit import write_json
 from sluice.table.compute import pc
+from sluice.table.ids import fingerprint
 from sluice.table.layout import STAGES, Layout
 
 VERDICT_KINDS: Final = ("kept", "rejected", "held", "failed")
@@ -38,6 +39,15 @@ def reopen(layout: Layout, stage: str) -> None:
     """Mark `stage` as unfinished until `finish`, and those after it: they hold what it was, not what it becomes."""
     for later in reversed(STAGES[STAGES.index(stage) :]):
         layout.stage_file(later).unlink(missing_ok=True)
+
+
+def decided_by(layout: Layout, stage: str) -> str:
+    """What later stages follow from: how a stage was decided, and what came of it.
+
+    The second is more than the first where a failure was tried again, and ended well.
+    """
+    record = stage_record(layout, stage)
+    return fingerprint(record["fingerprint"], record["content"])
 
 
 def unneeded(layout: Layout, stage: str) -> None:

@@ -1,0 +1,87 @@
+"""`retry`: forget the failures of a class, so that the next run tries them again; nothing else is done anew.
+
+A measure is taken again on the whole unit that holds such a failure; a captioner asks again only for what failed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow.parquet as pq
+
+from sluice.errors import FAILURE_CLASSES, RunError
+from sluice.run.holding import working_in
+from sluice.run.ledger import Run
+from sluice.run.stage import reopen
+from sluice.table.compute import pc
+from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, Layout
+from sluice.table.read import read_table
+from sluice.wording import counted
+
+
+@dataclass(frozen=True)
+class Retry:
+    """What will be tried again, by stage: pieces of work forgotten, and failures in them."""
+
+    failure_class: str
+    pieces: dict[str, int]
+    failures: dict[str, int]
+
+    @property
+    def anything(self) -> bool:
+        """Whether there was a failure of this class."""
+        return bool(sum(self.failures.values()))
+
+    def __str__(self) -> str:
+        if not self.anything:
+            return f"no failure of the class {self.failure_class!r} that can be tried again"
+        return "\n".join(
+            f"{stage}: {counted(count, 'failure')} of the class {self.failure_class!r} to be tried again"
+            for stage, count in self.failures.items()
+            if count
+        )
+
+
+def forget(run: Run, failure_class: str) -> Retry:
+    """Forget the failures of a class in measures, vectors and captions; RunError for a class that there is not."""
+    if failure_class not in FAILURE_CLASSES:
+        raise RunError(f"there is no failure class {failure_class!r} (there are: {', '.join(FAILURE_CLASSES)})")
+    layout = run.layout
+    pieces: dict[str, int] = {}
+    failures: dict[str, int] = {}
+    with working_in(layout):
+        for stage in (FILTERED, CHECKED):
+            pieces[stage], failures[stage] = _forget_measured(layout, stage, failure_class)
+        pieces[CAPTIONED], failures[CAPTIONED] = _forget_said(layout, failure_class)
+        for stage in (FILTERED, CAPTIONED, CHECKED):
+            if failures[stage]:
+                reopen(layout, stage)
+    return Retry(failure_class, pieces, failures)
+
+
+def _forget_measured(layout: Layout, stage: str, failure_class: str) -> tuple[int, int]:
+    """Remove the tables of measures that hold such a failure."""
+    removed = found = 0
+    for path in sorted(layout.measures(stage).glob("*/unit-*.parquet")):
+        errors = read_table(path, ["error"]).column("error")
+        count: int = pc.sum(pc.starts_with(errors, f"{failure_class}: ")).as_py() or 0
+        if count:
+            path.unlink()
+            removed, found = removed + 1, found + count
+    if found and stage == FILTERED:
+        layout.rows.unlink(missing_ok=True)  # it names what it was made from, not what that said
+    return removed, found
+
+
+def _forget_said(layout: Layout, failure_class: str) -> tuple[int, int]:
+    """Remove the captions of units in which a captioner failed so; its answers are kept where answers are cached."""
+    removed = found = 0
+    for path in sorted((layout.root / CAPTIONED / "captions").glob("*/unit-*.parquet")):
+        if "failure_class" not in pq.read_schema(path).names:
+            continue
+        classes = read_table(path, ["failure_class"]).column("failure_class")
+        count: int = pc.sum(pc.equal(classes, failure_class)).as_py() or 0
+        if count:
+            (layout.root / CAPTIONED / "items" / path.name).unlink(missing_ok=True)
+            removed, found = removed + 1, found + count
+    return removed, found
