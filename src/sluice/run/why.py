@@ -159,10 +159,8 @@ def _text(story: Story) -> Iterator[str]:
         if stage == FILTERED:
             yield from _clustered(story)
         yield from _rules(story, stage)
-    for row in story.measured[:1]:
-        yield "  measured"
-        known = [f"{name} = {_value(value)}" for name, value in row.items() if value is not None]
-        yield from (f"    {line}" for line in _in_columns(known))
+        if stage == (CHECKED if CHECKED in story.stages else FILTERED):
+            yield from _measured(story)
     if story.packed:
         yield ""
         for row in story.packed:
@@ -202,6 +200,13 @@ def _reason(reason: Mapping[str, Any]) -> str:
     shown = ", ".join(f"{name} = {value}" for name, value in values.items())
     effect = "this caption is left out" if reason["effect"] == "caption" else reason["effect"]
     return f"{reason['rule']}{place}: {effect}: {shown}"
+
+
+def _measured(story: Story) -> Iterator[str]:
+    for row in story.measured[:1]:
+        yield "  measured"
+        known = [f"{name} = {_value(value)}" for name, value in row.items() if value is not None]
+        yield from (f"    {line}" for line in _in_columns(known))
 
 
 def _clustered(story: Story) -> Iterator[str]:
