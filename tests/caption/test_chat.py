@@ -286,7 +286,7 @@ def test_every_fault_at_once_and_the_books_agree(cache: AnswerCache) -> None:
 
     asked = requests(300)
     with chat_api(plan) as api:
-        captioner = build(config(api, limits={"concurrency": 16, "timeout": 0.5}), cache)
+        captioner = build(config(api, limits={"concurrency": 16, "timeout": 2.0}), cache)
         outcomes = list(captioner.caption(asked))
         assert [one.id for one in outcomes] == [one.id for one in asked]
         assert 0 < sum(one.failure is None for one in outcomes) < 300
