@@ -12,7 +12,7 @@ import numpy as np
 
 from sluice.media.limits import Limits
 from sluice.report.tables import Tables
-from sluice.table.layout import FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 
 _DUPLICATES: Final = ("duplicate_bytes", "near_duplicate")
 _FAILURES: Final = 24  # kinds of failure that are listed
@@ -23,6 +23,8 @@ CORPUS_RULES: Final = {
     "boilerplate_caption": "a caption that stands on too many images",
     "contaminated": "an image that matches one of a reference set",
     "opted_out": "a sample that an opt-out list names",
+    "captions_worse": "captions of a captioner that made a unit's captions fit worse",
+    "not_best": "a caption that fits, beside one that fits better",
 }
 
 
@@ -159,17 +161,28 @@ def funnel(tables: Tables, stages: Stages) -> tuple[Step, ...]:
     after("passed the rules", rejected - repeated, "rejected by a rule")
     after("not a repeat", repeated, "duplicate of a kept sample")
     after("not held", held, "held for a review")
+    if CAPTIONED in stages.records:
+        lost = stages.count(CAPTIONED, "in") - stages.count(CAPTIONED, "kept") - stages.count(CAPTIONED, "taken_up")
+        after("captioned", lost, "not worth a caption, or no captioner gave one")
+    if CHECKED in stages.records:
+        lost = stages.count(CHECKED, "in") - stages.count(CHECKED, "kept")
+        after("text fits image", lost, "a rule of 03_quality_checked")
     if FINAL in stages.records:
-        after("packed", steps[-1].left - stages.count(FINAL, "kept"), "taken down, or gone from its source")
+        lost = steps[-1].left - stages.count(FINAL, "kept")
+        after("packed", lost, "not drawn, taken down, or gone from its source")
     return tuple(steps)
 
 
 def reasons(tables: Tables, stages: Stages, rules: Sequence[Rule]) -> tuple[Reason, ...]:
     """Every reason that spoke, most samples first; rules that were silent come last."""
-    record = stages.records.get(FILTERED, {})
+    said = {
+        name: counts
+        for stage in (CHECKED, CAPTIONED, FILTERED)  # of two rules of one name the filter's
+        for name, counts in stages.records.get(stage, {}).get("rules", {}).items()
+    }
     by_name = {rule.name: rule for rule in rules}
     found: list[Reason] = []
-    for name, counts in record.get("rules", {}).items():
+    for name, counts in said.items():
         rule = by_name.get(name)
         effect = rule.effect if rule else "rejected"
         words = CORPUS_RULES.get(name) if rule is None else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sluice.run.judging import filter_rules
+from sluice.run.judging import filter_rules, rules_of
 from sluice.run.recipe import RecipeFile
 from sluice.table.commit import write_bytes
 from sluice.table.ids import fingerprint
@@ -37,5 +37,6 @@ def report_of(file: RecipeFile, layout: Layout) -> Path:
     """Write `report.html` for what `layout` holds."""
     from sluice.report import build
 
-    rules = [(rule.name, rule.when, rule.effect) for rule in filter_rules(file.recipe.filter)]
+    of_quality = rules_of(file.recipe.quality) if file.recipe.quality else []
+    rules = [(rule.name, rule.when, rule.effect) for rule in (*of_quality, *filter_rules(file.recipe.filter))]
     return build(layout, file.recipe, rules)
