@@ -6,8 +6,10 @@ Answers are cached as they come (`caption/cache.py`): a unit whose worker died a
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -102,7 +104,9 @@ def caption_unit(shared: tuple[Layout, CaptionPlan], job: CaptionJob, context: W
     samples = _Samples(layout, job.unit, ids)
     numbers = samples.next_items()
     said: list[pa.Table] = []
-    cache = AnswerCache(_local(plan.cache))
+    path = Path(plan.cache)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cache = AnswerCache(path)
     stopped: str | None = None
     try:
         for config in plan.captioners:
@@ -136,24 +140,17 @@ def captioned_for(layout: Layout, unit: int) -> str | None:
 
 
 def captioner_folders(plan: CaptionPlan) -> list[str]:
-    """The folders of the captioners, in the order of the recipe."""
+    """The folders of the captioners, in the order of the recipe. Nothing is asked, and nothing is left in the run."""
     load_plugins(plan.measures.plugins)
-    cache = AnswerCache(_local(plan.cache))
-    try:
-        folders: list[str] = []
+    folders: list[str] = []
+    with (
+        tempfile.TemporaryDirectory(prefix="sluice-") as nowhere,
+        closing(AnswerCache(Path(nowhere) / "cache")) as cache,
+    ):
         for config in plan.captioners:
-            captioner = load_captioner(config, cache)
-            folders.append(captioner.identity.folder)
-            captioner.close()
-        return folders
-    finally:
-        cache.close()
-
-
-def _local(path: str) -> Path:
-    found = Path(path)
-    found.parent.mkdir(parents=True, exist_ok=True)
-    return found
+            with closing(load_captioner(config, cache)) as captioner:
+                folders.append(captioner.identity.folder)
+    return folders
 
 
 class _Samples:

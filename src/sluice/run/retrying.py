@@ -21,11 +21,10 @@ from sluice.wording import counted
 
 @dataclass(frozen=True)
 class Retry:
-    """What will be tried again, by stage: pieces of work forgotten, and failures in them."""
+    """What will be tried again."""
 
     failure_class: str
-    pieces: dict[str, int]
-    failures: dict[str, int]
+    failures: dict[str, int]  # by stage
 
     @property
     def anything(self) -> bool:
@@ -47,35 +46,34 @@ def forget(run: Run, failure_class: str) -> Retry:
     if failure_class not in FAILURE_CLASSES:
         raise RunError(f"there is no failure class {failure_class!r} (there are: {', '.join(FAILURE_CLASSES)})")
     layout = run.layout
-    pieces: dict[str, int] = {}
     failures: dict[str, int] = {}
     with working_in(layout):
-        for stage in (FILTERED, CHECKED):
-            pieces[stage], failures[stage] = _forget_measured(layout, stage, failure_class)
-        pieces[CAPTIONED], failures[CAPTIONED] = _forget_said(layout, failure_class)
+        failures[FILTERED] = _forget_measured(layout, FILTERED, failure_class)
+        failures[CAPTIONED] = _forget_said(layout, failure_class)
+        failures[CHECKED] = _forget_measured(layout, CHECKED, failure_class)
         for stage in (FILTERED, CAPTIONED, CHECKED):
             if failures[stage]:
                 reopen(layout, stage)
-    return Retry(failure_class, pieces, failures)
+    return Retry(failure_class, failures)
 
 
-def _forget_measured(layout: Layout, stage: str, failure_class: str) -> tuple[int, int]:
-    """Remove the tables of measures that hold such a failure."""
-    removed = found = 0
+def _forget_measured(layout: Layout, stage: str, failure_class: str) -> int:
+    """Remove the tables of measures that hold such a failure; how many there were."""
+    found = 0
     for path in sorted(layout.measures(stage).glob("*/unit-*.parquet")):
         errors = read_table(path, ["error"]).column("error")
         count: int = pc.sum(pc.starts_with(errors, f"{failure_class}: ")).as_py() or 0
         if count:
             path.unlink()
-            removed, found = removed + 1, found + count
+            found += count
     if found and stage == FILTERED:
         layout.rows.unlink(missing_ok=True)  # it names what it was made from, not what that said
-    return removed, found
+    return found
 
 
-def _forget_said(layout: Layout, failure_class: str) -> tuple[int, int]:
-    """Remove the captions of units in which a captioner failed so; its answers are kept where answers are cached."""
-    removed = found = 0
+def _forget_said(layout: Layout, failure_class: str) -> int:
+    """Remove the captions of units in which a captioner failed so; good answers stay where answers are cached."""
+    found = 0
     for path in sorted((layout.root / CAPTIONED / "captions").glob("*/unit-*.parquet")):
         if "failure_class" not in pq.read_schema(path).names:
             continue
@@ -83,5 +81,5 @@ def _forget_said(layout: Layout, failure_class: str) -> tuple[int, int]:
         count: int = pc.sum(pc.equal(classes, failure_class)).as_py() or 0
         if count:
             (layout.root / CAPTIONED / "items" / path.name).unlink(missing_ok=True)
-            removed, found = removed + 1, found + count
-    return removed, found
+            found += count
+    return found
