@@ -14,6 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from sluice.caption import CaptionerConfig, reference
 from sluice.caption.translate_config import TranslatorConfig
+from sluice.run.recipe import Recipe
 
 PAGE = Path(__file__).parents[2] / "docs" / "captioning.md"
 
@@ -35,7 +36,18 @@ def test_every_example_is_accepted_and_every_type_has_one() -> None:
         (after, translators, {"chat", "transformers", "ctranslate2"}),
     ):
         blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-        assert {known.validate_python(yaml.safe_load(block)).model_dump()["type"] for block in blocks} == types
+        examples = [yaml.safe_load(block) for block in blocks]
+        alone = [example for example in examples if "type" in example]  # others are a part of a recipe
+        assert {known.validate_python(example).model_dump()["type"] for example in alone} == types
+
+
+def test_the_example_of_a_recipe_is_one() -> None:
+    (part,) = [
+        example
+        for block in re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+        if "captions" in (example := yaml.safe_load(block))
+    ]
+    Recipe.model_validate({"name": "x", "sources": [{"type": "folder", "path": "images"}], **part})
 
 
 def test_the_code_of_the_page_prints_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
