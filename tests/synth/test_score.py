@@ -84,7 +84,7 @@ def test_a_sample_without_a_verdict_is_an_error_and_not_a_success():
 def test_the_text_names_every_defect_and_says_what_only_a_model_can_tell():
     text = score(WORLD, verdicts(c=("rejected", "blurry"))).text()
     assert all(defect in text for defect in DEFECTS)
-    assert "only a model that reads image and caption can tell" in text
+    assert "takes a model that reads image and caption" in text
     assert "good samples lost: 0 of 2" in text
     assert max(map(len, text.splitlines())) < 110
 
