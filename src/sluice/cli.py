@@ -148,6 +148,17 @@ def _verify(options: argparse.Namespace) -> int:
     return 0 if result.fine else PROBLEMS_FOUND
 
 
+def _audit(options: argparse.Namespace) -> None:
+    from sluice.run.audit.drawing import draw_audit
+    from sluice.run.audit.result import judge_audit
+
+    opened = _open(options)
+    if options.verdicts:
+        _show(judge_audit(opened, options.verdicts), options)
+    else:
+        _show(draw_audit(opened, options.n, options.seed), options)
+
+
 def _takedown(options: argparse.Namespace) -> None:
     from sluice.run.takedown_command import Request, take_down
 
@@ -257,6 +268,10 @@ def _parser() -> argparse.ArgumentParser:
     run_command("calibrate", _calibrate, "show what a cosine of the encoder means: true against mismatched pairs")
     run_command("report", _report, "write report.html again")
     run_command("verify", _verify, "read every shard again and check it against the manifest")
+    one = run_command("audit", _audit, "draw a sample of what is packed for a person to judge, or read the verdicts")
+    one.add_argument("--n", type=_positive, default=200, help="samples to draw; default: 200")
+    one.add_argument("--seed", type=_from_zero, help="default: the recipe's")
+    one.add_argument("--verdicts", type=Path, metavar="SHEET", help="the sheet, filled in: CSV, or the same as JSON")
     one = run_command("takedown", _takedown, "remove samples and their content; the fact stays in the ledger")
     for name, text in (
         ("ids", "file of sample ids"),
@@ -299,12 +314,20 @@ def _share(text: str) -> float:
 
 
 def _positive(text: str) -> int:
+    return _from(1, text)
+
+
+def _from_zero(text: str) -> int:
+    return _from(0, text)
+
+
+def _from(least: int, text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+        number = least - 1
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from {least}")
     return number
 
 

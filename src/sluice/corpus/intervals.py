@@ -5,10 +5,11 @@ from __future__ import annotations
 from statistics import NormalDist
 
 
-def wilson(hits: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(hits: float, trials: float, confidence: float = 0.95) -> tuple[float, float]:
     """The interval in which the true share lies, for `hits` of `trials`; from 0 to 1 where nothing was tried.
 
-    It stays inside 0 to 1 and is not of width 0 at the ends, where the usual plus-minus fails.
+    It stays inside 0 to 1 and is not of width 0 at the ends, where the usual plus-minus fails. A number that stands for
+    a sample of unequal weights (`stratified`) need not be whole.
 
     >>> [round(end, 3) for end in wilson(0, 20)]
     [0.0, 0.161]

@@ -47,6 +47,11 @@ class Layout:
         """Samples taken down: the fact, not the content."""
         return self.root / "takedowns.parquet"
 
+    @property
+    def audits(self) -> Path:
+        """The folder that holds a folder an audit: what a person is to judge, and has judged."""
+        return self.root / "audit"
+
     def stage(self, stage: str) -> Path:
         """The folder of a stage."""
         return self.root / stage
