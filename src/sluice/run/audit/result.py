@@ -88,17 +88,18 @@ def current_results(layout: Layout) -> tuple[list[AuditResult], int]:
     Best is the one with most judgements; of equals the worse, so that drawing until one looks well gains nothing.
     """
     state = state_of(layout)
-    every = [found for path in sorted(layout.audits.glob(f"*/{RESULT}")) if (found := _load(path)) is not None]
+    every = [_load(path) for path in sorted(layout.audits.glob(f"*/{RESULT}"))]
     current = [found for found in every if found.state == state]
     return sorted(current, key=lambda one: (-one.judged, -one.high, one.audit)), len(every) - len(current)
 
 
-def _load(path: Path) -> AuditResult | None:
+def _load(path: Path) -> AuditResult:
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        del known["unjudged"]
+        known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         strata = tuple(StratumResult(**one) for one in known.pop("strata"))
-        return AuditResult(**{**known, "strata": strata, "found": tuple(known["found"])})
+        found = tuple(known.pop("found"))
+        del known["unjudged"]  # it follows from the others
+        return AuditResult(**known, strata=strata, found=found)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: damaged ({error}); `sluice audit RUN --verdicts SHEET` writes it anew") from error
 

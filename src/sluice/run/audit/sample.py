@@ -61,7 +61,7 @@ def draw(columns: Sequence[str], packed: Iterable[tuple[str, Stratum]], seed: in
     chosen: list[tuple[int, str, Stratum]] = []
     for stratum, number in allot(sizes, size, LEAST).items():
         keys = draw_keys("audit", seed, members[stratum])
-        for place in np.argsort(keys, kind="stable")[:number].tolist():
-            chosen.append((int(keys[place]), members[stratum][place], stratum))
+        first = np.argsort(keys, kind="stable")[:number].tolist()
+        chosen += [(int(keys[place]), members[stratum][place], stratum) for place in first]
     # Mixed: who judges a stratum at a time judges by what came before.
     return Drawn(tuple(columns), sizes, tuple((id, stratum) for _, id, stratum in sorted(chosen)))
