@@ -17,6 +17,7 @@ from sluice.errors import RecipeError
 from sluice.media.limits import Limits
 from sluice.models.config import EncoderConfig
 from sluice.run.balance_config import BalanceConfig
+from sluice.run.gate_config import GateConfig
 from sluice.run.quality_config import RetrievalConfig, Share
 from sluice.run.rights_gate import NAMES, Unknown
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
@@ -303,6 +304,7 @@ class Recipe(_Model):
         (PackConfig(format="webdataset"),),  # pyright: ignore[reportCallIssue]
         description="formats to write",
     )
+    gate: GateConfig = Field(GateConfig(), description="what `sluice gate` asks of the finished run")  # pyright: ignore[reportCallIssue]
     engine: EngineConfig = Field(EngineConfig(), description="how units are carried to workers")  # pyright: ignore[reportCallIssue]
 
     @field_validator("pack")

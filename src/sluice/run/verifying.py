@@ -55,12 +55,15 @@ def verify_run(layout: Layout) -> Verification:
                 f"{layout.root}: {stage} is not finished, so there is nothing to verify; run the recipe to its end"
             )
     report = verify(layout.final)
-    problems = (
-        [f"{found.shard}: {found.id or 'the file'} {found.what}" for found in report.problems]
-        + list(_counts(layout))
-        + list(_packed(layout))
+    problems = [f"{found.shard}: {found.id or 'the file'} {found.what}" for found in report.problems] + count_problems(
+        layout
     )
     return Verification(report.shards, report.samples, report.bytes, tuple(problems))
+
+
+def count_problems(layout: Layout) -> list[str]:
+    """Where the counts of the finished stages do not add up, or the manifest does not name what was kept."""
+    return [*_counts(layout), *_packed(layout)]
 
 
 def _counts(layout: Layout) -> Iterator[str]:

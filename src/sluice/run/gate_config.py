@@ -1,0 +1,53 @@
+"""The section `gate` of a recipe: what a run must show before its dataset may be used."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sluice.run.quality_config import Share
+
+
+class GateConfig(BaseModel):
+    """What `sluice gate` asks of a finished run. It changes nothing of the run, and no stage is made again for it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_seconds_per_kept: float | None = Field(None, gt=0, description="seconds on the clock for a packed sample")
+    max_cost_per_kept: float | None = Field(
+        None, ge=0, description="money for a packed sample, in the currency of the captioners' `price`"
+    )
+    licences: tuple[str, ...] | None = Field(
+        None, min_length=1, description="SPDX ids that may be packed; default: those of `filter.rights.allow`, if any"
+    )
+    opt_outs: tuple[str, ...] = Field((), description="lists of `filter.rights.opt_out` that must have been honoured")
+    max_pii: int | None = Field(0, ge=0, description="packed samples with personal data in a text; `null`: any number")
+    safety: dict[str, int] = Field(
+        {"noai": 0}, description="columns, and how many packed samples may have each true, or above 0"
+    )
+    min_kept: int = Field(1, ge=0, description="packed samples")
+    contamination: tuple[str, ...] = Field(
+        (), description="reference sets of `filter.duplicates.against` that must have been held against the samples"
+    )
+    require_audit: bool = Field(False, description="whether `sluice audit` must have been judged, of these very shards")
+    max_error_rate: Share = Field(
+        0.05, description="for the upper end of the audit's 95% interval; counts for any audit of these shards"
+    )
+
+    @field_validator("licences")
+    @classmethod
+    def _are_licences(cls, licences: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        from sluice.measures.rights import near_ids, spdx
+
+        for name in licences or ():
+            if spdx(name) != name:
+                hint = near_ids(name)
+                raise ValueError(f"{name!r} is no SPDX id{f' (did you mean {hint}?)' if hint else ''}")
+        return licences
+
+    @field_validator("safety")
+    @classmethod
+    def _are_counts(cls, safety: dict[str, int]) -> dict[str, int]:
+        for column, most in safety.items():
+            if most < 0:
+                raise ValueError(f"{column}: {most} is no number of samples")
+        return safety
