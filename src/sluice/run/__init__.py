@@ -9,6 +9,7 @@
 | rules | the folder `rules/`: conditions and orders in SQL, checked, then worked out in a sandbox |
 | asking | `ledger` (`Run`), `locked`, `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
 | telling | `events`, `progress` |
+| letting go | the folders `audit/` and `gate/`, with `gate_config`; `packed` |
 | taking back | `takedown`, `takedown_command` |
 | showing off | `demo` |
 

@@ -66,7 +66,7 @@ def take_down(run: Run, request: Request) -> TakenDown:
         found = _find(run, wanted)
         matched = {line for lines in found.values() for line in lines}
         new = takedown.record(run.layout, {identity: min(lines) for identity, lines in sorted(found.items())})
-        forget_in_audits(run.layout, found)
+        forget_in_audits(run.layout, takedown.taken_down(run.layout))
         packed = run.layout.stage_file(FILTERED).is_file() and run.layout.final.is_dir()
         rewritten = finish_pack(run) if packed else 0  # though none is new: a takedown that was killed goes on here
     lines = [f"{kind} {line}" for kind, lines in wanted.items() for line in lines]

@@ -62,7 +62,7 @@ def _sample(line: Line) -> Html:
         tag("div", images or tag("p", "no image", class_="facts")),
         tag(
             "div",
-            tag("h2", f"{line.number}"),
+            tag("h2", f"Sample {line.number}"),
             tag("p", line.problem, class_="problem") if line.problem else None,
             tag("ul", [tag("li", caption) for caption in line.captions], turns),
             tag("p", f"{line.id}\n{line.stratum}\n{line.shard}", class_="facts"),
