@@ -61,7 +61,7 @@ class Share:
             raise RecipeError(f"rank {self.rank} of {self.world}, worker {self.worker} of {self.workers}: no such one")
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Position:
     epoch: int = 0
     step: int = 0
@@ -130,13 +130,22 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the epoch at hand; after it the state is the beginning of the next."""
-        epoch, first = self._at.epoch, self._at.step
+        epoch, first = self.position
         for batch in self.batches(epoch, first, self.share):
-            self._at.step = batch.step + 1
-            self._books.served.append((batch.epoch, batch.step, self.share.rank, self.share.world, batch.ids))
-            self._books.bad += batch.bad
+            self.served(batch)
             yield batch
-        self._at = _Position(epoch + 1, 0)
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """The epoch and the step of the next batch."""
+        return self._at.epoch, self._at.step
+
+    def served(self, batch: Batch) -> None:
+        """Write `batch` down as served and move on; iterating does it, other ways of loading call it."""
+        step = batch.step + 1
+        self._at = _Position(batch.epoch, step) if step < len(self) else _Position(batch.epoch + 1, 0)
+        self._books.served.append((batch.epoch, batch.step, self.share.rank, self.share.world, batch.ids))
+        self._books.bad += batch.bad
 
     def batches(self, epoch: int, first: int, share: Share) -> Iterator[Batch]:
         """The parts of `share` from step `first` of an epoch on; does not move the loader's own state."""
