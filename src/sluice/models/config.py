@@ -134,6 +134,13 @@ class PrecomputedConfig(EncoderBase):
         description="Parquet files (a path or a glob) with the keys, and with the vectors unless these lie beside."
     )
     key: str = Field(description="Column that holds the key: an id, a URL or a file name.")
+    by: str = Field(
+        default="key",
+        pattern=r"^(id|key|url|file|meta\..+)$",
+        description="What a run looks for under `key`: `id` of the sample, `key` (its name in its source), `url` (where it "
+        "was published), `file` (name of the image's file, without folders) or `meta.NAME`, a field that its source keeps, "
+        "such as `meta.uid`.",
+    )
     image: str | None = Field(
         default=None,
         description="Where vectors of images are: a column, an array of the `.npz` beside each file (DataComp's "
@@ -153,3 +160,6 @@ class PrecomputedConfig(EncoderBase):
 EncoderConfig: TypeAlias = Annotated[
     BuiltinConfig | OnnxConfig | TransformersConfig | OpenClipConfig | ServiceConfig, Field(discriminator="type")
 ]
+"""What encodes."""
+VectorsConfig: TypeAlias = Annotated[EncoderConfig | PrecomputedConfig, Field(discriminator="type")]
+"""What a run has its vectors from: an encoder, or files of vectors that somebody has computed already."""
