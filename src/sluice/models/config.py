@@ -137,9 +137,9 @@ class PrecomputedConfig(EncoderBase):
     by: str = Field(
         default="key",
         pattern=r"^(id|key|url|file|meta\..+)$",
-        description="What a run looks for under `key`: `id` of the sample, `key` (its name in its source), `url` (where it "
-        "was published), `file` (name of the image's file, without folders) or `meta.NAME`, a field that its source keeps, "
-        "such as `meta.uid`.",
+        description="What of a sample a run looks for under `key`: its `id`, its `key` (its name in its source), its "
+        "`url` (where it was published), `file` (its image's name, without folders) or `meta.NAME`, a field that its "
+        "source keeps, such as `meta.uid`.",
     )
     image: str | None = Field(
         default=None,
