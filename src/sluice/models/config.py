@@ -119,6 +119,7 @@ class ServiceConfig(EncoderBase):
     size: int = Field(default=224, ge=1, description="Side of the square images sent, px: that of the model.")
     fit: Literal["crop", "pad", "stretch"] = Field(default="crop", description="How an image is made square.")
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = Field(default="bicubic", description="How it is scaled.")
+    fill: int = Field(default=0, ge=0, le=255, description="Grey of the padding, where `fit` is `pad`.")
     timeout: float = Field(default=60, gt=0, description="Seconds for a whole request, however slowly it drips.")
     tries: int = Field(default=3, ge=1, le=10, description="Tries of a request that failed for a passing reason.")
     longest_wait: float = Field(

@@ -43,8 +43,11 @@ class HttpService:
             interpolation=config.interpolation,
             mean=(0, 0, 0),
             std=(1, 1, 1),
+            fill=(config.fill, config.fill, config.fill),
         )
-        stated = config.model_dump(include={"url", "model", "revision", "images", "size", "fit", "interpolation"})
+        stated = config.model_dump(
+            include={"url", "model", "revision", "images", "size", "fit", "interpolation", "fill"}
+        )
         found = content_hash({"service": json.dumps(stated, sort_keys=True).encode()})
         self.identity: Final = Identity(
             config.model, config.revision, check_hash(found, config.hash, config.url), config.languages

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from sluice.measures.views import failed
 from sluice.models.config import PrecomputedConfig
 from sluice.models.precomputed import Precomputed
 from sluice.run.measuring import file_name
+from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.refs import Ref
 from sluice.table.vectors import VECTOR, vector_type
@@ -40,29 +41,33 @@ def looked_up(
     `samples` and `raw` are those of the whole unit, as the source gave them.
     """
     keys = _keys(config.by, samples, raw)
-    parts: list[pa.Table] = []
-    for kind, place, look in (
-        ("image", config.image, table.image_vectors),
-        ("text", config.text, table.text_vectors),
-    ):
-        rows = [
-            (row["id"], row["item"])
-            for row in wanted.select(["id", "item", "kind"]).to_pylist()
-            if place is not None and row["kind"] == kind and (row["id"], row["item"]) in keys
-        ]
+    looks = {"image": (config.image, table.image_vectors), "text": (config.text, table.text_vectors)}
+    parts = [_part(wanted.schema, table.dim, [], [], [])]
+    for kind, (place, look) in looks.items():
+        if place is None:
+            continue
+        of_kind = wanted.filter(pc.equal(wanted.column("kind"), kind))
+        rows = [(row["id"], row["item"]) for row in of_kind.select(["id", "item"]).to_pylist()]
+        rows = [row for row in rows if row in keys]  # a generated caption is not
         named = [keys[row] for row in rows]
         found = look([key or "" for key in named])
         missing = set(found.missing)
         errors = [_error(key, missing, config) for key in named]
         vectors = [None if error else vector for error, vector in zip(errors, found.vectors.astype("f2"), strict=True)]
-        columns = {
-            "id": pa.array([sample for sample, _ in rows], pa.string()),
-            "item": pa.array([item for _, item in rows], raw.schema.field("item").type),
-            "error": pa.array(errors, pa.string()),
-            VECTOR: pa.array(vectors, vector_type(table.dim)),
-        }
-        parts.append(pa.table(columns))
+        parts.append(_part(wanted.schema, table.dim, rows, errors, vectors))
     return pa.concat_tables(parts)
+
+
+def _part(
+    schema: pa.Schema, dim: int, rows: Sequence[tuple[str, int]], errors: Sequence[str | None], vectors: Sequence[Any]
+) -> pa.Table:
+    columns = {
+        "id": pa.array([sample for sample, _ in rows], schema.field("id").type),
+        "item": pa.array([item for _, item in rows], schema.field("item").type),
+        "error": pa.array(errors, pa.string()),
+        VECTOR: pa.array(vectors, vector_type(dim)),
+    }
+    return pa.table(columns)
 
 
 def _keys(by: str, samples: pa.Table, raw: pa.Table) -> dict[tuple[str, int], str | None]:
@@ -109,4 +114,4 @@ def _file_name(item: Mapping[str, Any]) -> str | None:
 def _error(key: str | None, missing: set[str], config: PrecomputedConfig) -> str | None:
     if key is None:
         return failed("model", f"its sample has no {config.by}, by which the vectors of {config.name} are looked up")
-    return failed("model", f"there is no vector under {key!r} in {config.path}") if key in missing else None
+    return failed("model", f"the vectors of {config.name} have none under {key!r}") if key in missing else None
