@@ -30,7 +30,8 @@ class OpenClipModel(TorchEncoder):
     def __init__(self, config: OpenClipConfig, say: Say) -> None:
         library: Any = optional("open_clip", *_EXTRA)
         found = _find(library, config, say)
-        optional("torch", *_EXTRA).set_num_threads(config.threads)
+        torch: Any = optional("torch", *_EXTRA)
+        torch.set_num_threads(config.threads)
         with network(config.download):
             tokenizer = _called(found.name, library.get_tokenizer, found.source)
             parts: dict[str, Path | bytes] = {
@@ -44,7 +45,7 @@ class OpenClipModel(TorchEncoder):
         identity = Identity(found.name, found.revision, digest, config.languages)
         towers = Towers(model, tokenizer, model.encode_image, tokenizer, model.encode_text)
         prepared = _preprocess(model.visual.preprocess_cfg, found.name)
-        super().__init__(identity, prepared, towers, config.device, config.batch, _EXTRA)
+        super().__init__(identity, prepared, towers, torch, config.device, config.batch)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the encoders that run on torch share: images and texts, batch by batch, through two towers of a library's making."""
+"""What the encoders that run on torch share: images and texts, batch by batch, through the towers of a library."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sluice.models.base import Identity, Pixels, Preprocess, Vectors, in_batches
-from sluice.models.extras import optional
 from sluice.models.preprocess import tensor
 
 
@@ -29,15 +28,9 @@ class TorchEncoder:
     """An encoder whose towers run on torch. Which they are, and who it is, is for those to say who load it."""
 
     def __init__(
-        self,
-        identity: Identity,
-        preprocess: Preprocess,
-        towers: Towers,
-        device: str,
-        batch: int,
-        extra: tuple[str, str],
+        self, identity: Identity, preprocess: Preprocess, towers: Towers, torch: Any, device: str, batch: int
     ) -> None:
-        self._torch: Any = optional("torch", *extra)
+        self._torch = torch
         towers.model.float().eval().to(device)
         self.identity: Final = identity
         self.preprocess: Final = preprocess

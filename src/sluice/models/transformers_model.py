@@ -46,7 +46,8 @@ class TransformersModel(TorchEncoder):
             raise SluiceError(f"{folder}: is no model of transformers: it has no config.json")
         found = check_hash(content_hash(files), hash, str(folder))
         with network(False):  # everything is in the folder; what is not, is an error
-            optional("torch", *_EXTRA).set_num_threads(threads)
+            torch: Any = optional("torch", *_EXTRA)
+            torch.set_num_threads(threads)
             preprocess = _preprocess(folder)
             model: Any = _model(folder, has_safetensors(files))
             tokenizer: Any = load_class("AutoTokenizer", folder)
@@ -61,7 +62,7 @@ class TransformersModel(TorchEncoder):
             text=lambda tokens: _features(model.get_text_features(**tokens)),
         )
         identity = Identity(name or folder.resolve().name, revision, found, languages)
-        super().__init__(identity, preprocess, towers, device, batch, _EXTRA)
+        super().__init__(identity, preprocess, towers, torch, device, batch)
 
 
 def model_files(names: Iterable[str]) -> list[str]:
