@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import open_clip.hf_configs
 import timm
@@ -31,7 +31,7 @@ WORDS = HashedWords(length=Shape().length, buckets=Shape().buckets, characters=(
 class WordsTokenizer(hf.PreTrainedTokenizer):
     """Hashed words, whose numbers are their tokens."""
 
-    model_input_names = ["input_ids", "attention_mask"]
+    model_input_names: ClassVar = ["input_ids", "attention_mask"]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"pad_token": "0", **options})
@@ -168,6 +168,8 @@ def as_open_clip(builtin: Path, folder: Path) -> Path:
     image, words = restored(builtin)
     made.visual.trunk.load_state_dict(image.state_dict())
     made.text.transformer.text.load_state_dict(words.state_dict())
-    save_file({name: value.contiguous() for name, value in made.state_dict().items()}, folder / "open_clip_model.safetensors")
+    save_file(
+        {name: value.contiguous() for name, value in made.state_dict().items()}, folder / "open_clip_model.safetensors"
+    )
     assert torch.is_tensor(made.logit_scale)
     return folder
