@@ -94,7 +94,7 @@ def caption_stage(
     """Route, caption what lacks it, decide; whether there was anything to do. `rules`: those of 01_filtered."""
     started = time.perf_counter()
     filtered = decided_by(layout, FILTERED)
-    encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}" if checks else ""
+    encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}{checks.plan.of_files()}" if checks else ""
     routing = captions.config.model_dump_json(exclude={"captioners"})
     name = fingerprint("captions/1", filtered, encoding, routing, *captions.folders)
     if done(layout, CAPTIONED, name):

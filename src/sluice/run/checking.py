@@ -13,8 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.engine import Engine
+from sluice.errors import RecipeError
 from sluice.measures.base import Measure
-from sluice.models.config import EncoderConfig
+from sluice.models.config import PrecomputedConfig, VectorsConfig
 from sluice.run.calibrating import calibrate_run, threshold_warnings
 from sluice.run.choosing import batches_of, caption_choice
 from sluice.run.corpus_steps import NO_CORPUS
@@ -59,6 +60,7 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, M
     columns = [*schema, *ALIGNMENT, *([ORIGIN] if file.recipe.captions else [])]
     of_texts = {identity: measure for identity, measure in measures.items() if measure.grain == "text"}
     rules = compile_rules(file, "quality", config, pa.schema(columns))
+    _check_vectors(file, config, rules)
     return Checks(config, plan, rules, of_texts, file.recipe.seed)
 
 
@@ -69,7 +71,8 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     """
     started = time.perf_counter()
     decided = decided_by(layout, before)
-    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed))
+    held = [held] if (held := checks.plan.of_files()) else []
+    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed), *held)
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)
@@ -104,7 +107,22 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     return True
 
 
-def _absolute(config: EncoderConfig, base: Path) -> EncoderConfig:
+def _check_vectors(file: RecipeFile, config: QualityConfig, rules: Sequence[CompiledRule]) -> None:
+    """RecipeError where the recipe asks how texts fit images of vectors that are of one of the two only."""
+    encoder = config.encoder
+    if not isinstance(encoder, PrecomputedConfig) or (encoder.image and encoder.text):
+        return
+    asking = [f"the rule {rule.rule.name!r}" for rule in rules if {*rule.columns} & {"alignment", "false_accept"}]
+    asking += ["`retrieval`"] if config.retrieval else []
+    if asking:
+        given, lacking = ("images", "text") if encoder.image else ("texts", "image")
+        raise RecipeError(
+            f"{file.where('quality', 'encoder')}: the vectors are of {given} only, and {asking[0]} asks how text fits "
+            f"image: say {lacking}: too, or leave {asking[0]} out"
+        )
+
+
+def _absolute(config: VectorsConfig, base: Path) -> VectorsConfig:
     """The encoder with its path relative to the recipe made absolute: workers have a folder of their own."""
     path: str | None = getattr(config, "path", None)
     return config if path is None else config.model_copy(update={"path": str((base / path).absolute())})

@@ -15,8 +15,8 @@ from sluice.table.layout import Layout
 _VERSIONED: Final = ("sluice", "numpy", "pyarrow", "duckdb", "pillow", "simplejpeg")
 
 
-def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan) -> None:
-    """Write the lock file; unchanged where it says the same already."""
+def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan, vectors: str = "") -> None:
+    """Write the lock file; unchanged where it says the same already. `vectors`: hash of the files that hold them."""
     identities = plan.load().identities()
     document = {
         "versions": {name: version(name) for name in _VERSIONED},
@@ -29,6 +29,7 @@ def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan) -> None:
             }
             for identity, measure in identities.items()
         },
+        **({"vectors": vectors} if vectors else {}),
         "decoding": plan.load().decoding.name,
         "recipe_file": str(file.path),
         "recipe": file.recipe.model_dump(mode="json"),

@@ -102,7 +102,7 @@ def plan(file: RecipeFile, share: float) -> Plan:
     prepared = prepare(file)
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout) as events:
-        write_lock(layout, file, prepared.plan)
+        write_lock(layout, file, prepared.plan, prepared.vectors)
         ingest(file, layout)  # a run goes on from here, so nothing of this is wasted
         whole = stage_record(layout, RAW)["kept"]
         sample = Layout(layout.state / "plan" / fingerprint(str(file.recipe.seed), str(share)))

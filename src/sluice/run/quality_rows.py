@@ -112,8 +112,10 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     text, text_errors = vectors.of(rows.column("id"), rows.column("text_item"))
     cosine = np.einsum("ij,ij->i", image.astype(np.float32), text.astype(np.float32))
     why: list[str | None] = [None] * len(rows)
+    both = pc.and_(rows.column("image_item").is_valid(), rows.column("text_item").is_valid()).to_numpy()
     for row in np.flatnonzero(np.isnan(cosine)).tolist():
-        why[row] = image_errors[row] or text_errors[row] or "it has no image or no text"
+        lacking = "nobody has computed a vector of it" if both[row] else "it has no image or no text"
+        why[row] = image_errors[row] or text_errors[row] or lacking
     if languages is not None:
         for row, language in unknown_to(rows, languages):
             cosine[row] = np.nan

@@ -15,7 +15,7 @@ from sluice.caption.config import CaptionerConfig
 from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
 from sluice.media.limits import Limits
-from sluice.models.config import EncoderConfig
+from sluice.models.config import VectorsConfig
 from sluice.run.balance_config import BalanceConfig
 from sluice.run.gate_config import GateConfig
 from sluice.run.quality_config import RetrievalConfig, Share
@@ -242,7 +242,7 @@ class QualityConfig(RulesConfig):
 
     reject: dict[str, QualityRuleField] = Field({}, description="rules whose samples leave the dataset")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     hold: dict[str, QualityRuleField] = Field({}, description="rules whose samples wait for a review")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    encoder: EncoderConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
+    encoder: VectorsConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
     retrieval: RetrievalConfig | None = Field(None, description="a check of the kept set as a whole; default: none")
     alternatives: int | None = Field(
         None, ge=0, description="captions kept beside the one that fits best; default: all that no rule speaks against"
