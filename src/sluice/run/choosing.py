@@ -36,7 +36,7 @@ def caption_choice(alternatives: int | None) -> MoreSpeakers:
         table = _Candidates.read(path, facts)
         said: list[Speaker] = []
         if (table.origin != RAW).any():
-            worse = _worse(table.choice(table.cosine), table)
+            worse = table.choice(table.cosine).worse
             said.append(Speaker(WORSE, (worse * np.int8(HELD)).astype(np.int8), about_text=True))
         if alternatives is not None:
             fit = table.cosine.copy()
@@ -103,12 +103,3 @@ class _Candidates:
         return choose(
             self.facts.sample, cosine, self.origin, self.unit, _ALL, alternatives=alternatives, samples=samples
         )
-
-
-def _worse(choice: Choice, table: _Candidates) -> npt.NDArray[np.bool_]:
-    """The rows of captioners' units that fit worse than what they are to replace."""
-    held = np.zeros(len(table.origin), np.bool_)
-    for batch in choice.batches:
-        if batch.held:
-            held |= (table.origin == batch.captioner) & (table.unit == batch.unit)
-    return held
