@@ -251,7 +251,7 @@ def _table(
                     **(took if not place else {}),  # an exchange may bring several: it is counted once
                 }
             )
-            numbers[outcome.id] += 1
+            numbers[outcome.id] += max(1, 2 * len(caption.pairs))
         if outcome.failure is not None:
             failure = outcome.failure
             told = {"failure_class": failure.failure_class, "failure_kind": failure.kind, "failure": failure.message}
@@ -260,25 +260,20 @@ def _table(
 
 
 def _items(said: pa.Table) -> pa.Table:
-    """The captions as items of their samples. Pairs of questions and answers stay where they are: in `data`."""
+    """What was said as items of their samples: captions, and the questions and answers of pairs."""
     rows: list[Mapping[str, Any]] = []
     for row in said.to_pylist():
-        if row["failure_class"] is not None or row["kind"] == "qa" or not row["text"]:
+        if row["failure_class"] is not None or not row["text"]:
             continue
         origin = {name: row[name] for name in ("captioner", "model", "revision", "prompt_version")}
-        if row["data"]:
-            origin |= json.loads(row["data"])
-        rows.append(
-            {
-                "id": row["id"],
-                "item": row["item"],
-                "kind": "text",
-                "role": "caption",
-                "text": row["text"],
-                "language": row["language"],
-                "meta": json.dumps(origin, ensure_ascii=False),
-            }
-        )
+        data = json.loads(row["data"]) if row["data"] else {}
+        texts = [("caption", row["text"])]
+        if row["kind"] == "qa":
+            texts = [(role, pair[role]) for pair in data.pop("pairs", ()) for role in ("question", "answer")]
+        for place, (role, text) in enumerate(texts):
+            meta = json.dumps({**origin, **data}, ensure_ascii=False)
+            made = {"id": row["id"], "item": row["item"] + place, "kind": "text", "role": role, "text": text}
+            rows.append({**made, "language": row["language"], "meta": meta})
     return pa.Table.from_pylist(rows, ITEMS)
 
 
