@@ -163,7 +163,7 @@ def caption_stage(
         "taken_up": int(held.sum()),
         "captioned": int(captioned.sum()),
         "captions": len(texts),
-        "discarded": len(said) - pc.sum(pc.is_null(said.column("discarded"))).as_py() if len(said) else 0,
+        "discarded": len(said) - said.column("discarded").null_count,
         **counted_pairs(layout, units),
         "failures": dict(sorted(Counter(failures.column("failure_class").to_pylist()).items())),
         "spent": _spent(said),
@@ -250,7 +250,7 @@ def _left_out(layout: Layout, entered: pa.Table, held: Any) -> list[list[int]]:
 
 def _taken_up(captions: Captions, rules: Sequence[CompiledRule], layout: Layout) -> tuple[str, ...]:
     """The rules of 01_filtered that speak of texts alone: what they hold is taken up, and captioned."""
-    if not captions.config.take_up:
+    if not captions.config.take_up or not captions.config.captioners:
         return ()
     grains = stored_grains(layout.rows)
     about_texts = [rule.rule.name for rule in rules if all(grains[name] == "text" for name in rule.columns)]

@@ -226,6 +226,8 @@ class CaptionsConfig(_Model):
     def _somebody_writes(self) -> CaptionsConfig:
         if not self.captioners and not self.variations:
             raise ValueError("give `captioners`, or `variations` of the captions that there are")
+        if self.recaption and not self.captioners:
+            raise ValueError("`recaption` says which samples the captioners describe, and there are none")
         if self.consensus and not 2 <= len(self.captioners) <= 3:
             raise ValueError(f"a consensus is one of two or three captioners, and there are {len(self.captioners)}")
         return self
