@@ -12,7 +12,7 @@ from sluice.synth.generate import generate
 from support.chat_api import chat_api, says
 from support.commands import last_events
 from support.folders import differing, tree_digest
-from support.recipes import write_recipe
+from support.recipes import QUICK_MEASURES, write_recipe
 
 STAGE, CHECKED = "02_captioned", "03_quality_checked"
 PLUGIN = """
@@ -71,7 +71,7 @@ def made(tmp_path_factory, launcher):
                 {"type": "plugin", "name": "pairs", "function": "test.pairs", "kind": "qa"},
             ],
             "consensus": {},
-            "pairs": {"personal": "text like '%@%'"},
+            "pairs": {"personal": "pii > 0"},
             "variations": {
                 "of": "source",
                 "expand": "A drawing. {caption}",
@@ -85,6 +85,7 @@ def made(tmp_path_factory, launcher):
             home,
             sources=[{"type": "table", "path": str(home / "world" / "captions.jsonl"), "name": "world"}],
             plugins=["plugin.py"],
+            measures=[*QUICK_MEASURES, "text.pii"],
             filter={"reject": {"tiny": "min_side < 8"}, "duplicates": {"near": None, "boilerplate": None}},
             captions=captions,
             quality={
@@ -176,9 +177,26 @@ def test_captions_are_packed_with_who_wrote_them_and_weights_that_add_up_to_one(
         assert len(row["caption_origins"]) == len(row["captions"]) == len(row["caption_weights"])
 
 
+def test_the_gate_knows_what_was_measured_of_pairs(made, launcher):
+    said = json.loads(launcher.run("gate", made[0], "--fast", "--json").out)
+    (found,) = [check for check in said["checks"] if check["check"] == "personal data"]
+    assert (found["value"], found["stops"]) == ("0 of 10 samples", False)
+
+
 def test_the_shards_are_whole_and_nothing_is_asked_anew(made, launcher):
     assert launcher.run("verify", made[0]).code == 0
     assert not [event for event in last_events(made[0]) if event["event"] == "captioning"]
+
+
+def test_a_takedown_erases_what_was_written_of_it(made, tmp_path, launcher):
+    run = shutil.copytree(made[0], tmp_path / "run")
+    key, text = next(iter(made[1].items()))
+    (sample,) = [row["id"] for row in sluice.Run.open(run).samples().to_pylist() if row["key"] == key]
+    (tmp_path / "ids.txt").write_text(sample)
+    done = launcher.run("takedown", run, "--ids", tmp_path / "ids.txt")
+    assert done.code == 0, done.err
+    for path in sorted(run.rglob("*.parquet")):
+        assert text.rstrip(".") not in str(pq.read_table(path).to_pylist()), path
 
 
 def documents(run):

@@ -44,7 +44,9 @@ from sluice.run.recording import record
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import decided_by, done, finish, reopen, stage_seconds
+from sluice.run.takedown import taken_down
 from sluice.run.varying import absolute
+from sluice.table.arrays import numbers
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
@@ -128,6 +130,7 @@ def caption_stage(
     if captions.recaption:
         asked = judge(layout, captions.recaption, NO_DUPLICATES, NO_CORPUS, CAPTIONED).decision.severity > KEPT
     captioned = (asked | held) & (sent_out.decision.severity == KEPT)
+    there = ~numbers(pc.is_in(entered.column("id"), pa.array(sorted(taken_down(layout)), pa.string())))
     ids, unit = entered.column("id"), entered.column("unit")
     write_table(
         layout.routes,
@@ -135,8 +138,8 @@ def caption_stage(
             {
                 "id": ids,
                 "unit": unit,
-                "captioned": pa.array(captioned & bool(captions.config.captioners)),
-                "goes_on": pa.array(sent_out.decision.severity == KEPT),
+                "captioned": pa.array(captioned & there & bool(captions.config.captioners)),
+                "goes_on": pa.array((sent_out.decision.severity == KEPT) & there),
                 "held": pa.array(held),
             }
         ),
