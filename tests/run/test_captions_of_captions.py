@@ -95,14 +95,30 @@ def made(tmp_path_factory, launcher):
             },
             unit=20,
         )
+        free = launcher.run("plan", path)
+        assert free.code == 0 and not api.requests, free.err
+        asking = launcher.run("plan", path, "--ask", "--json")
+        assert asking.code == 0, asking.err
+        asked = len(api.requests)
         done = launcher.run("run", path)
         assert done.code == 0, done.err
-        asked = len(api.requests)
         digest = tree_digest(home / "run")
         again = launcher.run("run", path)
         assert again.code == 0 and len(api.requests) == asked
         assert differing(digest, tree_digest(home / "run")) == []
-    return home / "run", true
+    return home / "run", true, (asked, free.out, json.loads(asking.out))
+
+
+def test_a_plan_pays_nothing_unless_asked_to_and_a_run_pays_for_none_of_it_again(made):
+    asked, free, plan = made[2]
+    assert "captions: nobody was asked" in free and "--ask" in free
+    models = plan["models"]
+    assert asked == 30 == sum(models["requests"].values())
+    para = models["captions"]["paraphrase"]
+    assert (para["images"], para["tokens_in"]["expected"]) == (10, pytest.approx(1200))
+    assert plan["cost"] == pytest.approx(10 * 160e-6) and models["unpriced"] == ["back_translation"]
+    assert models["embedding"] > 0
+    assert models["verdicts"][CHECKED]["in"] == 10
 
 
 def said(run, name):
@@ -111,7 +127,7 @@ def said(run, name):
 
 
 def test_what_one_captioner_alone_claims_is_flagged_and_a_rule_may_read_it(made):
-    run, true = made
+    run, true, _ = made
     flagged = said(run, "chatty")
     assert {tuple(row["claims"]) for row in flagged} == {("zebra", "sleeps")}
     assert all(0 < row["support"] < 1 for row in flagged)
@@ -125,7 +141,7 @@ def test_what_one_captioner_alone_claims_is_flagged_and_a_rule_may_read_it(made)
 
 
 def test_each_variation_names_its_caption_and_how_it_was_made_and_what_is_discarded_says_why(made):
-    run, true = made
+    run, true, _ = made
     table = said(run, "variations")
     assert {row["of"] for row in table} == {1}
     by_method = {}
@@ -149,7 +165,7 @@ def test_each_variation_names_its_caption_and_how_it_was_made_and_what_is_discar
 
 
 def test_pairs_are_packed_and_one_that_a_rule_speaks_of_is_left_out_alone(made):
-    run, true = made
+    run, true, _ = made
     facts = json.loads((run / STAGE / "stage.json").read_text())
     assert (facts["pairs"], facts["pairs_left_out"]) == (20, {"personal": 10})
     for document in documents(run):

@@ -78,11 +78,12 @@ def prepare_captions(
     config = file.recipe.captions
     if config is None:
         return None
-    cache = Layout(file.run_folder).state.absolute() / "answers.sqlite"
+    run = Layout(file.run_folder)
+    cache, scope = run.state.absolute() / "answers.sqlite", str(run.root.absolute())
     captioners = tuple(_absolute(one, file) for one in config.captioners)
     variations = config.variations and absolute(config.variations, file.base)
     rules = compile_pair_rules(file, measures)
-    asked = CaptionPlan(captioners, plan, str(cache), False, config.consensus, variations, rules)
+    asked = CaptionPlan(captioners, plan, str(cache), scope, False, config.consensus, variations, rules)
     columns = pa.schema([*schema, *(ALIGNMENT if checks else [])])
     recaption = compile_route(file, "recaption", config.recaption, columns)
     reject = compile_route(file, "reject", config.reject, columns)
@@ -93,6 +94,13 @@ def _absolute(config: CaptionerConfig, file: RecipeFile) -> CaptionerConfig:
     """The captioner with its path relative to the recipe made absolute: workers have a folder of their own."""
     path: str | None = getattr(config, "path", None)
     return config if path is None else config.model_copy(update={"path": str((file.base / path).absolute())})
+
+
+def stage_name(captions: Captions, checks: Checks | None, layout: Layout) -> str:
+    """The fingerprint of what the stage follows from."""
+    encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}" if checks else ""
+    routing = captions.config.model_dump_json(exclude={"captioners", "variations"})
+    return fingerprint("captions/2", decided_by(layout, FILTERED), encoding, routing, *captions.known)
 
 
 def caption_stage(
@@ -107,9 +115,7 @@ def caption_stage(
     """Route, caption what lacks it, decide; whether there was anything to do. `rules`: those of 01_filtered."""
     started = time.perf_counter()
     filtered = decided_by(layout, FILTERED)
-    encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}" if checks else ""
-    routing = captions.config.model_dump_json(exclude={"captioners", "variations"})
-    name = fingerprint("captions/2", filtered, encoding, routing, *captions.known)
+    name = stage_name(captions, checks, layout)
     if done(layout, CAPTIONED, name):
         return False
     reopen(layout, CAPTIONED)

@@ -54,6 +54,7 @@ class CaptionPlan:
     captioners: tuple[CaptionerConfig, ...]
     measures: MeasurePlan
     cache: str  # file of the answers
+    scope: str  # whose budgets they are: the run's, for all that is asked in its name
     again: bool = False  # ask anew what brought an answer that was none
     consensus: ConsensusConfig | None = None
     variations: VariationsConfig | None = None
@@ -91,9 +92,8 @@ def caption_unit(shared: tuple[Layout, CaptionPlan], job: CaptionJob, context: W
     said: dict[str, pa.Table] = {}  # by folder
     stopped: str | None = None
     with closing(_open_cache(Path(plan.cache))) as cache:
-        scope = str(layout.root.absolute())
         for config in plan.captioners:
-            with closing(load_captioner(config, cache, scope=scope, again=plan.again)) as captioner:
+            with closing(load_captioner(config, cache, scope=plan.scope, again=plan.again)) as captioner:
                 with RefReader(plan.measures.limits.bytes) as refs:
                     requests = samples.requests(ids, refs, plan.measures.limits)
                     table = _table(captioner.caption(requests), captioner.identity, numbers, samples)
@@ -107,7 +107,7 @@ def caption_unit(shared: tuple[Layout, CaptionPlan], job: CaptionJob, context: W
             said = {folder: flagged.slice(start, len(table)) for (folder, table), start in parts}
             said[consensus_folder(plan.consensus)] = agreed
         if plan.variations is not None and not stopped:
-            varying = Varying(plan.variations, cache, scope=scope, again=plan.again)
+            varying = Varying(plan.variations, cache, scope=plan.scope, again=plan.again)
             together = pa.concat_tables([SAID.empty_table(), *said.values()])
             known = samples.texts()
             for row in texts_said(together):
