@@ -22,7 +22,7 @@ from sluice.run.corpus_steps import NO_CORPUS
 from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units, encoder_facts
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
-from sluice.run.generated_rows import ORIGIN
+from sluice.run.generated_rows import GENERATED
 from sluice.run.judging import judge
 from sluice.run.locked import NO_DUPLICATES
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
@@ -57,7 +57,7 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, M
     if config is None:
         return None
     plan = EncoderPlan(_absolute(config.encoder, file.base), file.recipe.limits.limits())
-    columns = [*schema, *ALIGNMENT, *([ORIGIN] if file.recipe.captions else [])]
+    columns = [*schema, *ALIGNMENT, *(GENERATED if file.recipe.captions else [])]
     of_texts = {identity: measure for identity, measure in measures.items() if measure.grain == "text"}
     rules = compile_rules(file, "quality", config, pa.schema(columns))
     _check_vectors(file, config, rules)
@@ -85,7 +85,7 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     for warning in threshold_warnings(checks.rules, calibration):
         events.tell("threshold_warning", **warning)
     rows = RowsOf(CHECKED, before, generated=checks.of_texts if before == CAPTIONED else None)
-    of = fingerprint("quality rows/2", embedded, str(checks.seed))
+    of = fingerprint("quality rows/3", embedded, str(checks.seed))
     write_quality_rows(layout, rows, (encoder, calibration), units, of)
     choosing = caption_choice(checks.config.alternatives)
     judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)

@@ -75,7 +75,7 @@ def prepare(file: RecipeFile) -> Prepared:
     _check_carried(file, schema)
     rules = compile_filter(file, schema)
     checks = prepare_checks(file, schema, measures)
-    captions = prepare_captions(file, schema, plan, checks)
+    captions = prepare_captions(file, schema, plan, measures, checks)
     check_balance(file, pa.schema([*schema, *ALIGNMENT]) if checks else schema)
     return Prepared(file, plan, measures, schema, rules, order, checks, captions)
 

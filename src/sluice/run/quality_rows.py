@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from sluice.corpus.calibration import Calibration
 from sluice.measures.base import Measure
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
-from sluice.run.generated_rows import ORIGIN, with_generated
+from sluice.run.generated_rows import GENERATED, with_generated
 from sluice.table.arrays import real_numbers
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
@@ -54,7 +54,7 @@ def write_quality_rows(
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
         return
     stored = pq.read_schema(layout.rows)
-    added = [*([] if of.generated is None else [ORIGIN]), *(ALIGNMENT if judge else [])]
+    added = [*([] if of.generated is None else GENERATED), *(ALIGNMENT if judge else [])]
     grains = {**json.loads((stored.metadata or {})[_GRAINS]), **dict.fromkeys([field.name for field in added], "text")}
     schema = pa.schema([*stored, *added]).with_metadata(
         {_FINGERPRINT: name.encode(), _GRAINS: json.dumps(grains).encode()}

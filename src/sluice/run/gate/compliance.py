@@ -96,10 +96,7 @@ def _counted(tables: PackedTables, column: str, name: str, most: int | None) -> 
         how = f"reject them by a rule over `{column}`, and run again"
         return limited(COMPLIANCE, name, value, limit, fine=False, how=how, details=details)
     if unmeasured:
-        how = (
-            "texts that failed a measure, and captions of 02_captioned in a run without `quality`, have no value; hold "
-            "the first by a rule, give the recipe a `quality` for the second"
-        )
+        how = "texts that failed a measure have no value; hold them by a rule, and run again"
         why = f"{value}; not known of {unmeasured:,}"
         return unknown(COMPLIANCE, name, why, limit, required=required, how=how, details=details)
     if most is None:
@@ -113,7 +110,7 @@ def _hits(tables: PackedTables, column: str) -> tuple[int, int]:
     kind = tables.duck.execute(f"SELECT typeof({quoted}) FROM every_row LIMIT 1").fetchall()
     true = f"{quoted}" if kind and kind[0][0] == "BOOLEAN" else f"{quoted} > 0"
     if column in tables.of_texts:
-        asked = "texts t LEFT JOIN rows r ON t.id = r.id AND t.item = r.text_item"
+        asked = "texts t LEFT JOIN text_rows r ON t.id = r.id AND t.item = r.text_item"
         who = "t.id"
     else:
         asked, who = "packed p LEFT JOIN every_row r ON p.id = r.id", "p.id"
