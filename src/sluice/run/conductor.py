@@ -33,6 +33,7 @@ from sluice.run.reporting import refresh_report
 from sluice.run.rows import rows_schema
 from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
+from sluice.run.scores import score_fields
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
@@ -67,11 +68,11 @@ def prepare(file: RecipeFile) -> Prepared:
         raise RecipeError(f"{where}: no measure writes the column {near.hash!r}; add `image.{near.hash}` to `measures`")
     keep = near.keep if near else "id"
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
-    _check_carried(file, schema)
     rules = compile_filter(file, schema)
     checks = prepare_checks(file, schema, measures)
+    _check_carried(file, pa.schema([*schema, *score_fields(checks.scores)]) if checks else schema)
     captions = prepare_captions(file, schema, plan, checks)
-    check_balance(file, pa.schema([*schema, *ALIGNMENT]) if checks else schema)
+    check_balance(file, pa.schema([*schema, *ALIGNMENT, *score_fields(checks.scores)]) if checks else schema)
     return Prepared(file, plan, measures, schema, rules, order, checks, captions)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -25,6 +26,7 @@ from sluice.models.load import load_encoder
 from sluice.run.events import Events
 from sluice.run.measure_plan import LoadedPlan
 from sluice.run.measuring import UnitCost, UnitPass
+from sluice.run.takedown import taken_down
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import CHECKED, Layout
@@ -71,6 +73,11 @@ class Chosen:
     take_up: tuple[str, ...] = ()
     captions: str | None = None  # fingerprint of the generated captions that are embedded too
 
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """What a table of these says of itself."""
+        return {_OF: self.fingerprint.encode()}
+
 
 @dataclass(frozen=True)
 class EmbedJob:
@@ -97,7 +104,7 @@ def embed_units(
 ) -> dict[str, float]:
     """Embed what is missing of the `chosen` samples; the seconds spent, over all workers."""
     seconds: Counter[str] = Counter()
-    done = [_made_for(layout, store, unit) == chosen.fingerprint for unit in range(units)]
+    done = [made_for(layout, store, unit) == chosen.fingerprint for unit in range(units)]
     tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in range(units) if not done[unit]]
     if tasks:
         events.tell("embedding", missing=len(tasks))
@@ -120,10 +127,21 @@ def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: Worke
     layout, plan = shared
     loaded = plan.load()
     path = layout.measured(_store(loaded), job.unit, CHECKED)
+    table, cost = measure_chosen(layout, loaded, path, job, context)
+    write_vectors(path, table)
+    return cost
+
+
+def measure_chosen(
+    layout: Layout, loaded: LoadedPlan, path: Path, job: EmbedJob, context: WorkerContext
+) -> tuple[pa.Table, UnitCost]:
+    """What lies at `path`, with what is missing of the job's chosen samples measured. Runs in a worker."""
     known = _still_so(read_table(path, threads=False), job.chosen) if path.is_file() else None
-    items = _of_chosen(layout, job)
+    items = of_chosen(layout, job)
+    grains = [measure.grain for measure in loaded.measures]
+    items = items.filter(pc.is_in(items.column("kind"), pa.array(grains, pa.string())))
     new = items if known is None else items.filter(pa.array(~np.isin(item_keys(items, items), item_keys(known, items))))
-    with RefReader(plan.limits.bytes) as reader:
+    with RefReader(loaded.limits.bytes) as reader:
         unit = UnitPass(_NO_SAMPLES, new, loaded, reader, context)
         parts: list[pa.Table] = []
         for identity, measure in loaded.identities().items():
@@ -133,9 +151,9 @@ def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: Worke
     parts = [_with_source(part, raw, job.chosen) for part in parts]
     table = pa.concat_tables([*parts, known.cast(parts[0].schema)] if known is not None else parts)
     order = np.argsort(item_keys(table, raw))
-    write_vectors(path, table.take(pa.array(order)).replace_schema_metadata({_OF: job.chosen.fingerprint.encode()}))
     embedded = pc.count_distinct(new.column("id")).as_py()
-    return UnitCost(job.unit, embedded, unit.failed_rows, unit.bytes_read, unit.seconds)
+    cost = UnitCost(job.unit, embedded, unit.failed_rows, unit.bytes_read, unit.seconds)
+    return table.take(pa.array(order)).replace_schema_metadata(job.chosen.metadata), cost
 
 
 class UnitVectors:
@@ -146,19 +164,24 @@ class UnitVectors:
 
     def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], list[str | None]]:
         """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
-        asked = pa.table({"id": ids, "item": items})
-        known = item_keys(self._table, self._table)
-        order = np.argsort(known)
-        wanted = item_keys(asked, self._table)
-        place = np.minimum(np.searchsorted(known, wanted, sorter=order), max(len(known) - 1, 0))
-        if not len(known):
-            return np.full((len(asked), self._vectors.shape[1]), np.nan, np.float16), [None] * len(asked)
-        row = order[place]
-        absent = (known[row] != wanted) | (wanted < 0)
+        if not len(self._table):
+            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), [None] * len(ids)
+        row, absent = rows_at(self._table, ids, items)
         vectors = self._vectors[row]
         vectors[absent] = np.nan
         errors = self._table.column("error").take(pa.array(row, mask=absent)).to_pylist()
         return vectors, errors
+
+
+def rows_at(
+    known: pa.Table, ids: pa.ChunkedArray, items: pa.ChunkedArray
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """The row of `known` that is about each item, and whether there is none; `known` has a row at least."""
+    keys = item_keys(known, known)
+    order = np.argsort(keys)
+    wanted = item_keys(pa.table({"id": ids, "item": items}), known)
+    row = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    return row, (keys[row] != wanted) | (wanted < 0)
 
 
 def kept_of(verdicts: UnitReader, unit: int, take_up: tuple[str, ...] = ()) -> pa.Table:
@@ -183,7 +206,7 @@ def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
     return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
 
 
-def _of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
+def of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
     """The items of the unit's chosen samples, without the captions that are left out; generated captions last."""
     items = read_table(layout.items(job.unit), threads=False)
     if job.chosen.captions is not None:
@@ -191,6 +214,8 @@ def _of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
         items = pa.concat_tables([items, generated.filter(pc.equal(generated.column("role"), "caption"))])
     with UnitReader(layout.verdicts(job.chosen.stage), KEPT_COLUMNS) as reader:
         kept = kept_of(reader, job.unit, job.chosen.take_up)
+    gone = pa.array(sorted(taken_down(layout)), pa.string())  # its content is not looked at, nor sent anywhere
+    kept = kept.filter(pc.invert(pc.is_in(kept.column("id"), gone)))
     items = items.filter(pc.is_in(items.column("id"), kept.column("id").combine_chunks()))
     return items.filter(pa.array(~np.isin(item_keys(items, items), left_out_keys(kept, items))))
 
@@ -216,7 +241,7 @@ def _still_so(known: pa.Table, chosen: Chosen) -> pa.Table:
     return known.filter(pc.fill_null(same, True))
 
 
-def _made_for(layout: Layout, store: str, unit: int) -> str | None:
+def made_for(layout: Layout, store: str, unit: int) -> str | None:
     """Whose samples the unit's vectors are of; None where there are none."""
     path = layout.measured(store, unit, CHECKED)
     return (pq.read_schema(path).metadata or {}).get(_OF, b"").decode() if path.is_file() else None

@@ -30,6 +30,7 @@ from sluice.run.facts import write_card
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt
 from sluice.run.recipe import PackConfig, Recipe, RecipeFile
+from sluice.run.scores import load_scores, score_fields
 from sluice.run.stage import decided_by, done, finish, law_of_counts, reopen
 from sluice.run.takedown import TAKEDOWN, taken_down
 from sluice.table.commit import write_table
@@ -49,6 +50,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     started = time.perf_counter()
     recipe = file.recipe
     columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
+    columns |= {field.name: field.type for field in score_fields(load_scores(file))}
     gone = taken_down(layout)
     decided = decided_by(layout, layout.deciding)
     balancing = balance_name(file, decided)

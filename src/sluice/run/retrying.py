@@ -66,8 +66,8 @@ def _forget_measured(layout: Layout, stage: str, failure_class: str) -> int:
         if count:
             path.unlink()
             found += count
-    if found and stage == FILTERED:
-        layout.rows.unlink(missing_ok=True)  # it names what it was made from, not what that said
+    if found:
+        layout.rows_of(stage).unlink(missing_ok=True)  # it names what it was made from, not what that said
     return found
 
 

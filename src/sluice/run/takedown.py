@@ -84,6 +84,8 @@ def erase(layout: Layout, ids: set[str]) -> None:
 
 def _blank_vectors(path: Path, ids: set[str]) -> None:
     """A vector says much of what it was made from."""
+    if VECTOR not in pq.read_schema(path).names:
+        return  # a score is a number, as those of other measures are
     table = read_table(path)
     hit = pc.is_in(table.column("id"), pa.array(sorted(ids), pa.string()))
     if pc.any(pc.and_(hit, pc.is_valid(table.column(VECTOR)))).as_py():
