@@ -15,6 +15,7 @@ from sluice.models.http_post import Poster
 from support.classifier import LABELS, Service, right
 from support.corpus import encoded, picture
 
+
 @pytest.fixture
 def service() -> Iterator[Service]:
     made = Service()

@@ -63,7 +63,9 @@ def recipe_over(folder, world, scores=None, reject=None, **changes):
 
 
 def of_texts(service, **changes):
-    return {"toxic": {"type": "http", "of": "text", "url": service.url, "model": "m", "labels": ["violence"], **changes}}
+    return {
+        "toxic": {"type": "http", "of": "text", "url": service.url, "model": "m", "labels": ["violence"], **changes}
+    }
 
 
 def rows_of(run):
@@ -145,8 +147,8 @@ def test_another_rule_scores_nothing_and_another_head_scores_only_itself(tmp_pat
 def test_a_text_that_the_service_refuses_fails_alone_is_no_zero_and_can_be_tried_again(
     tmp_path, world, service, inline
 ):
-    texts = [json.loads(line)["caption"] for line in (world / "captions.jsonl").read_text("utf-8").split("\n") if line]
-    bad = {"text": next(text for text in texts if texts.count(text) == 1 and len(text) > 20)}
+    lines = (world / "captions.jsonl").read_text("utf-8").split("\n")
+    bad = {"text": json.loads(lines[0])["captions"][0]}
 
     def refusing(body):
         refused = bad["text"] in body["input"]
@@ -172,9 +174,9 @@ def test_a_text_that_the_service_refuses_fails_alone_is_no_zero_and_can_be_tried
 def test_a_sample_without_what_a_rule_requires_a_score_of_is_held(tmp_path, world, service, inline):
     lines = [json.loads(line) for line in (world / "captions.jsonl").read_text("utf-8").split("\n") if line]
     for line in lines[:20]:
-        line["caption"] = None
+        line["captions"] = []
     source = tmp_path / "some.jsonl"
-    source.write_text("".join(json.dumps({**line, "file_name": str(world / line["file_name"])}) + "\n" for line in lines))
+    source.write_text("".join(json.dumps({**line, "path": str(world / line["path"])}) + "\n" for line in lines))
     table = {"type": "table", "path": str(source), "name": "world"}
     path = recipe_over(tmp_path, world, of_texts(service), {"toxic": "toxic_violence > 2"}, sources=[table], unit=60)
     run = sluice.run(path)
@@ -190,7 +192,7 @@ def test_a_sample_without_what_a_rule_requires_a_score_of_is_held(tmp_path, worl
 def test_images_are_sent_as_they_are_stored(tmp_path, world, service, inline):
     scores = {"guard": {"type": "http", "of": "image", "url": service.url, "model": "m", "labels": ["sexual/minors"]}}
     service.script = [lambda body: (200, {"results": [{"category_scores": {"sexual/minors": 0.25}}]})] * 1000
-    sluice.run(recipe_over(tmp_path, world, scores, {"guarded": "guard_sexual_minors > 0.5"}, pack=[]))
+    sluice.run(recipe_over(tmp_path, world, scores, {"guarded": "guard_sexual_minors > 0.5"}))
     assert {row["guard_sexual_minors"] for row in rows_of(tmp_path / "run")} == {0.25}
     assert all(request["input"][0]["type"] == "image_url" for request in service.requests)
 

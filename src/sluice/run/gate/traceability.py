@@ -11,6 +11,7 @@ from sluice.errors import RunError
 from sluice.run.gate.captions import revisions
 from sluice.run.gate.check import Check, limited, unknown
 from sluice.run.packed import PackedTables
+from sluice.run.scores import load_scores
 from sluice.run.stage import stage_record
 from sluice.run.verifying import count_problems, verify_run
 from sluice.table.layout import CHECKED, RAW
@@ -81,6 +82,7 @@ def _models(run: Run) -> Check:
         encoder: dict[str, Any] = stage_record(run.layout, CHECKED).get("encoder", {})
         stated = recipe.quality.encoder.type != _SERVICE or encoder.get("revision") != _NOT_STATED
         models[f"encoder {encoder.get('name', '')}"] = encoder.get("hash") if stated else None
+    models |= {f"score {score.name}": score.revision for score in load_scores(run.file)}
     for name, told in revisions(run.layout).items() if recipe.captions else ():
         models[f"captioner {name}"] = None if {"", _NOT_STATED} & told else ", ".join(sorted(told))
     nameless = [name for name, known in models.items() if not known]
