@@ -15,9 +15,7 @@ class SafetyLimit(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     above: float = Field(
-        0, description="what a number must be higher than to count; a score of 0 to 1 is always above 0"
-    )
-    most: int = Field(0, ge=0, description="packed samples that may count")
+        0, description="a number counts that is higher; what a sigmoid gives is always above 0"    most: int = Field(0, ge=0, description="packed samples that may count")
 
 
 def _most(value: Any) -> Any:
@@ -39,7 +37,7 @@ class GateConfig(BaseModel):
     opt_outs: tuple[str, ...] = Field((), description="lists of `filter.rights.opt_out` that must have been honoured")
     max_pii: int | None = Field(0, ge=0, description="packed samples with personal data in a text; `null`: any number")
     safety: dict[str, Annotated[SafetyLimit, BeforeValidator(_most)]] = Field(
-        {"noai": SafetyLimit(most=0)},
+        {"noai": SafetyLimit(above=0, most=0)},
         description="columns, and how many packed samples may have each true, or above 0; for a score `{above, most}`",
     )
     min_kept: int = Field(1, ge=0, description="packed samples")

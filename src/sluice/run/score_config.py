@@ -15,14 +15,14 @@ Of = Literal["image", "text"]
 class HeadScoreConfig(HeadConfig):
     """A head over the stored vectors of the encoder: a column of the score's name."""
 
-    type: Literal["head"]
+    type: Literal["head"] = Field(description="`head`")
     of: Of = Field("image", description="whose vectors it reads")
 
 
 class HttpScoreConfig(ClassifierConfig):
     """A classifier that speaks as OpenAI's `/v1/moderations`: a column `NAME_LABEL` for each of its labels."""
 
-    type: Literal["http"]
+    type: Literal["http"] = Field(description="`http`")
     of: Of = Field(description="what it is sent: images as they are stored, or texts")
 
 
