@@ -64,8 +64,6 @@ def recipe_over(folder, world, scores=None, reject=None, **changes):
 
 def of_texts(service):
     return {"toxic": {"type": "http", "of": "text", "url": service.url, "model": "m", "labels": ["violence"]}}
-        "toxic": {"type": "http", "of": "text", "url": service.url, "model": "m", "labels": ["violence"], **changes}
-    }
 
 
 def rows_of(run):

@@ -14,8 +14,8 @@ class SafetyLimit(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    above: float = Field(
-        0, description="a number counts that is higher; what a sigmoid gives is always above 0"    most: int = Field(0, ge=0, description="packed samples that may count")
+    above: float = Field(0, description="a number counts that is higher; what a sigmoid gives is always above 0")
+    most: int = Field(0, ge=0, description="packed samples that may count")
 
 
 def _most(value: Any) -> Any:
