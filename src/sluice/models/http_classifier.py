@@ -75,7 +75,7 @@ class HttpClassifier:
 
     def score_images(self, images: Sequence[bytes]) -> tuple[npt.NDArray[np.float32], list[str | None]]:
         """The same of encoded images (JPEG, PNG, GIF, WebP)."""
-        return self._scored(images, 1, lambda some: [_as_input(image) for image in some])
+        return self._scored(images, 1, lambda some: [image_input(image) for image in some])
 
     def _scored(
         self, items: Sequence[T], size: int, body: Callable[[Sequence[T]], list[Any]]
@@ -115,7 +115,8 @@ class HttpClassifier:
         return scores
 
 
-def _as_input(image: bytes) -> dict[str, Any]:
+def image_input(image: bytes) -> dict[str, Any]:
+    """An encoded image as these services take it."""
     kind = next((name for magic, name in _FORMATS if image.startswith(magic)), None)
     if kind is None:
         raise SampleFailure("decode", "the service takes JPEG, PNG, GIF and WebP")

@@ -104,7 +104,7 @@ def embed_units(
 ) -> dict[str, float]:
     """Embed what is missing of the `chosen` samples; the seconds spent, over all workers."""
     seconds: Counter[str] = Counter()
-    done = [made_for(layout, store, unit) == chosen.fingerprint for unit in range(units)]
+    done = [made_for(layout.measured(store, unit, CHECKED)) == chosen.fingerprint for unit in range(units)]
     tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in range(units) if not done[unit]]
     if tasks:
         events.tell("embedding", missing=len(tasks))
@@ -241,9 +241,8 @@ def _still_so(known: pa.Table, chosen: Chosen) -> pa.Table:
     return known.filter(pc.fill_null(same, True))
 
 
-def made_for(layout: Layout, store: str, unit: int) -> str | None:
-    """Whose samples the unit's vectors are of; None where there are none."""
-    path = layout.measured(store, unit, CHECKED)
+def made_for(path: Path) -> str | None:
+    """Whose samples a unit's vectors, scores or boxes are of; None where there are none."""
     return (pq.read_schema(path).metadata or {}).get(_OF, b"").decode() if path.is_file() else None
 
 

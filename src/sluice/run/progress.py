@@ -54,6 +54,7 @@ def _begun(event: dict[str, Any]) -> tuple[str, int] | None:
         "embedding": "embed",
         "scoring": "score",
         "captioning": "caption",
+        "detecting": "detect",
         "packing": "pack",
     }
     return (names[event["event"]], event.get("missing", 0)) if event["event"] in names else None

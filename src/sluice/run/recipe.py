@@ -19,6 +19,7 @@ from sluice.models.config import EncoderConfig
 from sluice.run.balance_config import BalanceConfig
 from sluice.run.gate_config import GateConfig
 from sluice.run.quality_config import RetrievalConfig, Share
+from sluice.run.redact_config import RedactConfig
 from sluice.run.rights_gate import NAMES, Unknown
 from sluice.run.score_config import ScoreConfig
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
@@ -307,6 +308,9 @@ class Recipe(_Model):
     pack: tuple[PackConfig, ...] = Field(
         (PackConfig(format="webdataset"),),  # pyright: ignore[reportCallIssue]
         description="formats to write",
+    )
+    redact: RedactConfig | None = Field(
+        None, description="what is covered in images while they are packed; default: bytes stay as they are"
     )
     gate: GateConfig = Field(GateConfig(), description="what `sluice gate` asks of the finished run")  # pyright: ignore[reportCallIssue]
     engine: EngineConfig = Field(EngineConfig(), description="how units are carried to workers")  # pyright: ignore[reportCallIssue]

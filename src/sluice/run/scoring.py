@@ -54,7 +54,9 @@ def score_units(
             scoring.score.head(scoring.encoder.identity)  # one of another encoder is said now
     for scoring in scorings:
         store = scoring.store
-        missing = [unit for unit in range(units) if made_for(layout, store, unit) != chosen.fingerprint]
+        missing = [
+            unit for unit in range(units) if made_for(layout.measured(store, unit, CHECKED)) != chosen.fingerprint
+        ]
         if missing:
             events.tell("scoring", score=scoring.score.name, missing=len(missing))
         tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in missing]
