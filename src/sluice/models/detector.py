@@ -75,7 +75,8 @@ def registered_detector(name: str) -> RegisteredDetector:
     if name not in _REGISTRY:
         near = difflib.get_close_matches(name, _REGISTRY, n=3, cutoff=0.5)
         known = f"there are: {', '.join(sorted(_REGISTRY))}" if _REGISTRY else "no plugin registers any"
-        raise RecipeError(f"unknown detector {name!r} ({f'did you mean {" or ".join(near)}?' if near else known})")
+        hint = f"did you mean {' or '.join(near)}?" if near else known
+        raise RecipeError(f"unknown detector {name!r} ({hint})")
     return _REGISTRY[name]
 
 

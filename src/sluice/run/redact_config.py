@@ -45,9 +45,7 @@ class HttpBoxes(_Model):
     url: str = Field(pattern="^https?://", description="the whole address")
     model: str = Field(min_length=1, description="name of the model, as the service knows it")
     revision: str = Field("not stated", description="what you know of its version")
-    key_variable: str | None = Field(
-        None, description="environment variable that holds the key; never logged or stored"
-    )
+    key_variable: str | None = Field(None, description="environment variable that holds the key; it is never logged")
     timeout: float = Field(60, gt=0, description="seconds for a whole request, however slowly it drips")
     tries: int = Field(3, ge=1, le=10, description="tries of a request that failed for a passing reason")
     longest_wait: float = Field(120, ge=0, description="seconds to wait at most before another try")

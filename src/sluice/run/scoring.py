@@ -53,10 +53,8 @@ def score_units(
         if not isinstance(scoring.score.config, HttpScoreConfig):
             scoring.score.head(scoring.encoder.identity)  # one of another encoder is said now
     for scoring in scorings:
-        store = scoring.store
-        missing = [
-            unit for unit in range(units) if made_for(layout.measured(store, unit, CHECKED)) != chosen.fingerprint
-        ]
+        paths = [layout.measured(scoring.store, unit, CHECKED) for unit in range(units)]
+        missing = [unit for unit, path in enumerate(paths) if made_for(path) != chosen.fingerprint]
         if missing:
             events.tell("scoring", score=scoring.score.name, missing=len(missing))
         tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in missing]
