@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 FIND_UNIT: Final = "sluice.run.boxes:find_unit"
 BOXES: Final = pa.list_(pa.list_(pa.float32()))
-_NOT_STATED: Final = "not stated"
 
 
 @dataclass(frozen=True)
@@ -61,13 +60,6 @@ class BoxPlan:
             return f"boxes.{self.config.field}@{fingerprint('field/1', self.config.model_dump_json())}"
         (identity,) = self.load().identities()
         return identity
-
-    @property
-    def revision(self) -> str | None:
-        """What tells the detector from another; None where nothing is known of a service's."""
-        if isinstance(self.config, HttpBoxes) and self.config.revision == _NOT_STATED:
-            return None
-        return self.config.revision if isinstance(self.config, HttpBoxes) else self.store.partition("@")[2]
 
     def load(self) -> LoadedPlan:
         """The detector as a measure."""

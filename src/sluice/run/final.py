@@ -121,7 +121,7 @@ def final_stage(
     if kept.balanced is not None:
         facts["balance"] = kept.balanced.facts
     if boxes is not None:
-        facts["redacted"] = read_table(layout.redactions, ["id"]).num_rows
+        facts |= {"redacted": read_table(layout.redactions, ["id"]).num_rows, "boxes": boxes.store}
     write_card(file, layout, plan, facts)
     finish(layout, FINAL, name, facts, {**seconds, "pack": time.perf_counter() - started})
     return True

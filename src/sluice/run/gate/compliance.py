@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sluice.run.gate.check import Check, limited, shown, unknown
+from sluice.run.gate.redaction import redaction_checks
 from sluice.run.gate.scores import asked_about, quoted, score_checks
 from sluice.run.packed import PackedTables
 from sluice.run.rights_gate import OPTED_OUT
@@ -30,6 +31,7 @@ def compliance_checks(run: Run, tables: PackedTables) -> Iterator[Check]:
     for column, limit in gate.safety.items():
         yield _counted(tables, column, column, limit.most, limit.above)
     yield from score_checks(run, tables, COMPLIANCE, gate.safety)
+    yield from redaction_checks(run, COMPLIANCE)
 
 
 def _licences(run: Run, tables: PackedTables) -> Check:
