@@ -65,11 +65,11 @@ def final_stage(
     columns |= {field.name: field.type for field in score_fields(load_scores(file))}
     gone = taken_down(layout)
     decided = decided_by(layout, layout.deciding)
+    kept_by = decided
     balancing = balance_name(file, decided)
     if balancing is not None:
         decided = fingerprint(decided, balancing)
     boxes = box_plan(file, plan.plugins)
-    kept_by = decided
     if boxes is not None:
         decided = fingerprint(decided, "redact/1", boxes.store, str(recipe.redact))
     packs = [pack.model_dump_json() for pack in recipe.pack]
