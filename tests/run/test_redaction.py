@@ -137,8 +137,8 @@ def test_a_takedown_keeps_what_is_covered_and_forgets_where_the_faces_were(tmp_p
     run = sluice.run(recipe_over(tmp_path, album, {"boxes": FIELD}))
     before = packed_images(run, album)
     gone = run.why("a.jpg").id
-    (tmp_path / "ids.txt").write_text(gone + "\n")
-    take_down(run, Request(ids=tmp_path / "ids.txt"))
+    (tmp_path / "hashes.txt").write_text(hashlib.sha256(before["a.jpg"]).hexdigest() + "\n")  # as it was packed
+    assert take_down(run, Request(hash=tmp_path / "hashes.txt")).matched == 1
     run = Run.open(run.layout.root)
     assert packed_images(run, album) == {key: data for key, data in before.items() if key != "a.jpg"}
     assert [row["sha256"] for row in pq.read_table(run.layout.redactions).to_pylist()] == [

@@ -250,10 +250,9 @@ def apply(measure: Measure, rows: Sequence[Row]) -> Measured:
         except SluiceError:
             raise
         except Exception as trouble:  # third-party code: find the rows that it raises on, keep the others
-            if len(seen) == 1 and isinstance(trouble, SampleFailure):
-                return Measured(
-                    columns, [str(trouble) if row == seen[0] else error for row, error in enumerate(errors)]
-                )
+            if len(seen) == 1 and isinstance(trouble, SampleFailure):  # asked alone already
+                errors[seen[0]] = str(trouble)
+                return Measured(columns, errors)
             for position, row_views in zip(seen, views, strict=True):
                 try:
                     _scatter(_call(measure, [rows[position]], [row_views]), [position], columns)
