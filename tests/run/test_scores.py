@@ -7,6 +7,7 @@ import signal
 import time
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -182,10 +183,19 @@ def test_a_sample_without_what_a_rule_requires_a_score_of_is_held(tmp_path, worl
     unscored = {row["id"] for row in rows_of(tmp_path / "run") if row["toxic_violence"] is None}
     verdicts = pq.read_table(run.layout.verdicts(STAGE)).to_pylist()
     assert unscored == {row["id"] for row in verdicts if row["verdict"] == "held"} != set()
-    passing = {"toxic": {"when": "toxic_violence > 2", "null": "pass"}}
-    run = sluice.run(recipe_over(tmp_path, world, of_texts(service), passing, **changes))
-    checks = {check.check: check for check in gate(run, fast=True).checks}
-    assert checks["toxic_violence"].state == "unknown" and "unscored" in checks["toxic_violence"].value
+
+
+def test_what_is_packed_and_unscored_is_said_by_the_gate(tmp_path, undisturbed):
+    shutil.copytree(undisturbed / "run", tmp_path / "run")
+    run = sluice.Run.open(tmp_path / "run")
+    packed = run.samples("kept").column("id")[0].as_py()
+    path = run.layout.rows_of(STAGE)
+    table = pq.read_table(path)
+    lost = pa.compute.equal(table.column("id"), packed)
+    blank = pa.compute.if_else(lost, pa.scalar(None, pa.float32()), table.column("nsfw"))
+    pq.write_table(table.set_column(table.schema.get_field_index("nsfw"), table.schema.field("nsfw"), blank), path)
+    check = {check.check: check for check in gate(run, fast=True).checks}["nsfw"]
+    assert check.state == "unknown" and "1 sample unscored" in check.value and not check.stops
 
 
 def test_images_are_sent_as_they_are_stored(tmp_path, world, service, inline):
