@@ -343,7 +343,7 @@ def test_a_run_that_is_not_finished_has_no_verdict(recipe, inline, capsys):
     ("fields", "complaint"),
     [
         ({"licences": ["CC-BY-4"]}, "is no SPDX id"),
-        ({"safety": {"noai": -1}}, "no number of samples"),
+        ({"safety": {"noai": -1}}, "greater than or equal to 0"),
         ({"max_error_rate": 2}, "less than or equal to 1"),
         ({"budget": 3}, "there is no such field"),
     ],

@@ -11,6 +11,7 @@
 | `conversations` | `{from, value}` a turn, a question, an answer; only where any sample of the pack has such texts |
 | `conversation_weights`, `conversation_origins` | the soft label of each; who wrote it; only where there are any |
 | `licence`, `spdx`, `author`, `source_url`, `fetched`, `dataset` | the rights |
+| `sha256_before` | of the image as the source has it, where `redact` covered parts of it; only where a recipe asks |
 | anything else | the measured values that the pack carries; one of them never takes the place of a column above |
 
 Image bytes are stored as they are (they are compressed already), all else with zstd. Memory is a row group's.
@@ -164,6 +165,7 @@ def _per_image(sample: PackSample, loaded: Sequence[Loaded], several: bool) -> d
         "width": [image.width for image in sample.images],
         "height": [image.height for image in sample.images],
     }
+    said["sha256_before"] = [image.redaction.sha256_before if image.redaction else None for image in loaded]
     return {name: values if several else next(iter(values), None) for name, values in said.items()}
 
 
@@ -201,6 +203,8 @@ def shard_schema(contents: Contents) -> pa.Schema:
     fields += [(name, pa.string()) for name in RIGHTS]
     fields += [("sha256", per_image(pa.string()))]
     fields += [(name, per_image(pa.int32())) for name in ("width", "height")]
+    if contents.redacted:
+        fields += [("sha256_before", per_image(pa.string()))]
     fields += [("cluster", pa.string()), ("weight", pa.float32())]
     taken = {name for name, _ in fields}
     fields += [(name, kind) for name, kind in contents.columns.items() if name not in taken]

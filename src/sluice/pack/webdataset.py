@@ -125,7 +125,7 @@ def sample_json(
 
 
 def _image(image: PackImage, loaded: Loaded, name: str) -> dict[str, Scalar]:
-    return {
+    told: dict[str, Scalar] = {
         "file": name,
         "item": image.item,
         "width": image.width,
@@ -133,6 +133,9 @@ def _image(image: PackImage, loaded: Loaded, name: str) -> dict[str, Scalar]:
         "bytes": len(loaded.data),
         "sha256": loaded.sha256,
     }
+    if loaded.redaction:  # these bytes are no longer those of the source
+        told |= {"redacted": loaded.redaction.method, "sha256_before": loaded.redaction.sha256_before}
+    return told
 
 
 def _caption(text: PackText, contents: Contents) -> dict[str, Scalar]:

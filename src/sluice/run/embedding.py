@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,7 @@ from sluice.run.events import Events
 from sluice.run.looking_up import looked_up, store_of
 from sluice.run.measure_plan import LoadedPlan
 from sluice.run.measuring import UnitCost, UnitPass
+from sluice.run.takedown import taken_down
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import CHECKED, Layout
@@ -38,6 +41,8 @@ from sluice.table.vectors import VECTOR, read_vectors, vector_type, write_vector
 
 EMBED_UNIT: Final = "sluice.run.embedding:embed_unit"
 _DESCRIBE: Final = "sluice.run.embedding:describe"
+Make: TypeAlias = Callable[[pa.Table], tuple[pa.Table, UnitCost]]  # from items that lack something
+
 _OF: Final = b"sluice.of"  # what the samples were chosen by
 _FINER: Final = 2  # images are decoded at so many times the model's px: it scales them down its own way
 _ITEMS: Final = 2**16  # more than a sample has
@@ -74,6 +79,11 @@ class Chosen:
     take_up: tuple[str, ...] = ()
     captions: str | None = None  # fingerprint of the generated captions that are embedded too
 
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """What a table of these says of itself."""
+        return {_OF: self.fingerprint.encode()}
+
 
 @dataclass(frozen=True)
 class EmbedJob:
@@ -101,7 +111,7 @@ def embed_units(
 ) -> dict[str, float]:
     """Embed what is missing of the `chosen` samples; the seconds spent, over all workers."""
     seconds: Counter[str] = Counter()
-    done = [_made_for(layout, store, unit) == chosen.fingerprint for unit in range(units)]
+    done = [made_for(layout.measured(store, unit, CHECKED)) == chosen.fingerprint for unit in range(units)]
     tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in range(units) if not done[unit]]
     if tasks:
         events.tell("embedding", missing=len(tasks))
@@ -123,23 +133,41 @@ def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: Worke
     """Bring the vectors of one unit up to date. Runs in a worker."""
     layout, plan = shared
     path = layout.measured(_store_of(plan), job.unit, CHECKED)
-    known = _still_so(read_table(path, threads=False), job.chosen) if path.is_file() else None
-    items = _of_chosen(layout, job)
-    new = items if known is None else items.filter(pa.array(~np.isin(item_keys(items, items), item_keys(known, items))))
     if isinstance(plan.config, PrecomputedConfig):
-        made, cost = _looked_up(layout, plan.config, job.unit, new)
+        config = plan.config
+        table, cost = _up_to_date(layout, path, job, lambda new: _looked_up(layout, config, job.unit, new))
     else:
-        made, cost = _embedded(_loaded(plan.config, plan.limits), job.unit, new, context)
+        table, cost = measure_chosen(layout, _loaded(plan.config, plan.limits), path, job, context)
+    write_vectors(path, table)
+    return cost
+
+
+def measure_chosen(
+    layout: Layout, loaded: LoadedPlan, path: Path, job: EmbedJob, context: WorkerContext
+) -> tuple[pa.Table, UnitCost]:
+    """What lies at `path`, with what is missing of the job's chosen samples measured. Runs in a worker."""
+    grains = [measure.grain for measure in loaded.measures]
+    return _up_to_date(layout, path, job, lambda new: _measured(loaded, job.unit, new, context), grains)
+
+
+def _up_to_date(
+    layout: Layout, path: Path, job: EmbedJob, make: Make, kinds: Sequence[str] = ("image", "text")
+) -> tuple[pa.Table, UnitCost]:
+    """What lies at `path`, and what `make` makes of the job's items of `kinds` that are not there yet."""
+    known = _still_so(read_table(path, threads=False), job.chosen) if path.is_file() else None
+    items = of_chosen(layout, job)
+    items = items.filter(pc.is_in(items.column("kind"), pa.array(kinds, pa.string())))
+    new = items if known is None else items.filter(pa.array(~np.isin(item_keys(items, items), item_keys(known, items))))
+    made, cost = make(new)
     raw = read_table(layout.items(job.unit), ["id", "item"], threads=False)
     made = _with_source(made, raw, job.chosen)
     table = made if known is None else pa.concat_tables([made, known.cast(made.schema)])
     order = np.argsort(item_keys(table, raw))
-    write_vectors(path, table.take(pa.array(order)).replace_schema_metadata({_OF: job.chosen.fingerprint.encode()}))
-    return cost
+    return table.take(pa.array(order)).replace_schema_metadata(job.chosen.metadata), cost
 
 
-def _embedded(plan: LoadedPlan, unit: int, items: pa.Table, context: WorkerContext) -> tuple[pa.Table, UnitCost]:
-    """The vectors that the encoder of `plan` makes of `items`."""
+def _measured(plan: LoadedPlan, unit: int, items: pa.Table, context: WorkerContext) -> tuple[pa.Table, UnitCost]:
+    """What the measures of `plan` make of `items`."""
     with RefReader(plan.limits.bytes) as reader:
         work = UnitPass(_NO_SAMPLES, items, plan, reader, context)
         parts: list[pa.Table] = []
@@ -171,19 +199,24 @@ class UnitVectors:
 
     def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], list[str | None]]:
         """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
-        asked = pa.table({"id": ids, "item": items})
-        known = item_keys(self._table, self._table)
-        order = np.argsort(known)
-        wanted = item_keys(asked, self._table)
-        place = np.minimum(np.searchsorted(known, wanted, sorter=order), max(len(known) - 1, 0))
-        if not len(known):
-            return np.full((len(asked), self._vectors.shape[1]), np.nan, np.float16), [None] * len(asked)
-        row = order[place]
-        absent = (known[row] != wanted) | (wanted < 0)
+        if not len(self._table):
+            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), [None] * len(ids)
+        row, absent = rows_at(self._table, ids, items)
         vectors = self._vectors[row]
         vectors[absent] = np.nan
         errors = self._table.column("error").take(pa.array(row, mask=absent)).to_pylist()
         return vectors, errors
+
+
+def rows_at(
+    known: pa.Table, ids: pa.ChunkedArray, items: pa.ChunkedArray
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """The row of `known` that is about each item, and whether there is none; `known` has a row at least."""
+    keys = item_keys(known, known)
+    order = np.argsort(keys)
+    wanted = item_keys(pa.table({"id": ids, "item": items}), known)
+    row = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
+    return row, (keys[row] != wanted) | (wanted < 0)
 
 
 def kept_of(verdicts: UnitReader, unit: int, take_up: tuple[str, ...] = ()) -> pa.Table:
@@ -208,7 +241,7 @@ def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
     return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
 
 
-def _of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
+def of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
     """The items of the unit's chosen samples, without the captions that are left out; generated captions last."""
     items = read_table(layout.items(job.unit), threads=False)
     if job.chosen.captions is not None:
@@ -216,6 +249,8 @@ def _of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
         items = pa.concat_tables([items, generated.filter(pc.equal(generated.column("role"), "caption"))])
     with UnitReader(layout.verdicts(job.chosen.stage), KEPT_COLUMNS) as reader:
         kept = kept_of(reader, job.unit, job.chosen.take_up)
+    gone = pa.array(sorted(taken_down(layout)), pa.string())  # its content is not looked at, nor sent anywhere
+    kept = kept.filter(pc.invert(pc.is_in(kept.column("id"), gone)))
     items = items.filter(pc.is_in(items.column("id"), kept.column("id").combine_chunks()))
     return items.filter(pa.array(~np.isin(item_keys(items, items), left_out_keys(kept, items))))
 
@@ -241,9 +276,8 @@ def _still_so(known: pa.Table, chosen: Chosen) -> pa.Table:
     return known.filter(pc.fill_null(same, True))
 
 
-def _made_for(layout: Layout, store: str, unit: int) -> str | None:
-    """Whose samples the unit's vectors are of; None where there are none."""
-    path = layout.measured(store, unit, CHECKED)
+def made_for(path: Path) -> str | None:
+    """Whose samples a unit's vectors, scores or boxes are of; None where there are none."""
     return (pq.read_schema(path).metadata or {}).get(_OF, b"").decode() if path.is_file() else None
 
 

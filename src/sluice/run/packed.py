@@ -38,7 +38,7 @@ def packed_tables(layout: Layout) -> Generator[PackedTables]:
     deciding = layout.deciding
     rows = layout.rows_of(deciding)
     columns = frozenset(pq.read_schema(rows).names)
-    of_texts = frozenset(name for name, grain in stored_grains(layout.rows).items() if grain == "text")
+    of_texts = frozenset(name for name, grain in stored_grains(rows).items() if grain == "text")
     items = [layout.root / RAW / "items" / "unit-*.parquet"]
     if layout.stage_file(CAPTIONED).is_file():
         items.append(layout.root / CAPTIONED / "items" / "unit-*.parquet")

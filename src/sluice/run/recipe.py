@@ -20,7 +20,9 @@ from sluice.models.config import VectorsConfig
 from sluice.run.balance_config import BalanceConfig
 from sluice.run.gate_config import GateConfig
 from sluice.run.quality_config import RetrievalConfig, Share
+from sluice.run.redact_config import RedactConfig
 from sluice.run.rights_gate import NAMES, Unknown
+from sluice.run.score_config import ScoreConfig
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
 
@@ -263,6 +265,9 @@ class QualityConfig(RulesConfig):
     reject: dict[str, QualityRuleField] = Field({}, description="rules whose samples leave the dataset")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     hold: dict[str, QualityRuleField] = Field({}, description="rules whose samples wait for a review")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     encoder: VectorsConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
+    scores: dict[str, ScoreConfig] = Field(
+        {}, description="scores of safety and the like, by name: a head over the vectors, or a service; columns of 03"
+    )
     retrieval: RetrievalConfig | None = Field(None, description="a check of the kept set as a whole; default: none")
     alternatives: int | None = Field(
         None, ge=0, description="captions kept beside the one that fits best; default: all that no rule speaks against"
@@ -323,6 +328,9 @@ class Recipe(_Model):
     pack: tuple[PackConfig, ...] = Field(
         (PackConfig(format="webdataset"),),  # pyright: ignore[reportCallIssue]
         description="formats to write",
+    )
+    redact: RedactConfig | None = Field(
+        None, description="what is covered in images while they are packed; default: bytes stay as they are"
     )
     gate: GateConfig = Field(GateConfig(), description="what `sluice gate` asks of the finished run")  # pyright: ignore[reportCallIssue]
     engine: EngineConfig = Field(EngineConfig(), description="how units are carried to workers")  # pyright: ignore[reportCallIssue]

@@ -9,12 +9,13 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sluice.caption.translate_config import TranslatorBase
+from sluice.run.gate_config import SafetyLimit
 from sluice.run.recipe import Recipe
 from sluice.sources.config import SourceBase
 
@@ -121,11 +122,18 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         given = [model.model_dump(mode="json", exclude_defaults=True) for model in value]
         return f"`{json.dumps(given)}`".replace('"', "")
+    if isinstance(value, dict):
+        value = {name: _short(given) for name, given in cast("dict[str, Any]", value).items()}
     if isinstance(value, bool) or value is None or isinstance(value, (tuple, dict)):
         return f"`{json.dumps(value)}`".replace('"', "")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return f"`{value}`"
+
+
+def _short(value: Any) -> Any:
+    """A model that a single value stands for, as that."""
+    return value.most if isinstance(value, SafetyLimit) else value
 
 
 def update(page: str) -> str:

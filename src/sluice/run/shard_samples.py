@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 
 from sluice.caption.choice import weights
 from sluice.errors import RunError
+from sluice.media.limits import Limits
+from sluice.media.redact import Covering, Method
 from sluice.pack.base import Contents, PackImage, PackSample, PackText
 from sluice.run.measuring import extension_of
 from sluice.table.arrays import real_numbers
@@ -40,14 +42,31 @@ Places: TypeAlias = Sequence[tuple[int, Sequence[int]]]  # (unit, places among t
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class CoveringPlan:
+    """What is covered in images while they are packed: the boxes in the folder `store`."""
+
+    store: str
+    method: Method
+    share: bool
+    limits: Limits
+
+    def of(self, boxes: list[list[float]] | None) -> Covering | None:
+        """What to cover in an image with `boxes`; None where nothing is."""
+        if not boxes:
+            return None
+        return Covering(tuple((b[0], b[1], b[2], b[3]) for b in boxes), self.method, self.share, self.limits)
+
+
 class ShardSamples:
     """Reads the samples of one shard; a context manager that closes the tables of the run."""
 
-    def __init__(self, layout: Layout, contents: Contents, groups: Path) -> None:
+    def __init__(self, layout: Layout, contents: Contents, groups: Path, covering: CoveringPlan | None = None) -> None:
         rows = layout.rows_of(layout.deciding)
         schema = pq.read_schema(rows)
         wanted = {"id", "image_item", "text_item", "alignment", *_IMAGE_FACTS, "spdx", *contents.columns}
         self._layout = layout
+        self._covering = covering
         self._carried = tuple(contents.columns)
         self._rows = UnitReader(rows, [name for name in schema.names if name in wanted])
         self._verdicts = UnitReader(layout.verdicts(layout.deciding), ["id", "captions_left_out"])
@@ -77,7 +96,7 @@ class ShardSamples:
         rights = {**{name: samples.column(name) for name in _RIGHTS}, "spdx": _column(firsts, "spdx")}
         fields = zip(
             *(samples.column(name).to_pylist() for name in ("id", "key", "source")),
-            _images(items, rows),
+            _images(items, rows, self._coverings(unit, ids)),
             _texts(items, verdicts, rows),
             _records(rights, len(ids)),
             _records({name: _column(firsts, name) for name in self._carried}, len(ids)),
@@ -87,6 +106,15 @@ class ShardSamples:
         )
         for identity, key, source, images, texts, rights_of_it, columns, group, weight in fields:
             yield PackSample(identity, key, source, split, images, texts, rights_of_it, columns, group, weight)
+
+    def _coverings(self, unit: int, ids: pa.Array) -> dict[int, Covering]:
+        """What to cover in the images of a unit, by the key of the image."""
+        if self._covering is None:
+            return {}
+        table = read_table(self._layout.boxes(self._covering.store, unit), ["id", "item", "boxes"], threads=False)
+        found = _Owned.of(table, ids)
+        boxes = zip(found.keys("item").tolist(), found.table.column("boxes").to_pylist(), strict=True)
+        return {key: covering for key, one in boxes if (covering := self._covering.of(one))}
 
     def _items(self, unit: int) -> pa.Table:
         """The items of a unit, with those captions that were generated."""
@@ -142,7 +170,7 @@ class _Owned:
         return self.owner * _ITEMS + pc.fill_null(self.table.column(item), -1).to_numpy().astype(np.int64) + 1
 
 
-def _images(items: _Owned, rows: _Owned) -> Iterator[tuple[PackImage, ...]]:
+def _images(items: _Owned, rows: _Owned, coverings: Mapping[int, Covering]) -> Iterator[tuple[PackImage, ...]]:
     """The images of each sample, with what the first row of each knows of it."""
     found = items.where(pc.equal(items.table.column("kind"), "image").to_numpy())
     known, row = np.unique(rows.keys("image_item"), return_index=True)
@@ -152,11 +180,11 @@ def _images(items: _Owned, rows: _Owned) -> Iterator[tuple[PackImage, ...]]:
     made: list[PackImage] = []
     refs = map(Ref, *(found.table.column(name).to_pylist() for name in _REF))
     columns = (_column(facts, name).to_pylist() for name in _IMAGE_FACTS)
-    for item, ref, format, width, height, sha256 in zip(
-        found.table.column("item").to_pylist(), refs, *columns, strict=True
+    for key, item, ref, format, width, height, sha256 in zip(
+        wanted.tolist(), found.table.column("item").to_pylist(), refs, *columns, strict=True
     ):
         kind: str = format or extension_of(ref) or "bin"
-        made.append(PackImage(item, ref, _EXTENSIONS.get(kind, kind), width, height, sha256))
+        made.append(PackImage(item, ref, _EXTENSIONS.get(kind, kind), width, height, sha256, coverings.get(key)))
     return found.by_sample(made)
 
 

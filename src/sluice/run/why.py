@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sluice.run.find import find_sample, unit_row
 from sluice.run.rows import IDENTITY
 from sluice.run.rules.rule import compile_rule, evaluate, observed
+from sluice.run.stage import stage_record
 from sluice.run.takedown import taken_down
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 from sluice.table.read import read_where
@@ -51,6 +52,7 @@ class Story:
     cluster: tuple[Mapping[str, Any], ...]  # its duplicates: id, key, verdict, distance, kept
     keep: str | None  # how the cluster's keeper was chosen
     packed: tuple[Mapping[str, Any], ...]  # manifest rows
+    covered: tuple[Mapping[str, Any], ...] = ()  # what was covered in its images while they were packed
     taken_down: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -98,6 +100,7 @@ def tell(run: Run, query: str) -> Story:
         cluster=tuple(_cluster(layout, stages.get(FILTERED, {}).get("cluster"))),
         keep=near.keep if near else None,
         packed=tuple(_packed(layout, identity)),
+        covered=tuple(_covered(layout, identity)),
         taken_down=taken_down(layout).get(identity),
         meta=json.loads(meta) if isinstance(meta, str) else {},
     )
@@ -149,6 +152,13 @@ def _packed(layout: Layout, identity: str) -> Iterator[dict[str, Any]]:
         yield from read_where(layout.manifest, "id", identity).to_pylist()
 
 
+def _covered(layout: Layout, identity: str) -> Iterator[dict[str, Any]]:
+    if layout.stage_file(FINAL).is_file() and layout.redactions.is_file():
+        boxes = stage_record(layout, FINAL).get("boxes", "")
+        for row in read_where(layout.redactions, "id", identity).to_pylist():
+            yield {**{name: value for name, value in row.items() if name != "id"}, "found_by": boxes}
+
+
 def _text(story: Story) -> Iterator[str]:
     yield f"{story.id}  {story.verdict.upper()}"
     yield f"{story.source}: {story.key}"
@@ -167,6 +177,10 @@ def _text(story: Story) -> Iterator[str]:
         yield ""
         for row in story.packed:
             yield f"packed in {row['shard']} as number {row['index']}, bytes {row['offset']:,} + {row['size']:,}"
+    for row in story.covered:
+        what = f"{counted(len(row['boxes']), 'box', 'boxes')} covered ({row['method']}), found by {row['found_by']}"
+        yield f"  item {row['item']} was written anew: {what}"
+        yield f"    sha256 {row['sha256_before']} before, {row['sha256']} now"
     if story.taken_down is not None:
         yield f"taken down: {story.taken_down}"
 
