@@ -3,45 +3,31 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from support.loopback import Loopback, write
 
 LABELS = ("violence", "sexual")
 
 
-class Service:
+class Service(Loopback):
     """Scores a text by its length; `script` says what it answers to the next requests instead."""
 
     def __init__(self) -> None:
         self.script: list[Callable[[dict[str, Any]], tuple[int, Any]]] = []
         self.requests: list[dict[str, Any]] = []
-        service = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                service.requests.append({"path": self.path, **body})
-                status, answer = service.script.pop(0)(body) if service.script else (200, right(body))
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def post(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        """Answer as the script says, or with right scores."""
+        self.requests.append({"path": handler.path, **body})
+        status, answer = self.script.pop(0)(body) if self.script else (200, right(body))
+        write(handler, json.dumps(answer).encode(), status)
 
 
 def right(body: dict[str, Any]) -> dict[str, Any]:
+    """A score for each input."""
     scores = [len(json.dumps(one)) % 10 / 10 for one in body["input"]]
     return {"results": [{"flagged": False, "category_scores": {"violence": s, "sexual": s / 2}} for s in scores]}

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sluice.errors import SampleFailure
 from sluice.models.base import Identity
 from sluice.models.digest import check_hash, content_hash
-from sluice.models.http_post import Poster, PostFailure
+from sluice.models.http_post import Poster, PostFailure, poster_to
 
 _FORMATS: Final = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b"RIFF", "webp"))
 
@@ -57,13 +57,7 @@ class HttpClassifier:
 
     def __init__(self, config: ClassifierConfig, poster: Poster | None = None) -> None:
         self._config = config
-        self._post = poster or Poster(
-            f"{config.url.rstrip('/')}/moderations",
-            key_variable=config.key_variable,
-            timeout=config.timeout,
-            tries=config.tries,
-            longest_wait=config.longest_wait,
-        )
+        self._post = poster or poster_to(config, "moderations")
         stated = config.model_dump(include={"url", "model", "revision", "labels"})
         found = content_hash({"classifier": json.dumps(stated, sort_keys=True).encode()})
         self.identity: Final = Identity(config.model, config.revision, check_hash(found, config.hash, config.url), None)

@@ -45,7 +45,8 @@ class PackText:
     role: str
     text: str
     language: str | None = None
-    weight: float | None = None  # soft label of an answer
+    weight: float | None = None  # soft label of an answer; of a caption, its share among those of its sample
+    origin: str | None = None  # the captioner or variation that wrote it; null: its source
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ class Contents:
     images: int = 1  # most images in one sample
     turns: bool = False  # whether any sample has texts that are no captions
     weights: bool = False  # whether any of those carries a weight
+    scored: bool = False  # whether captions carry weights
+    generated: bool = False  # whether texts may have been written by captioners
     columns: Mapping[str, pa.DataType] = field(default_factory=dict[str, pa.DataType])  # measured values carried
     redacted: bool = False  # whether images may be written anew, to cover parts of them
 

@@ -56,6 +56,11 @@ class Prepared:
     checks: Checks | None  # of 03_quality_checked
     captions: Captions | None  # of 02_captioned
 
+    @property
+    def vectors(self) -> str:
+        """The hash of the files that vectors are read from; empty where an encoder makes them."""
+        return self.checks.plan.of_files() if self.checks else ""
+
 
 def prepare(file: RecipeFile) -> Prepared:
     """Check the recipe against the measures it names; RecipeError says what to mend."""
@@ -73,7 +78,7 @@ def prepare(file: RecipeFile) -> Prepared:
     box_plan(file, plan.plugins)
     checks = prepare_checks(file, schema, measures)
     _check_carried(file, pa.schema([*schema, *score_fields(checks.scores)]) if checks else schema)
-    captions = prepare_captions(file, schema, plan, checks)
+    captions = prepare_captions(file, schema, plan, measures, checks)
     check_balance(file, pa.schema([*schema, *ALIGNMENT, *score_fields(checks.scores)]) if checks else schema)
     return Prepared(file, plan, measures, schema, rules, order, checks, captions)
 
@@ -95,7 +100,7 @@ def run(file: RecipeFile, *, only: str | None = None, again: bool = False, liste
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout, listener) as events:
         sweep(layout.root)
-        write_lock(layout, prepared.file, prepared.plan)
+        write_lock(layout, prepared.file, prepared.plan, prepared.vectors)
         events.tell("run_started", recipe=str(file.path), run=str(layout.root))
         _stages(prepared, layout, events, only)
         events.tell("run_done", **{stage: _counts(layout, stage) for stage in STAGES})

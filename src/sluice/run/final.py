@@ -10,12 +10,14 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.corpus.split import Links, assign, equal_links, group_ids, near_links, split_groups
 from sluice.engine import Engine, Task
@@ -41,12 +43,13 @@ from sluice.run.takedown import TAKEDOWN, taken_down
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
-from sluice.table.layout import FILTERED, FINAL, Layout
+from sluice.table.layout import CAPTIONED, FILTERED, FINAL, Layout
 from sluice.table.read import read_table
 from sluice.table.schema import REASON, VERDICTS
 
 MakeEngine: TypeAlias = Callable[[], AbstractContextManager[Engine]]
 CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
+ALIGNMENT: Final = "alignment"  # the column of cosines that captions are weighed by
 _TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take in a shard, about
 REDACT: Final = "redact"  # the reason of a sample of which nobody says whether there is anything to cover
 _TRIES: Final = 3  # a source that keeps changing under our hands is no source
@@ -73,7 +76,7 @@ def final_stage(
     if boxes is not None:
         decided = fingerprint(decided, "redact/1", boxes.store, str(recipe.redact))
     packs = [pack.model_dump_json() for pack in recipe.pack]
-    name = fingerprint("final/1", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
+    name = fingerprint("final/2", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
@@ -206,6 +209,7 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
     """Bytes of each sample in a shard, about, and what the samples of the pack may hold."""
     sizes: list[Any] = []
     most_images, turns, weights = 1, False, False
+    generated = layout.stage_file(CAPTIONED).is_file()
     for number in range(int(unit[-1]) + 1 if len(unit) else 0):
         items = read_table(layout.items(number), columns=["id", "kind", "role", "size", "weight"])
         owner = pc.index_in(
@@ -218,7 +222,17 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
         most_images = max(most_images, int(np.bincount(where[images], minlength=1).max(initial=1)))
         turns |= bool((~images & ~pc.equal(items.column("role"), "caption").to_numpy()).any())
         weights |= items.column("weight").null_count < items.num_rows
-    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), Contents(most_images, turns, weights)
+        if generated:
+            turns |= _pairs_in(layout.generated(number))
+    scored = ALIGNMENT in pq.read_schema(layout.rows_of(layout.deciding)).names
+    contents = Contents(most_images, turns, weights, scored, generated)
+    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), contents
+
+
+def _pairs_in(path: Path) -> bool:
+    """Whether there are questions and answers among the generated items in `path`."""
+    roles = read_table(path, columns=["role"]).column("role")
+    return bool(pc.any(pc.not_equal(roles, "caption")).as_py())
 
 
 def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], decided: str) -> list[ShardJob]:
@@ -256,7 +270,7 @@ def _write_shards(
     covering: CoveringPlan | None,
 ) -> None:
     carried = {name: columns[name] for pack in recipe.pack for name in pack.columns or CARRIED if name in columns}
-    contents = Contents(kept.contents.images, kept.contents.turns, kept.contents.weights, carried, covering is not None)
+    contents = replace(kept.contents, columns=carried, redacted=covering is not None)
     shared = PackShared(layout, recipe.limits.limits(), contents, str(layout.state / "groups.parquet"), covering)
     tasks: list[Task] = []
     for number, job in enumerate(jobs):

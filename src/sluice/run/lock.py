@@ -16,8 +16,8 @@ from sluice.table.layout import Layout
 _VERSIONED: Final = ("sluice", "numpy", "pyarrow", "duckdb", "pillow", "simplejpeg")
 
 
-def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan) -> None:
-    """Write the lock file; unchanged where it says the same already."""
+def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan, vectors: str = "") -> None:
+    """Write the lock file; unchanged where it says the same already. `vectors`: hash of the files that hold them."""
     identities = plan.load().identities()
     scores = {
         score.name: {
@@ -40,6 +40,7 @@ def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan) -> None:
             for identity, measure in identities.items()
         },
         **({"scores": scores} if scores else {}),
+        **({"vectors": vectors} if vectors else {}),
         "decoding": plan.load().decoding.name,
         "recipe_file": str(file.path),
         "recipe": file.recipe.model_dump(mode="json"),

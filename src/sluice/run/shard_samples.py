@@ -5,6 +5,7 @@ A row group of a wide table holds many units; it is decoded once for those of a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, repeat
@@ -16,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.caption.choice import weights
 from sluice.errors import RunError
 from sluice.media.limits import Limits
 from sluice.media.redact import Covering, Method
@@ -32,6 +34,7 @@ _RIGHTS: Final = ("licence", "author", "source_url", "fetched", "dataset")
 _SAMPLE: Final = ("id", "key", "source", *_RIGHTS)
 _REF: Final = ("container", "uri", "member", "offset", "size")
 _TEXT: Final = ("item", "role", "text", "language", "weight")
+_ORIGIN: Final = "origin"  # who wrote a text, null where its source did
 _IMAGE_FACTS: Final = ("format", "width", "height", "sha256")
 _ITEMS: Final = 2**16  # more than a sample has: a 16-bit number counts them
 
@@ -117,9 +120,14 @@ class ShardSamples:
         """The items of a unit, with those captions that were generated."""
         columns = ["id", "kind", *_TEXT, *_REF]
         items = read_table(self._layout.items(unit), columns, threads=False)
+        items = items.append_column(_ORIGIN, pa.nulls(len(items), pa.string()))
         if not self._layout.stage_file(CAPTIONED).is_file():
             return items
-        return pa.concat_tables([items, read_table(self._layout.generated(unit), columns, threads=False)])
+        made = read_table(self._layout.generated(unit), [*columns, "meta"], threads=False)
+        told = [json.loads(meta) if meta else {} for meta in made.column("meta").to_pylist()]
+        made = made.append_column(_ORIGIN, pa.array([one.get("captioner") for one in told], pa.string()))
+        stays = pa.array([not one.get("left_out") for one in told], pa.bool_())
+        return pa.concat_tables([items, made.filter(stays).select(items.column_names)])
 
 
 @dataclass(frozen=True)
@@ -181,7 +189,7 @@ def _images(items: _Owned, rows: _Owned, coverings: Mapping[int, Covering]) -> I
 
 
 def _texts(items: _Owned, verdicts: _Owned, rows: _Owned) -> Iterator[tuple[PackText, ...]]:
-    """The texts of each sample, without the captions that are left out; those that fit best come first."""
+    """The texts of each sample, without the captions that are left out; those that fit best come first, weighed."""
     left_out = verdicts.table.column("captions_left_out")
     stays = pc.not_equal(items.table.column("kind"), "image").to_numpy()
     if pc.sum(pc.list_value_length(left_out)).as_py():
@@ -189,7 +197,7 @@ def _texts(items: _Owned, verdicts: _Owned, rows: _Owned) -> Iterator[tuple[Pack
         gone = parents * _ITEMS + pc.list_flatten(left_out).to_numpy().astype(np.int64) + 1
         stays &= ~np.isin(items.keys("item"), gone)
     found = _best_first(items.where(stays), rows)
-    return found.by_sample(list(map(PackText, *(found.table.column(name).to_pylist() for name in _TEXT))))
+    return found.by_sample(list(map(PackText, *(found.table.column(name).to_pylist() for name in (*_TEXT, _ORIGIN)))))
 
 
 def _best_first(texts: _Owned, rows: _Owned) -> _Owned:
@@ -201,9 +209,14 @@ def _best_first(texts: _Owned, rows: _Owned) -> _Owned:
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     cosine = real_numbers(rows.table.column("alignment"))[row[at]]
     caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & (known[at] == wanted)
-    rank = np.where(caption & ~np.isnan(cosine), -cosine, 2.0)
+    scored = caption & ~np.isnan(cosine)
+    rank = np.where(scored, -cosine, 2.0)
     order = np.lexsort((np.arange(len(wanted)), np.where(caption, rank, -2.0), texts.owner))
-    return _Owned(texts.table.take(pa.array(order)), texts.owner[order], texts.samples)
+    share = np.full(len(wanted), np.nan, np.float32)
+    share[scored] = weights(texts.owner[scored], cosine[scored])
+    column = pc.coalesce(pa.array(share, mask=~scored), texts.table.column("weight"))
+    table = texts.table.set_column(texts.table.schema.get_field_index("weight"), "weight", column)
+    return _Owned(table.take(pa.array(order)), texts.owner[order], texts.samples)
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
-from sluice.table.layout import BOXES, CHECKED, FILTERED, RAW, Layout
+from sluice.table.layout import BOXES, CAPTIONED, CHECKED, FILTERED, RAW, Layout
 from sluice.table.read import read_table
 from sluice.table.vectors import VECTOR, write_vectors
 
@@ -26,6 +26,7 @@ _SCHEMA: Final = pa.schema([("id", pa.string()), ("request", pa.string()), ("kep
 _BLANK_SAMPLE: Final = ("author", "source_url", "meta")
 _BLANK_ROWS: Final = ("text", "author", "source_url")
 _BLANK_ITEM: Final = ("text", "meta")
+_BLANK_SAID: Final = ("text", "data", "claims")
 
 
 def taken_down(layout: Layout) -> dict[str, str]:
@@ -72,7 +73,11 @@ def erase(layout: Layout, ids: set[str]) -> None:
         _blank_file(path, ids, _BLANK_SAMPLE)
     for path in sorted((layout.root / RAW / "items").glob("unit-*.parquet")):
         _blank_file(path, ids, _BLANK_ITEM)
-    for stage in (FILTERED, CHECKED):
+    for path in sorted((layout.root / CAPTIONED / "items").glob("unit-*.parquet")):
+        _blank_file(path, ids, _BLANK_ITEM)
+    for path in sorted((layout.root / CAPTIONED / "captions").glob("*/unit-*.parquet")):
+        _blank_file(path, ids, _BLANK_SAID)
+    for stage in (FILTERED, CAPTIONED, CHECKED):
         if layout.rows_of(stage).is_file():
             _blank_file(layout.rows_of(stage), ids, _BLANK_ROWS)
         if layout.verdicts(stage).is_file():

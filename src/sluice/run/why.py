@@ -12,7 +12,7 @@ from sluice.run.rows import IDENTITY
 from sluice.run.rules.rule import compile_rule, evaluate, observed
 from sluice.run.stage import stage_record
 from sluice.run.takedown import taken_down
-from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 from sluice.table.read import read_where
 from sluice.wording import counted
 
@@ -76,6 +76,8 @@ def tell(run: Run, query: str) -> Story:
     identity, unit = find_sample(layout, query)
     sample = unit_row(layout, identity, unit)
     items = read_where(layout.items(unit), "id", identity).to_pylist()
+    if layout.stage_file(CAPTIONED).is_file():
+        items += read_where(layout.generated(unit), "id", identity).to_pylist()
     stages = {stage: found for stage in STAGES if (found := _verdict(layout, stage, identity))}
     rows = {stage: _rows(layout, stage, identity) for stage in (FILTERED, CHECKED)}
     near = run.recipe.filter.duplicates.near
@@ -187,13 +189,29 @@ def _origin(story: Story) -> Iterator[str]:
     for item in story.items:
         if item["kind"] == "text":
             language = f" [{item['language']}]" if "language" in item else ""
-            yield f"  {item['item']}: {item['role']}{language}: {_quoted(item)}"
+            yield f"  {item['item']}: {item['role']}{language}{_written_by(item)}: {_quoted(item)}"
             continue
         where = f"{item['uri']}" + (f" > {item['member']}" if "member" in item else "")
         size = f", {item['size']:,} bytes" if "size" in item else ""
         yield f"  {item['item']}: image: {where}{size}"
     for name, value in story.rights.items():
         yield f"  {name.replace('_', ' ')}: {value}"
+
+
+def _written_by(item: Mapping[str, Any]) -> str:
+    """Who wrote a text that its source did not, and what is to be known of it."""
+    meta = json.loads(item.get("meta") or "{}")
+    if item["role"] not in ("caption", "question", "answer") or "captioner" not in meta:
+        return ""
+    told = [f"by {meta['captioner']}"]
+    if "of" in meta:
+        told.append(f"of {meta['of']}")
+    if "claims" in meta:
+        told.append(f"support {meta['support']:.2f}")
+        told += [f"it alone says {', '.join(meta['claims'])}"] if meta["claims"] else []
+    if "left_out" in meta:
+        told.append(f"left out by {', '.join(meta['left_out'])}")
+    return f" ({'; '.join(told)})"
 
 
 def _quoted(item: Mapping[str, Any]) -> str:

@@ -101,10 +101,7 @@ def _counted(tables: PackedTables, column: str, name: str, most: int | None, abo
         how = f"reject them by a rule over `{column}`, and run again"
         return limited(COMPLIANCE, name, value, limit, fine=False, how=how, details=details)
     if unmeasured:
-        how = (
-            "texts that failed a measure, and captions of 02_captioned in a run without `quality`, have no value; hold "
-            "the first by a rule, give the recipe a `quality` for the second"
-        )
+        how = "texts that failed a measure have no value; hold them by a rule, and run again"
         why = f"{value}; not known of {unmeasured:,}"
         return unknown(COMPLIANCE, name, why, limit, required=required, how=how, details=details)
     if most is None:
