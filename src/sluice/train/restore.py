@@ -68,9 +68,8 @@ def _multiplied(graph: onnx.GraphProto, stored: dict[str, Tensor]) -> Iterator[t
 
 def _folded(tower: nn.Module, graph: onnx.GraphProto, stored: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Convolutions into which a normalisation went, in the order in which they stand in the tower."""
-    convolutions = [
-        node.input for node in graph.node if node.op_type == "Conv" and node.input[1] not in tower.state_dict()
-    ]
+    own = tower.state_dict()
+    convolutions = [node.input for node in graph.node if node.op_type == "Conv" and node.input[1] not in own]
     norms = [(name, part) for name, part in tower.named_modules() if isinstance(part, nn.BatchNorm2d)]
     for (name, norm), (_, weight, bias) in zip(norms, convolutions, strict=True):
         before, _, number = name.rpartition(".")
