@@ -78,8 +78,8 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     started = time.perf_counter()
     decided = decided_by(layout, before)
     held = [held] if (held := checks.plan.of_files()) else []
-    scored_by = [score.identity.hash for score in checks.scores]
-    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed), *held, *scored_by)
+    held += [score.identity.hash for score in checks.scores]
+    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed), *held)
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,6 @@ from sluice.table.vectors import VECTOR, read_vectors, vector_type, write_vector
 
 EMBED_UNIT: Final = "sluice.run.embedding:embed_unit"
 _DESCRIBE: Final = "sluice.run.embedding:describe"
-Make: TypeAlias = Callable[[pa.Table], tuple[pa.Table, UnitCost]]  # from items that lack something
-
 _OF: Final = b"sluice.of"  # what the samples were chosen by
 _FINER: Final = 2  # images are decoded at so many times the model's px: it scales them down its own way
 _ITEMS: Final = 2**16  # more than a sample has
@@ -133,27 +131,25 @@ def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: Worke
     """Bring the vectors of one unit up to date. Runs in a worker."""
     layout, plan = shared
     path = layout.measured(_store_of(plan), job.unit, CHECKED)
-    if isinstance(plan.config, PrecomputedConfig):
-        config = plan.config
-        table, cost = _up_to_date(layout, path, job, lambda new: _looked_up(layout, config, job.unit, new))
-    else:
-        table, cost = measure_chosen(layout, _loaded(plan.config, plan.limits), path, job, context)
+
+    def vectors_of(items: pa.Table) -> tuple[pa.Table, UnitCost]:
+        if isinstance(plan.config, PrecomputedConfig):
+            return _looked_up(layout, plan.config, job.unit, items)
+        return measured(_loaded(plan.config, plan.limits), job.unit, items, context)
+
+    table, cost = with_missing(layout, path, job, vectors_of, ("image", "text"))
     write_vectors(path, table)
     return cost
 
 
-def measure_chosen(
-    layout: Layout, loaded: LoadedPlan, path: Path, job: EmbedJob, context: WorkerContext
+def with_missing(
+    layout: Layout,
+    path: Path,
+    job: EmbedJob,
+    make: Callable[[pa.Table], tuple[pa.Table, UnitCost]],
+    kinds: Sequence[str],
 ) -> tuple[pa.Table, UnitCost]:
-    """What lies at `path`, with what is missing of the job's chosen samples measured. Runs in a worker."""
-    grains = [measure.grain for measure in loaded.measures]
-    return _up_to_date(layout, path, job, lambda new: _measured(loaded, job.unit, new, context), grains)
-
-
-def _up_to_date(
-    layout: Layout, path: Path, job: EmbedJob, make: Make, kinds: Sequence[str] = ("image", "text")
-) -> tuple[pa.Table, UnitCost]:
-    """What lies at `path`, and what `make` makes of the job's items of `kinds` that are not there yet."""
+    """What lies at `path`, with what is missing of the job's chosen samples made. Runs in a worker."""
     known = _still_so(read_table(path, threads=False), job.chosen) if path.is_file() else None
     items = of_chosen(layout, job)
     items = items.filter(pc.is_in(items.column("kind"), pa.array(kinds, pa.string())))
@@ -166,7 +162,7 @@ def _up_to_date(
     return table.take(pa.array(order)).replace_schema_metadata(job.chosen.metadata), cost
 
 
-def _measured(plan: LoadedPlan, unit: int, items: pa.Table, context: WorkerContext) -> tuple[pa.Table, UnitCost]:
+def measured(plan: LoadedPlan, unit: int, items: pa.Table, context: WorkerContext) -> tuple[pa.Table, UnitCost]:
     """What the measures of `plan` make of `items`."""
     with RefReader(plan.limits.bytes) as reader:
         work = UnitPass(_NO_SAMPLES, items, plan, reader, context)
