@@ -111,7 +111,9 @@ def drawn_rows(schema: pa.Schema, ids: list[str], first: int, rng: np.random.Gen
         "images": np.ones(count),
         "captions": np.ones(count),
         "texts": np.ones(count),
-        "text": [f"a photograph of thing {place} beside another, seen from {place % 97} steps away" for place in number],
+        "text": [
+            f"a photograph of thing {place} beside another, seen from {place % 97} steps away" for place in number
+        ],
         "declared_language": ["en"] * count,
     }
     columns: list[pa.Array] = []
@@ -256,7 +258,9 @@ def rules(options: argparse.Namespace) -> None:
             peaks.append(in_a_process(decide, folder, options.rows, options.dim, answer))
             for what, took in {**seconds, **json.loads(answer.read_text())}.items():
                 found.setdefault(what, []).append(took)
-        print(f"{options.rows:,} samples, {options.dim} dimensions, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}")
+        print(
+            f"{options.rows:,} samples, {options.dim} dimensions, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}"
+        )
         for what, took in found.items():
             told(what, took)
         print(f"peak PSS {max(peaks):,.0f} MB, the worker that holds the encoder included")
