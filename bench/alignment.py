@@ -18,10 +18,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
+
 from pipeline import tree_pss
 from what_if import cost, report
 
@@ -67,13 +66,14 @@ def widen(folder: Path, rows: int, dim: int) -> None:
     """Give the run `rows` samples that 01_filtered kept, and their vectors of `dim` numbers."""
     from sluice.run.stage import stage_record
     from sluice.table.commit import ROW_GROUP, table_writer, write_json
+    from sluice.table.ids import sample_id
     from sluice.table.layout import FILTERED, RAW, Layout
     from sluice.table.schema import VERDICTS
 
     layout = Layout(folder / "run")
     schema = pq.read_schema(layout.rows)
     rng = np.random.default_rng(0)
-    ids = [f"{number:032x}" for number in rng.permutation(rows)]
+    ids = [sample_id("folder", str(number)) for number in range(rows)]
     store = next(layout.measures("03_quality_checked").iterdir())
     for old in store.iterdir():
         old.unlink()
@@ -122,7 +122,9 @@ def drawn_rows(schema: pa.Schema, ids: list[str], first: int, rng: np.random.Gen
             columns.append(pa.array(known[field.name]).cast(field.type))
         elif pa.types.is_boolean(field.type):
             columns.append(pa.array(rng.random(count) < 0.01))
-        elif pa.types.is_integer(field.type) or pa.types.is_floating(field.type):
+        elif pa.types.is_floating(field.type):
+            columns.append(pa.array(rng.gamma(2, 50, count)).cast(field.type))
+        elif pa.types.is_integer(field.type):
             columns.append(pa.array(rng.integers(0, 120, count)).cast(field.type))
         elif field.name in ("sha256", "content_hash", "text_hash"):
             columns.append(pa.array([rng.bytes(16).hex() for _ in range(count)]).cast(field.type))
@@ -258,9 +260,7 @@ def rules(options: argparse.Namespace) -> None:
             peaks.append(in_a_process(decide, folder, options.rows, options.dim, answer))
             for what, took in {**seconds, **json.loads(answer.read_text())}.items():
                 found.setdefault(what, []).append(took)
-        print(
-            f"{options.rows:,} samples, {options.dim} dimensions, {options.rounds} rounds, load {os.getloadavg()[0]:.1f}"
-        )
+        print(f"{options.rows:,} samples, {options.dim} dimensions, load {os.getloadavg()[0]:.0f}")
         for what, took in found.items():
             told(what, took)
         print(f"peak PSS {max(peaks):,.0f} MB, the worker that holds the encoder included")

@@ -143,22 +143,27 @@ class UnitVectors:
 
     def __init__(self, layout: Layout, store: str, unit: int) -> None:
         self._table, self._vectors = read_vectors(layout.measured(store, unit, CHECKED))
+        self._known = item_keys(self._table, self._table)
+        self._order = np.argsort(self._known, kind="stable")  # most lie in order already
 
-    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], list[str | None]]:
+    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], pa.ChunkedArray]:
         """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
-        asked = pa.table({"id": ids, "item": items})
-        known = item_keys(self._table, self._table)
-        order = np.argsort(known)
-        wanted = item_keys(asked, self._table)
-        place = np.minimum(np.searchsorted(known, wanted, sorter=order), max(len(known) - 1, 0))
-        if not len(known):
-            return np.full((len(asked), self._vectors.shape[1]), np.nan, np.float16), [None] * len(asked)
-        row = order[place]
-        absent = (known[row] != wanted) | (wanted < 0)
+        wanted = item_keys(pa.table({"id": ids, "item": items}), self._table)
+        if not len(self._known):
+            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), _no_texts(len(ids))
+        place = np.minimum(np.searchsorted(self._known, wanted, sorter=self._order), len(self._known) - 1)
+        row = self._order[place]
+        absent = (self._known[row] != wanted) | (wanted < 0)
         vectors = self._vectors[row]
         vectors[absent] = np.nan
-        errors = self._table.column("error").take(pa.array(row, mask=absent)).to_pylist()
-        return vectors, errors
+        errors = self._table.column("error")
+        if errors.null_count == len(errors):
+            return vectors, _no_texts(len(ids))
+        return vectors, errors.take(pa.array(row, mask=absent))
+
+
+def _no_texts(rows: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.nulls(rows, pa.string())])
 
 
 def kept_of(verdicts: UnitReader, unit: int, take_up: tuple[str, ...] = ()) -> pa.Table:
@@ -179,6 +184,8 @@ def entering(verdicts: pa.Table, take_up: tuple[str, ...] = ()) -> pa.Table:
 def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
     """The keys (`item_keys`) of the captions that are left out of the samples `kept`."""
     out = kept.column("captions_left_out").combine_chunks()
+    if not len(out.flatten()):
+        return np.zeros(0, np.int64)
     owner = kept.column("id").combine_chunks().take(out.value_parent_indices())
     return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
 
