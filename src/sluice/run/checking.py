@@ -162,10 +162,10 @@ def _of_score(scoring: Scoring) -> dict[str, Any]:
     }
 
 
-def _left_out(layout: Layout, before: str) -> list[list[int]]:
+def _left_out(layout: Layout, before: str) -> pa.ChunkedArray:
     """By sample that entered, the captions that the stage before left out."""
-    table = read_table(layout.verdicts(before), ["verdict", "captions_left_out"])
-    return table.filter(pc.equal(table.column("verdict"), "kept")).column("captions_left_out").to_pylist()
+    table = read_table(layout.verdicts(before), ["verdict", "captions_left_out"], encoded=["verdict"])
+    return table.column("captions_left_out").filter(pc.equal(table.column("verdict"), "kept"))
 
 
 def _deciles(rows: Path) -> list[float]:

@@ -192,27 +192,39 @@ class UnitVectors:
 
     def __init__(self, layout: Layout, store: str, unit: int) -> None:
         self._table, self._vectors = read_vectors(layout.measured(store, unit, CHECKED))
+        self._index = ItemIndex(self._table)
 
-    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], list[str | None]]:
+    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], pa.ChunkedArray]:
         """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
         if not len(self._table):
-            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), [None] * len(ids)
-        row, absent = rows_at(self._table, ids, items)
+            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), _no_texts(len(ids))
+        row, absent = self._index.rows(ids, items)
         vectors = self._vectors[row]
         vectors[absent] = np.nan
-        errors = self._table.column("error").take(pa.array(row, mask=absent)).to_pylist()
-        return vectors, errors
+        errors = self._table.column("error")
+        if errors.null_count == len(errors):
+            return vectors, _no_texts(len(ids))
+        return vectors, errors.take(pa.array(row, mask=absent))
 
 
-def rows_at(
-    known: pa.Table, ids: pa.ChunkedArray, items: pa.ChunkedArray
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """The row of `known` that is about each item, and whether there is none; `known` has a row at least."""
-    keys = item_keys(known, known)
-    order = np.argsort(keys)
-    wanted = item_keys(pa.table({"id": ids, "item": items}), known)
-    row = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
-    return row, (keys[row] != wanted) | (wanted < 0)
+def _no_texts(rows: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.nulls(rows, pa.string())])
+
+
+class ItemIndex:
+    """Which row of `known` is about an item; `known` has a row at least when it is asked."""
+
+    def __init__(self, known: pa.Table) -> None:
+        self._known = known
+        self._keys = item_keys(known, known)
+        self._order = np.argsort(self._keys, kind="stable")  # most lie in order already
+
+    def rows(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The row about each item, and whether there is none."""
+        wanted = item_keys(pa.table({"id": ids, "item": items}), self._known)
+        place = np.minimum(np.searchsorted(self._keys, wanted, sorter=self._order), len(self._keys) - 1)
+        row = self._order[place]
+        return row, (self._keys[row] != wanted) | (wanted < 0)
 
 
 def kept_of(verdicts: UnitReader, unit: int, take_up: tuple[str, ...] = ()) -> pa.Table:
@@ -233,6 +245,8 @@ def entering(verdicts: pa.Table, take_up: tuple[str, ...] = ()) -> pa.Table:
 def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
     """The keys (`item_keys`) of the captions that are left out of the samples `kept`."""
     out = kept.column("captions_left_out").combine_chunks()
+    if not len(out.flatten()):
+        return np.zeros(0, np.int64)
     owner = kept.column("id").combine_chunks().take(out.value_parent_indices())
     return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
 

@@ -20,11 +20,11 @@ from sluice.run.embedding import (
     Chosen,
     EmbedJob,
     EncoderFacts,
+    ItemIndex,
     item_keys,
     made_for,
     measured,
     of_chosen,
-    rows_at,
     with_missing,
 )
 from sluice.run.events import Events
@@ -106,7 +106,7 @@ def with_scores(rows: pa.Table, layout: Layout, scorings: Sequence[Scoring], uni
             for name, kind in scoring.score.columns.items():
                 rows = rows.append_column(name, pa.nulls(len(rows), kind))
             continue
-        row, absent = rows_at(known, rows.column("id"), rows.column(f"{of}_item"))
+        row, absent = ItemIndex(known).rows(rows.column("id"), rows.column(f"{of}_item"))
         place = pa.array(row, mask=absent)
         for name in scoring.score.columns:
             rows = rows.append_column(name, known.column(name).take(place))
