@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from sluice.load.packing import arrange, attention_mask, best_fit
 from sluice.load.padding import padding_waste
+from support.lengths import mixed_lengths
 
 windows = st.lists(st.integers(0, 60), max_size=80).map(lambda lengths: np.array(lengths, np.int64))
-
-
-def mixed_lengths(count: int, seed: int = 0) -> np.ndarray:
-    """Tokens of samples of a usual mixture: log-normal texts, images of 64 to 1,280 tokens, some texts alone."""
-    drawn = np.random.default_rng(seed)
-    texts = np.minimum(drawn.lognormal(np.log(60), 1.2, count), 4000)
-    images = np.clip(drawn.lognormal(np.log(350), 0.7, count), 64, 1280)
-    return (texts + np.where(drawn.random(count) < 0.9, images, 0)).astype(np.int64) + 1
 
 
 @given(windows, st.integers(1, 64))
