@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from sluice.errors import RecipeError
 from sluice.load.buckets import ASPECTS, aspect_buckets, batch_buckets, length_buckets
-from sluice.load.global_batches import BatchSettings, ByCount, ByTokens, InSequences, WindowPlan, plan_window
+from sluice.load.global_batches import BatchSettings, ByTokens, InSequences, WindowPlan, plan_window
 from sluice.load.padding import padding_waste
 from support.lengths import mixed_lengths
 
 windows = st.lists(st.integers(1, 60), max_size=60).map(lambda lengths: np.array(lengths, np.int64))
 settings = st.one_of(
-    st.builds(ByCount, st.integers(1, 9)),
     st.builds(ByTokens, st.integers(1, 200), st.sampled_from([1.05, 1.5, 3.0])),
     st.builds(InSequences, st.integers(1, 80), st.integers(1, 5)),
 )
@@ -37,12 +36,9 @@ def test_every_place_is_in_one_batch_or_told_too_long(lengths: np.ndarray, how: 
         filled = [int(lengths[sequence].sum()) for sequence in batch.sequences]
         if isinstance(how, ByTokens):
             assert max(filled) * len(batch) <= how.tokens
-        elif isinstance(how, InSequences):
-            assert max(filled) <= how.tokens and len(batch) <= how.sequences
         else:
-            assert len(batch) <= how.samples
-    if not isinstance(how, ByCount):
-        assert plan.too_long.tolist() == np.flatnonzero(lengths > how.tokens).tolist()
+            assert max(filled) <= how.tokens and len(batch) <= how.sequences
+    assert plan.too_long.tolist() == np.flatnonzero(lengths > how.tokens).tolist()
 
 
 @given(windows, settings, st.integers(0, 2**64 - 1))
@@ -71,7 +67,6 @@ def test_the_batches_of_a_window_are_those_of_last_year() -> None:
     lengths = np.array([5, 7, 3, 11, 2, 6, 6, 4, 9, 1])
     assert listed(plan_window(lengths, InSequences(12, 2), key=7)) == GOLDEN_PACKED
     assert listed(plan_window(lengths, ByTokens(20), key=7)) == GOLDEN_BUCKETED
-    assert listed(plan_window(lengths, ByCount(4), key=7)) == [[[0], [1], [2], [3]], [[4], [5], [6], [7]], [[8], [9]]]
 
 
 GOLDEN_PACKED = [[[2, 8]], [[0, 1], [3, 9]], [[5, 6], [4, 7]]]
@@ -80,7 +75,7 @@ GOLDEN_BUCKETED = [[[8], [1]], [[3]], [[5], [6], [0]], [[7], [2], [4], [9]]]
 
 def test_buckets_leave_a_fifth_of_the_padding_that_batches_in_order_have() -> None:
     lengths = mixed_lengths(4096)
-    naive = padding_waste([batch.sequences for batch in plan_window(lengths, ByCount(16), 0).batches], lengths)
+    naive = padding_waste([np.arange(first, first + 16).reshape(-1, 1) for first in range(0, 4096, 16)], lengths)
     assert 0.58 < naive < 0.65
     for tokens in (16_384, 65_536):
         bucketed = plan_window(lengths, ByTokens(tokens), 0)
@@ -125,7 +120,7 @@ def test_batches_of_shapes_hold_one_shape_each(samples: list[tuple[int, int]], b
 
 def test_a_large_window_is_planned_in_a_moment() -> None:
     lengths = mixed_lengths(65_536)
-    for how in (ByCount(64), ByTokens(16_384), InSequences(8192, 16)):
+    for how in (ByTokens(16_384), InSequences(8192, 16)):
         started = time.process_time()
         plan_window(lengths, how, 1)
         assert time.process_time() - started < 2.0  # 0.1 s on an idle core
@@ -133,8 +128,7 @@ def test_a_large_window_is_planned_in_a_moment() -> None:
 
 def test_settings_that_make_no_sense_are_told() -> None:
     for make, told in (
-        (lambda: ByCount(0), "`samples` is 1 or more, not 0"),
-        (lambda: ByTokens(0), "`tokens` is 1 or more"),
+        (lambda: ByTokens(0), "`tokens` is 1 or more, not 0"),
         (lambda: ByTokens(10, 1.0), "`ratio` is above 1"),
         (lambda: InSequences(10, 0), "`sequences` is 1 or more"),
     ):

@@ -5,7 +5,6 @@ samples in the window: one place, unless sequences are packed.
 
 | settings | sequences | a global batch |
 | --- | --- | --- |
-| `ByCount` | one sample each | as many samples, in order |
 | `ByTokens` | one sample each | samples alike in length, or in shape; longest times count within the token budget |
 | `InSequences` | packed by best fit | so many sequences of a fixed number of tokens |
 
@@ -32,16 +31,6 @@ _ORDER: Final = 0x6261  # the place below a window's key from which its batches 
 
 
 @dataclass(frozen=True)
-class ByCount:
-    """`samples` a batch, in the order of the window; the last of a window has what is left."""
-
-    samples: int
-
-    def __post_init__(self) -> None:
-        _check(self.samples >= 1, "samples", self.samples, "1 or more")
-
-
-@dataclass(frozen=True)
 class ByTokens:
     """Batches of at most `tokens`, the padding counted; the lengths in one differ by about `ratio` at most."""
 
@@ -65,7 +54,7 @@ class InSequences:
         _check(self.sequences >= 1, "sequences", self.sequences, "1 or more")
 
 
-BatchSettings: TypeAlias = ByCount | ByTokens | InSequences
+BatchSettings: TypeAlias = ByTokens | InSequences
 
 
 @dataclass(frozen=True)
@@ -94,18 +83,14 @@ class WindowPlan:
 def plan_window(lengths: Numbers, settings: BatchSettings, key: int, buckets: Numbers | None = None) -> WindowPlan:
     """Cut a window of samples of `lengths` tokens, in their shuffled order, into global batches.
 
-    Every place is in one batch, or in `too_long`. `key` orders the batches (`ByTokens`, `InSequences`). `buckets`
-    are for `ByTokens`: the shape of each sample's image, say, in place of its length; no batch then has two of them.
+    Every place is in one batch, or in `too_long`. `key` orders the batches. `buckets` are for `ByTokens`: the
+    shape of each sample's image, say, in place of its length; no batch then has two of them.
 
     >>> plan = plan_window(np.array([5, 7, 3, 11, 2]), InSequences(tokens=10, sequences=2), key=1)
     >>> sorted(sequence.tolist() for batch in plan.batches for sequence in batch.sequences), plan.too_long.tolist()
     ([[0, 4], [1, 2]], [3])
     """
     match settings:
-        case ByCount():
-            cuts = np.arange(settings.samples, len(lengths), settings.samples)
-            cut = np.split(np.arange(len(lengths), dtype=np.int64), cuts) if len(lengths) else []
-            return WindowPlan(tuple(_alone(batch) for batch in cut), np.empty(0, np.int64))
         case ByTokens():
             kinds = length_buckets(lengths, settings.ratio) if buckets is None else buckets
             batched = batch_buckets(
