@@ -31,7 +31,10 @@ BUILT_IN: Final = (
     "sluice.measures.rights",
     "sluice.measures.optout",
 )
-ON_REQUEST: Final = ("sluice.measures.word_list",)  # they need what only a recipe can give, and run where it names them
+ON_REQUEST: Final = (  # they need what only a recipe can give, and run where it names them
+    "sluice.measures.word_list",
+    "sluice.measures.tokens",
+)
 DEFAULTS: Final = "defaults"  # in a recipe's list: all that would run without one
 ENTRY_POINTS: Final = "sluice.measures"
 

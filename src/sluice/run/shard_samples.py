@@ -43,7 +43,7 @@ class ShardSamples:
     def __init__(self, layout: Layout, contents: Contents, groups: Path) -> None:
         rows = layout.rows_of(layout.deciding)
         schema = pq.read_schema(rows)
-        wanted = {"id", "image_item", "text_item", "alignment", *_IMAGE_FACTS, "spdx", *contents.columns}
+        wanted = {"id", "image_item", "text_item", "alignment", "tokens", *_IMAGE_FACTS, "spdx", *contents.columns}
         self._layout = layout
         self._carried = tuple(contents.columns)
         self._rows = UnitReader(rows, [name for name in schema.names if name in wanted])
@@ -161,21 +161,36 @@ def _texts(items: _Owned, verdicts: _Owned, rows: _Owned) -> Iterator[tuple[Pack
         gone = parents * _ITEMS + pc.list_flatten(left_out).to_numpy().astype(np.int64) + 1
         stays &= ~np.isin(items.keys("item"), gone)
     found = _best_first(items.where(stays), rows)
-    return found.by_sample(list(map(PackText, *(found.table.column(name).to_pylist() for name in _TEXT))))
+    columns = (found.table.column(name).to_pylist() for name in _TEXT)
+    return found.by_sample(list(map(PackText, *columns, _tokens(found, rows))))
+
+
+def _tokens(texts: _Owned, rows: _Owned) -> list[int | None]:
+    """The tokens of each text; None for all where no measure counted them."""
+    if "tokens" not in rows.table.column_names or not len(rows.table):
+        return [None] * len(texts.table)
+    row, known = _rows_of(texts, rows)
+    return rows.table.column("tokens").take(pa.array(row, mask=~known)).to_pylist()
 
 
 def _best_first(texts: _Owned, rows: _Owned) -> _Owned:
     """The texts of each sample, its captions in the order of their alignment where that is known."""
     if "alignment" not in rows.table.column_names:
         return texts
+    row, known = _rows_of(texts, rows)
+    cosine = real_numbers(rows.table.column("alignment"))[row]
+    caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & known
+    rank = np.where(caption & ~np.isnan(cosine), -cosine, 2.0)
+    order = np.lexsort((np.arange(len(caption)), np.where(caption, rank, -2.0), texts.owner))
+    return _Owned(texts.table.take(pa.array(order)), texts.owner[order], texts.samples)
+
+
+def _rows_of(texts: _Owned, rows: _Owned) -> tuple[Indices, Any]:
+    """The first row that speaks of each text, and whether there is one."""
     known, row = np.unique(rows.keys("text_item"), return_index=True)
     wanted = texts.keys("item")
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    cosine = real_numbers(rows.table.column("alignment"))[row[at]]
-    caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & (known[at] == wanted)
-    rank = np.where(caption & ~np.isnan(cosine), -cosine, 2.0)
-    order = np.lexsort((np.arange(len(wanted)), np.where(caption, rank, -2.0), texts.owner))
-    return _Owned(texts.table.take(pa.array(order)), texts.owner[order], texts.samples)
+    return row[at].astype(np.int64), known[at] == wanted
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
