@@ -249,7 +249,10 @@ def apply(measure: Measure, rows: Sequence[Row]) -> Measured:
             _scatter(_call(measure, [rows[i] for i in seen], views), seen, columns)
         except SluiceError:
             raise
-        except Exception:  # third-party code: find the rows that it raises on, keep the others
+        except Exception as trouble:  # third-party code: find the rows that it raises on, keep the others
+            if len(seen) == 1 and isinstance(trouble, SampleFailure):  # asked alone already
+                errors[seen[0]] = str(trouble)
+                return Measured(columns, errors)
             for position, row_views in zip(seen, views, strict=True):
                 try:
                     _scatter(_call(measure, [rows[position]], [row_views]), [position], columns)

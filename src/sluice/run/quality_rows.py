@@ -18,7 +18,10 @@ import pyarrow.parquet as pq
 from sluice.corpus.calibration import Calibration
 from sluice.measures.base import Measure
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
-from sluice.run.generated_rows import ORIGIN, with_generated
+from sluice.run.generated_rows import GENERATED, with_generated
+from sluice.run.scores import grains as score_grains
+from sluice.run.scores import score_fields
+from sluice.run.scoring import Scoring, with_scores
 from sluice.table.arrays import real_numbers
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
@@ -47,16 +50,23 @@ class RowsOf:
 
 
 def write_quality_rows(
-    layout: Layout, of: RowsOf, judge: tuple[EncoderFacts, Calibration] | None, units: int, name: str
+    layout: Layout,
+    of: RowsOf,
+    judge: tuple[EncoderFacts, Calibration] | None,
+    units: int,
+    name: str,
+    scorings: Sequence[Scoring] = (),
 ) -> None:
     """Bring the rows of a stage up to date; `name` is the fingerprint of what they are made from."""
     path = layout.rows_of(of.stage)
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
         return
     stored = pq.read_schema(layout.rows)
-    added = [*([] if of.generated is None else [ORIGIN]), *(ALIGNMENT if judge else [])]
+    added = [*([] if of.generated is None else GENERATED), *(ALIGNMENT if judge else [])]
     grains = {**json.loads((stored.metadata or {})[_GRAINS]), **dict.fromkeys([field.name for field in added], "text")}
-    schema = pa.schema([*stored, *added]).with_metadata(
+    scores = tuple(scoring.score for scoring in scorings)
+    grains |= score_grains(scores)
+    schema = pa.schema([*stored, *added, *score_fields(scores)]).with_metadata(
         {_FINGERPRINT: name.encode(), _GRAINS: json.dumps(grains).encode()}
     )
     with (
@@ -77,7 +87,7 @@ def write_quality_rows(
             if judge and kept.num_rows:
                 encoder, calibration = judge
                 table = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
-                table = _judged(table, calibration)
+                table = with_scores(_judged(table, calibration), layout, scorings, unit)
             if kept.num_rows:
                 held.append(table)
             if held and sum(part.num_rows for part in held) >= ROW_GROUP:
@@ -112,8 +122,10 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     text, text_errors = vectors.of(rows.column("id"), rows.column("text_item"))
     cosine = np.einsum("ij,ij->i", image.astype(np.float32), text.astype(np.float32))
     why: list[str | None] = [None] * len(rows)
+    both = pc.and_(rows.column("image_item").is_valid(), rows.column("text_item").is_valid()).to_numpy()
     for row in np.flatnonzero(np.isnan(cosine)).tolist():
-        why[row] = image_errors[row] or text_errors[row] or "it has no image or no text"
+        lacking = "nobody has computed a vector of it" if both[row] else "it has no image or no text"
+        why[row] = image_errors[row] or text_errors[row] or lacking
     if languages is not None:
         for row, language in unknown_to(rows, languages):
             cosine[row] = np.nan
