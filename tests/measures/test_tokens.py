@@ -101,12 +101,22 @@ def test_a_run_packs_the_tokens_of_what_it_packs(tmp_path: Path, inline) -> None
     }
 
 
-def test_a_tokenizer_not_given_or_not_there_is_said_before_anything_runs(tmp_path: Path, inline) -> None:
+def test_a_tokenizer_that_is_not_given_or_none_is_said_before_anything_runs(tmp_path: Path, inline) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.jpg").write_bytes(encoded(picture(1)))
+    (tmp_path / "bad.json").write_text('{"a": 1}')
+    words_file(tmp_path)
     for named, told in (
         ("text.tokens", r"recipe\.yaml:\d+: measures.*text\.tokens needs `tokenizer`"),
         ({"name": "text.tokens", "tokenizer": "gone.json"}, r"recipe\.yaml:\d+: measures.*gone\.json: cannot be read"),
+        (
+            {"name": "text.tokens", "tokenizer": "bad.json"},
+            r"recipe\.yaml:\d+: measures.*bad\.json: the package tokenizers",
+        ),
+        (
+            {"name": "text.tokens", "tokenizer": "tokenizer.json", "pattern": "qwen"},
+            r"recipe\.yaml:\d+: measures.*leave `pattern` out",
+        ),
     ):
         with pytest.raises(RecipeError, match=told):
             sluice.run(write_recipe(tmp_path / "recipe.yaml", tmp_path / "images", measures=[named]))

@@ -1,7 +1,8 @@
 """Reading an exported encoder back as torch modules: to train on from, or to carry into another library.
 
-The export has three traces that are undone here: weights of 64 numbers or more are halves behind a cast, a normalisation
-after a convolution is folded into it, and what a matrix multiplies with is stored the other way round, without a name.
+The export has three traces that are undone here: weights of 64 numbers or more are halves behind a cast, a
+normalisation after a convolution is folded into it, and what a matrix multiplies with is stored the other way round,
+without a name.
 """
 
 # torch and onnx are an extra: checked with or without them
