@@ -265,6 +265,11 @@ def apply(measure: Measure, rows: Sequence[Row]) -> Measured:
     return Measured(columns, errors)
 
 
+def try_out(measure: Measure) -> None:
+    """Run `measure` over no rows: what it loads from files is loaded, and what is wrong with that is said."""
+    _call(measure, [], [])
+
+
 def failed(failure_class: FailureClass, message: str) -> str:
     """An error as the tables hold it.
 

@@ -47,6 +47,7 @@ class PackText:
     language: str | None = None
     weight: float | None = None  # soft label of an answer; of a caption, its share among those of its sample
     origin: str | None = None  # the captioner or variation that wrote it; null: its source
+    tokens: int | None = None  # as `text.tokens` counted them, if it did
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ class PackSample:
     def turns(self) -> tuple[PackText, ...]:
         """The texts that are parts: turns of a conversation, a question and its answers, running text."""
         return tuple(text for text in self.texts if text.role != CAPTION)
+
+    @property
+    def text_tokens(self) -> int | None:
+        """Tokens of what a model reads of it: all turns, and the best caption; None where one was not counted."""
+        counts = [text.tokens for text in (*self.turns, *self.captions[:1])]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
 
 
 @dataclass(frozen=True)

@@ -154,8 +154,8 @@ class Rows:
                 first.width if first else None,
                 first.height if first else None,
                 len(sample.captions),
-                None,  # tokens: null until a tokenizer is given
-                None,
+                sample.text_tokens,
+                None,  # image tokens: a loader counts them from width and height, under its model's own rule
                 sample.weight,
                 loaded[0].sha256 if loaded else None,
                 sample.cluster,

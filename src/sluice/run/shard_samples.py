@@ -64,7 +64,7 @@ class ShardSamples:
     def __init__(self, layout: Layout, contents: Contents, groups: Path, covering: CoveringPlan | None = None) -> None:
         rows = layout.rows_of(layout.deciding)
         schema = pq.read_schema(rows)
-        wanted = {"id", "image_item", "text_item", "alignment", *_IMAGE_FACTS, "spdx", *contents.columns}
+        wanted = {"id", "image_item", "text_item", "alignment", "tokens", *_IMAGE_FACTS, "spdx", *contents.columns}
         self._layout = layout
         self._covering = covering
         self._carried = tuple(contents.columns)
@@ -197,26 +197,41 @@ def _texts(items: _Owned, verdicts: _Owned, rows: _Owned) -> Iterator[tuple[Pack
         gone = parents * _ITEMS + pc.list_flatten(left_out).to_numpy().astype(np.int64) + 1
         stays &= ~np.isin(items.keys("item"), gone)
     found = _best_first(items.where(stays), rows)
-    return found.by_sample(list(map(PackText, *(found.table.column(name).to_pylist() for name in (*_TEXT, _ORIGIN)))))
+    columns = (found.table.column(name).to_pylist() for name in (*_TEXT, _ORIGIN))
+    return found.by_sample(list(map(PackText, *columns, _tokens(found, rows))))
+
+
+def _tokens(texts: _Owned, rows: _Owned) -> list[int | None]:
+    """The tokens of each text; None for all where no measure counted them."""
+    if "tokens" not in rows.table.column_names or not len(rows.table):
+        return [None] * len(texts.table)
+    row, known = _rows_of(texts, rows)
+    return rows.table.column("tokens").take(pa.array(row, mask=~known)).to_pylist()
 
 
 def _best_first(texts: _Owned, rows: _Owned) -> _Owned:
     """The texts of each sample, its captions in the order of their alignment where that is known."""
     if "alignment" not in rows.table.column_names:
         return texts
-    known, row = np.unique(rows.keys("text_item"), return_index=True)
-    wanted = texts.keys("item")
-    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    cosine = real_numbers(rows.table.column("alignment"))[row[at]]
-    caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & (known[at] == wanted)
+    row, known = _rows_of(texts, rows)
+    cosine = real_numbers(rows.table.column("alignment"))[row]
+    caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & known
     scored = caption & ~np.isnan(cosine)
     rank = np.where(scored, -cosine, 2.0)
-    order = np.lexsort((np.arange(len(wanted)), np.where(caption, rank, -2.0), texts.owner))
-    share = np.full(len(wanted), np.nan, np.float32)
+    order = np.lexsort((np.arange(len(rank)), np.where(caption, rank, -2.0), texts.owner))
+    share = np.full(len(rank), np.nan, np.float32)
     share[scored] = weights(texts.owner[scored], cosine[scored])
     column = pc.coalesce(pa.array(share, mask=~scored), texts.table.column("weight"))
     table = texts.table.set_column(texts.table.schema.get_field_index("weight"), "weight", column)
     return _Owned(table.take(pa.array(order)), texts.owner[order], texts.samples)
+
+
+def _rows_of(texts: _Owned, rows: _Owned) -> tuple[Indices, Any]:
+    """The first row that speaks of each text, and whether there is one."""
+    known, row = np.unique(rows.keys("text_item"), return_index=True)
+    wanted = texts.keys("item")
+    at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return row[at].astype(np.int64), known[at] == wanted
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

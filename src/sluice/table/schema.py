@@ -90,8 +90,8 @@ MANIFEST: Final = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("captions", pa.int16()),
-        ("text_tokens", pa.int32()),  # null until a tokenizer is given
-        ("image_tokens", pa.int32()),
+        ("text_tokens", pa.int32()),  # of all turns and the best caption; null where `text.tokens` did not run
+        ("image_tokens", pa.int32()),  # null: a loader's rule counts them from width and height
         ("weight", pa.float32()),
         ("sha256", pa.string()),  # of the first image's bytes
         ("cluster", pa.string()),  # the group that a split never cuts
