@@ -71,6 +71,11 @@ def _kept(size: int, wanted: int) -> npt.NDArray[np.signedinteger[Any]]:
     return _lanczos(size, wanted)
 
 
+def forget_filters() -> None:
+    """Let go of the filters kept: for a process that is going to do something else."""
+    _kept.cache_clear()
+
+
 def _lanczos(size: int, wanted: int) -> npt.NDArray[np.signedinteger[Any]]:
     """The Lanczos filters that make `wanted` pixels of `size`: a row of whole numbers each, that add up to `_ONE`."""
     scale = size / wanted

@@ -36,6 +36,7 @@ from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, FINAL, Layout
+from sluice.table.memory import give_back
 from sluice.table.read import read_table
 from sluice.table.schema import REASON, VERDICTS
 
@@ -60,7 +61,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         return False
     reopen(layout, FINAL)
     kept = _Kept.load(layout, file, balancing)
-    pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
+    give_back()  # what it was chosen from: the workers need the room
     failed: dict[str, tuple[str, str]] = {}
     for _ in range(_TRIES):
         jobs = _jobs(kept, recipe.pack, {*gone, *failed}, decided)

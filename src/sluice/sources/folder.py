@@ -98,13 +98,13 @@ class _Sidecars:
             name = next((name for name in (wanted, lower) if name in self._names), self._by_lower.get(lower))
             if name is not None:
                 self._names[name] = True
-                found.append(self._folder.file(name).uri)
+                found.append(self._folder.uri_of(name))
         return found
 
     def left(self) -> list[str]:
         """The uris of the sidecars without an image, notes on the whole folder left out."""
         alone = [name for name, claimed in self._names.items() if not claimed]
-        return [self._folder.file(name).uri for name in alone if name.lower().partition(".")[0] not in _NOTES]
+        return [self._folder.uri_of(name) for name in alone if name.lower().partition(".")[0] not in _NOTES]
 
 
 def _sample(image: SourceFile, sidecars: list[str], root: str, plans: Plans) -> RawSample:
