@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ def verdict_table(
         {
             "id": ids,
             "unit": rows.column("unit").take(pa.array(first)),
-            "verdict": pa.array(np.array(VERDICT_NAMES)[severity]),
+            "verdict": pa.array(VERDICT_NAMES).take(pa.array(severity)),
             "rules": _rule_lists(reasons, len(first), severity),
             "reasons": _reason_lists(reasons, len(first)),
             "cluster": ids.take(pa.array(keeper, mask=keeper < 0)),
@@ -213,7 +213,7 @@ def _rule_lists(reasons: Reasons, samples: int, severity: Any) -> pa.ListArray:
     for sample, rule, effect in zip(reasons.sample.tolist(), reasons.rule, reasons.effect, strict=True):
         if effect != "caption" and severity[sample] > KEPT:
             lists.setdefault(sample, {})[rule] = None
-    return pa.array([list(lists.get(sample, ())) for sample in range(samples)], pa.list_(pa.string()))
+    return _lists(lists, samples, pa.string())
 
 
 def _left_out(rows: pa.Table, facts: RowFacts, decision: Decision) -> pa.ListArray:
@@ -222,7 +222,15 @@ def _left_out(rows: pa.Table, facts: RowFacts, decision: Decision) -> pa.ListArr
     lists: dict[int, dict[int, None]] = {}
     for sample, item in zip(facts.sample[at].tolist(), items, strict=True):
         lists.setdefault(sample, {})[item] = None
-    return pa.array([list(lists.get(sample, ())) for sample in range(facts.samples)], pa.list_(pa.int16()))
+    return _lists(lists, facts.samples, pa.int16())
+
+
+def _lists(lists: Mapping[int, Collection[Any]], samples: int, kind: pa.DataType) -> pa.ListArray:
+    """A list a sample; those that `lists` does not have are empty, and cost no more than their place."""
+    sizes = np.zeros(samples + 1, np.int32)
+    sizes[[sample + 1 for sample in lists]] = [len(found) for found in lists.values()]
+    flat = [value for sample in sorted(lists) for value in lists[sample]]
+    return pa.ListArray.from_arrays(pa.array(np.cumsum(sizes, dtype=np.int32)), pa.array(flat, kind))
 
 
 def _json(value: dict[str, Any]) -> str:

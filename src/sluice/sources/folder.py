@@ -32,14 +32,12 @@ class FolderSource:
     config: FolderConfig
     base: Path
 
-    def files(self) -> list[SourceFile]:
+    def files(self) -> Iterator[SourceFile]:
         """Every image and sidecar."""
-        return [
-            folder.file(name)
-            for folder in self._folders()[1]
-            for name in folder.names
-            if name.lower().endswith(IMAGE_SUFFIXES + SIDECARS)
-        ]
+        for folder in self._folders()[1]:
+            for name in folder.names:
+                if name.lower().endswith(IMAGE_SUFFIXES + SIDECARS):
+                    yield folder.file(name)
 
     def samples(self) -> Iterator[RawSample]:
         """Folder by folder, every image as a sample, then every sidecar that has no image as a failed one."""
