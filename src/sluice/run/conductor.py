@@ -38,6 +38,7 @@ from sluice.run.scores import score_fields
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.memory import give_back
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -145,7 +146,7 @@ def _work(
         count = unit_count(layout)
         decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, count)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
-    pa.default_memory_pool().release_unused()  # the columns of the whole corpus: packing needs none of them
+    give_back()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:
         return
     if prepared.captions:

@@ -44,6 +44,7 @@ from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import CAPTIONED, FILTERED, FINAL, Layout
+from sluice.table.memory import give_back
 from sluice.table.read import read_table
 from sluice.table.schema import REASON, VERDICTS
 
@@ -92,7 +93,7 @@ def final_stage(
         covering = CoveringPlan(boxes.store, recipe.redact.method, boxes.share, boxes.limits)
     unsure = set() if recipe.redact is None or recipe.redact.null == "pass" else unsure
     kept = _Kept.load(layout, file, balancing)
-    pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
+    give_back()  # what it was chosen from: the workers need the room
     for _ in range(_TRIES):
         jobs = _jobs(kept, recipe.pack, {*gone, *failed, *unsure}, decided)
         _write_shards(layout, recipe, kept, jobs, engine, events, columns, covering)

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sluice.errors import RecipeError, SluiceError
 from sluice.measures.base import Measure, all_registered, registered, stamp
 from sluice.measures.views import DecodePlan, try_out
 from sluice.media.limits import Limits
-from sluice.run.recipe import RecipeFile
-from sluice.run.yaml_lines import Place
 from sluice.table.ids import fingerprint
+
+if TYPE_CHECKING:  # pydantic and what it makes of a recipe take a worker 0.2 s and 10 MB, and it reads none
+    from sluice.run.recipe import RecipeFile
+    from sluice.run.yaml_lines import Place
 
 BUILT_IN: Final = (
     "sluice.measures.image",
