@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.corpus.caps import capped
-from sluice.corpus.diversity import facility_location, facility_stochastic, farthest_first
+from sluice.corpus.diversity import facility_location, facility_stochastic
 from sluice.corpus.draws import keys, mixed, uniform
+from sluice.corpus.farthest import farthest_first
 from sluice.corpus.kmeans import kmeans, nearest_centre
 from sluice.corpus.mixture import importance, quotas, shares_of, tempered
 
@@ -110,6 +111,14 @@ def facility_slowly(values, size):
 def test_farthest_first_is_the_plain_one_with_any_pool(seed, pool, size):
     values = vectors(50, seed=seed)
     assert farthest_first(values, size, pool).tolist() == farthest_slowly(values, size)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.lists(st.integers(0, 7), min_size=1, max_size=60), least=st.integers(1, 60), data=st.data())
+def test_among_equals_the_earlier_row_is_taken(rows, least, data):
+    values = np.eye(4, dtype=np.float16)[np.asarray(rows) % 4] * np.where(np.asarray(rows) < 4, 1, -1)[:, None]
+    size = data.draw(st.integers(1, len(rows)))
+    assert farthest_first(values.astype(np.float16), size, least).tolist() == farthest_slowly(values, size)
 
 
 @settings(max_examples=25, deadline=None)

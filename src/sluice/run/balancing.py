@@ -19,8 +19,9 @@ import pyarrow.parquet as pq
 
 from sluice.corpus.caps import capped, ranks
 from sluice.corpus.concepts import Concepts, draw
-from sluice.corpus.diversity import facility_location, facility_stochastic, farthest_first
+from sluice.corpus.diversity import facility_location, facility_stochastic
 from sluice.corpus.draws import keys
+from sluice.corpus.farthest import farthest_first
 from sluice.corpus.kmeans import kmeans, nearest_centre
 from sluice.corpus.mixture import importance, quotas, shares_of, tempered
 from sluice.errors import RecipeError, RunError
