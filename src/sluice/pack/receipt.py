@@ -146,6 +146,7 @@ class Rows:
                 None,  # tokens: null until a tokenizer is given
                 None,
                 sample.weight,
+                sample.repeats,
                 loaded[0].sha256 if loaded else None,
                 sample.cluster,
             )

@@ -23,7 +23,8 @@ from sluice.pack.base import Contents
 from sluice.pack.formats import packer
 from sluice.pack.manifest import write_checksums, write_manifest
 from sluice.pack.plan import Shard, cut_shards
-from sluice.run.balancing import Balanced, balance, balance_name
+from sluice.run.balance_draw import Balanced
+from sluice.run.balancing import balance, balance_name
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
 from sluice.run.facts import write_card
@@ -50,7 +51,7 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     recipe = file.recipe
     columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
     gone = taken_down(layout)
-    decided = decided_by(layout, layout.deciding)
+    decided = fingerprint("pack/2", decided_by(layout, layout.deciding))
     balancing = balance_name(file, decided)
     if balancing is not None:
         decided = fingerprint(decided, balancing)
@@ -119,16 +120,19 @@ class _Kept:
         starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
         kept = _kept(layout, ids)
         entered = verdicts.filter(pa.array(kept))
-        weight = np.ones(len(unit), np.float32)
+        weight, repeats = np.ones(len(unit), np.float32), np.ones(len(unit), np.int32)
         balanced = None
         if balancing is not None:
             balanced = balance(file, layout, entered.column("id").combine_chunks(), balancing)
             weight[kept] = balanced.table.column("weight").to_numpy()
+            repeats[kept] = balanced.table.column("repeats").to_numpy()
             kept[kept] = balanced.drawn
         groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
         write_table(
             layout.state / "groups.parquet",
-            pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight}),
+            pa.table(
+                {"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight, "repeats": repeats}
+            ),
         )
         splits = assign(groups, recipe.split, recipe.seed)
         sizes, contents = _sizes(layout, unit, ids)

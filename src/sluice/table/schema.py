@@ -92,6 +92,7 @@ MANIFEST: Final = pa.schema(
         ("text_tokens", pa.int32()),  # null until a tokenizer is given
         ("image_tokens", pa.int32()),
         ("weight", pa.float32()),
+        ("repeats", pa.int32()),  # how often an epoch takes the sample; it is packed once
         ("sha256", pa.string()),  # of the first image's bytes
         ("cluster", pa.string()),  # the group that a split never cuts
     ]
