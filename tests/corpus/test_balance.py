@@ -12,7 +12,7 @@ from sluice.corpus.diversity import facility_location, facility_stochastic
 from sluice.corpus.draws import keys, mixed, uniform
 from sluice.corpus.farthest import farthest_first
 from sluice.corpus.kmeans import kmeans, nearest_centre
-from sluice.corpus.mixture import importance, quotas, shares_of, tempered
+from sluice.corpus.mixture import importance, quotas, shares_of, taken, tempered
 
 GROUPS = st.lists(st.integers(-1, 4), max_size=60)
 
@@ -83,6 +83,33 @@ def test_a_temperature_moves_shares_towards_equal_ones(counts, temperature):
 def vectors(count, dim=8, seed=0):
     drawn = np.random.default_rng(seed).normal(size=(count, dim))
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float16)
+
+
+@given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=5), repeats=st.integers(1, 6), data=st.data())
+def test_repeating_meets_the_shares_and_takes_no_sample_too_often(counts, repeats, data):
+    weights = data.draw(st.lists(st.integers(1, 9), min_size=len(counts), max_size=len(counts)))
+    groups = np.repeat(np.arange(len(counts)), counts)
+    shares = shares_of(weights)
+    quota = quotas(np.asarray(counts), shares, repeats=repeats)
+    times = taken(groups, key_of(groups.tolist()), np.ones(len(groups), np.int64), quota)
+    of = np.bincount(groups, times, minlength=len(counts))
+    assert of.tolist() == quota.tolist()
+    assert times.max() <= repeats
+    assert (np.abs(of - shares * of.sum()) <= len(counts)).all()
+    for group in range(len(counts)):  # as evenly as can be
+        assert np.ptp(times[groups == group]) <= 1
+    if repeats > 1:
+        fewer = quotas(np.asarray(counts), shares, repeats=repeats - 1)
+        assert (fewer <= quota).all()
+        assert (taken(groups, key_of(groups.tolist()), np.ones(len(groups), np.int64), fewer) <= times).all()
+
+
+def test_what_is_repeated_already_is_drawn_down_time_by_time():
+    groups, before = np.zeros(2_000, np.int64), np.repeat([4, 1], 1_000)
+    times = taken(groups, key_of(groups.tolist()), before, np.array([2_500]))
+    assert times.sum() == 2_500
+    assert (times <= before).all()
+    assert times[:1_000].sum() == pytest.approx(2_000, rel=0.05)  # four of five, as before
 
 
 def farthest_slowly(values, size):

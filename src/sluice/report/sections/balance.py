@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from sluice.report.gather import Facts
@@ -34,61 +35,95 @@ def balance_part(facts: Facts) -> Html | None:
         return None
     totals = balance["in"], balance["epoch"]
     epoch = f" An epoch takes {totals[1]:,}: some are repeated." if totals[1] > balance["drawn"] else ""
+    kinds = [kind for kind in balance["kinds"] if len(kind["groups"]) > 1]  # of a single group there is nothing to see
     return tag(
         "div",
         tag("h3", "Balance"),
         tag("p", f"Of {totals[0]:,} samples that passed every rule, {balance['drawn']:,} were drawn.{epoch}"),
         _steps(balance["steps"]),
-        [_kind(kind, totals) for kind in balance["kinds"]],
+        _legend("in an epoch" if epoch else "drawn") if kinds else None,
+        [_kind(kind, totals) for kind in kinds],
         class_="balance",
     )
 
 
 def _steps(steps: Sequence[dict[str, Any]]) -> Html:
+    repeated = any("epoch" in step for step in steps)
     rows = [
         [
-            " · ".join(filter(None, [_STEPS.get(step["step"], step["step"]), step.get("of")])),
+            _step(step),
             f"{step['in']:,}",
             f"{step['drawn']:,}",
             f"{step['drawn'] - step['in']:+,}".replace("-", "\N{MINUS SIGN}") if step["drawn"] < step["in"] else "0",
+            *([f"{step.get('epoch', step['drawn']):,}"] if repeated else []),
         ]
         for step in steps
     ]
-    return table(["Step", "Entered", "Drawn", "Change"], rows, caption="Step by step", numbers=(1, 2, 3))
+    head = ["Step", "Entered", "Drawn", "Change", *(["Epoch"] if repeated else [])]
+    return table(head, rows, caption="Step by step", numbers=range(1, len(head)))
+
+
+def _legend(after: str) -> Html:
+    """What the two bars of a row are."""
+    told = [
+        tag("li", tag("span", tag("i", class_=f"dot {role}"), word, class_="chip"))
+        for role, word in (("before", "share before"), ("kept", f"share {after}"))
+    ]
+    return tag("ul", told, class_="legend", aria_label="Colours of the bars")
+
+
+def _step(step: dict[str, Any]) -> str:
+    name: str = step["step"]
+    of: str | None = step.get("of")
+    return _STEPS.get(name, name) + (f" · {of}" if of else "")
+
+
+@dataclass(frozen=True)
+class _Group:
+    """One group of a kind, or those summed up."""
+
+    name: str
+    before: int
+    drawn: int
+    seen: float  # by an epoch
+
+
+def _groups(kind: dict[str, Any]) -> list[_Group]:
+    """The largest groups, the others as one."""
+    named = [_Group(*group) for group in kind["groups"]]
+    rest, count = named[_SHOWN:], len(named[_SHOWN:])
+    if "others" in kind:
+        number, *sums = kind["others"]
+        rest, count = [*rest, _Group("", *sums)], count + number
+    if not rest:
+        return named
+    sums = (sum(one.before for one in rest), sum(one.drawn for one in rest), sum(one.seen for one in rest))
+    return [*named[:_SHOWN], _Group(f"{count:,} others", *sums)]
 
 
 def _kind(kind: dict[str, Any], totals: tuple[int, int]) -> Html:
     """A row a group: two bars, what it was of all before above what an epoch sees of it."""
-    groups, more = kind["groups"][:_SHOWN], kind["groups"][_SHOWN:]
-    if "others" in kind:
-        more = [*more, kind["others"]]
-    if more:
-        number = len(kind["groups"]) - len(groups) + (kind["others"][0] if "others" in kind else 0)
-        sums = [sum(group[place] for group in more) for place in (1, 2, 3)]
-        groups = [*groups, [f"{number:,} others", *sums]]
-    shares = [(_share(group[1], totals[0]), _share(group[3], totals[1])) for group in groups]
-    most = max((share for pair in shares for share in pair), default=0) or 1
-    repeated = any(group[2] != round(group[3]) for group in groups)
+    groups = _groups(kind)
+    shares = [(group.before / (totals[0] or 1), group.seen / (totals[1] or 1)) for group in groups]
+    most = max(max(pair) for pair in shares[:_SHOWN]) or 1  # the others, summed up, may be more: their bars are cut
+    repeated = any(group.drawn != round(group.seen) for group in groups)
     rows: list[list[Child]] = [
         [
-            tag("bdi", name),
+            tag("bdi", group.name),
             tag("span", _bar("before", before / most), _bar("kept", after / most), class_="bars", aria_hidden="true"),
-            f"{there:,}",
-            percent(there, totals[0]),
-            f"{drawn:,}",
-            *([f"{seen:,.0f}"] if repeated else []),
-            percent(round(seen), totals[1]),
+            f"{group.before:,}",
+            percent(group.before, totals[0]),
+            f"{group.drawn:,}",
+            *([f"{group.seen:,.0f}"] if repeated else []),
+            percent(round(group.seen), totals[1]),
         ]
-        for (name, there, drawn, seen), (before, after) in zip(groups, shares, strict=True)
+        for group, (before, after) in zip(groups, shares, strict=True)
     ]
     head: list[Child] = ["", tag("span", "bars", class_="unseen"), "Before", "Share", "Drawn"]
-    head += ["In an epoch", "Share"] if repeated else ["Share"]
-    return table(head, rows, caption=_KINDS.get(kind["of"], kind["of"]), numbers=range(2, len(head)))
+    head += ["Epoch", "Share"] if repeated else ["Share"]
+    name: str = kind["of"]
+    return tag("div", table(head, rows, caption=_KINDS.get(name, name), numbers=range(2, len(head))), class_="mix")
 
 
 def _bar(role: str, share: float) -> Html:
-    return tag("i", style=f"width:{100 * share:.2f}%", class_=role)
-
-
-def _share(count: float, total: int) -> float:
-    return count / total if total else 0.0
+    return tag("i", style=f"width:{100 * min(share, 1):.2f}%", class_=role)
