@@ -297,7 +297,7 @@ def test_every_fault_at_once_and_the_books_agree(cache: AnswerCache) -> None:
         assert captioner.spent.tokens >= api.tokens
         known = sum((one.spent.tokens_in or 0) + (one.spent.tokens_out or 0) for one in outcomes)
         assert known <= captioner.spent.tokens
-        assert api.most_in_flight <= 16 + 5  # a hanging one is still in the server when its client has left
+        assert api.most_in_flight <= 2 * 16  # one that is answered, or was given up, may be in the server a while yet
         asked_so_far = len(api.requests)
         again = list(build(config(api), cache).caption([one for one in asked if one.id in {r.id for r in rights}]))
         assert texts(again) == texts(rights)
