@@ -1,6 +1,7 @@
 """`balance` over a run: what is drawn, what is said of the rest, and that nothing but ids has a say in it."""
 
 import json
+import re
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +9,7 @@ import pytest
 
 import sluice
 from sluice.errors import RecipeError
+from sluice.run.reporting import write_report
 from sluice.run.takedown_command import Request, take_down
 from sluice.run.verifying import verify_run
 from support.corpus import build_corpus
@@ -125,6 +127,21 @@ def test_what_has_less_than_its_share_is_repeated_and_packed_once(repeated):
         row["id"]: row["repeats"] for row in pq.read_table(shard, columns=["id", "repeats"]).to_pylist()
     }.items() <= (by_id.items())
     assert verify_run(layout).fine
+
+
+def test_the_report_shows_each_kind_before_and_after(repeated):
+    page, facts = write_report(repeated).read_text(), run_facts(repeated)
+    assert f"{facts['drawn']:,} were drawn. An epoch takes {facts['epoch']:,}" in page
+    part = page[page.index(">Balance</h3>") :]
+    assert "<caption>Sources</caption>" not in part, "of a single group there is nothing to see"
+    for kind in facts["kinds"]:
+        assert sum(seen for *_, seen in kind["groups"]) == facts["epoch"]
+        if len(kind["groups"]) > 1:
+            for name, before, drawn, seen in kind["groups"]:
+                row = next(cells for cells in part.split("<tr>") if f"<bdi>{name}</bdi>" in cells)
+                assert re.findall(r"class=\"figure\">([\d,]+)<", row) == [
+                    f"{n:,}" for n in (before, drawn, round(seen))
+                ]
 
 
 def test_repeats_that_are_not_those_drawn_are_found_and_a_takedown_keeps_them(repeated, tmp_path):
