@@ -21,6 +21,7 @@ from sluice.caption.load import load_captioner
 from support.chat_api import TOKENS_IN, TOKENS_OUT, Act, ChatApi, chat_api, right, says, status
 
 COUNT, CONCURRENCY, KILLS = 240, 6, 20
+_PRELOAD = ["sluice.caption.load", "sluice.caption.chat", "sluice.caption.picture", "support.chat_api"]
 
 
 def _caption_all(
@@ -51,7 +52,7 @@ def _plan(body: dict[str, object], times: int) -> Act:
 
 def _start(*arguments: object) -> multiprocessing.process.BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sluice.caption.chat", "sluice.caption.picture"])
+    context.set_forkserver_preload(_PRELOAD)
     process = context.Process(target=_caption_all, args=arguments)
     process.start()
     return process

@@ -64,6 +64,7 @@ class PackSample:
     columns: Mapping[str, Scalar]  # measured values to carry along
     cluster: str | None = None
     weight: float = 1.0
+    repeats: int = 1  # how often an epoch takes it
 
     @property
     def captions(self) -> tuple[PackText, ...]:

@@ -2,7 +2,7 @@
 
 | column | holds |
 | --- | --- |
-| `id`, `key`, `source`, `split`, `cluster`, `weight` | the sample |
+| `id`, `key`, `source`, `split`, `cluster`, `weight`, `repeats` | the sample |
 | `image` | struct `{bytes, path}`, the Hugging Face image feature; null where a sample has no image |
 | `sha256`, `width`, `height` | of the image |
 | `images` and the three above as lists | in place of them where any sample of the pack has several images |
@@ -147,6 +147,7 @@ def _fields(sample: PackSample) -> dict[str, Any]:
         "split": sample.split,
         "cluster": sample.cluster,
         "weight": sample.weight,
+        "repeats": sample.repeats,
         "caption": captions[0].text if captions else None,
         "captions": [text.text for text in captions],
         "languages": [text.language for text in captions],
@@ -205,7 +206,7 @@ def shard_schema(contents: Contents) -> pa.Schema:
     fields += [(name, per_image(pa.int32())) for name in ("width", "height")]
     if contents.redacted:
         fields += [("sha256_before", per_image(pa.string()))]
-    fields += [("cluster", pa.string()), ("weight", pa.float32())]
+    fields += [("cluster", pa.string()), ("weight", pa.float32()), ("repeats", pa.int32())]
     taken = {name for name, _ in fields}
     fields += [(name, kind) for name, kind in contents.columns.items() if name not in taken]
     features = {name: _feature(kind) for name, kind in fields}

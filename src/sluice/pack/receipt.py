@@ -157,6 +157,7 @@ class Rows:
                 sample.text_tokens,
                 None,  # image tokens: a loader counts them from width and height, under its model's own rule
                 sample.weight,
+                sample.repeats,
                 loaded[0].sha256 if loaded else None,
                 sample.cluster,
             )

@@ -116,6 +116,7 @@ def sample_json(
         "columns": {**sample.columns, **_hexadecimal(sample.columns, contents.columns)},
         "cluster": sample.cluster,
         "weight": sample.weight,
+        "repeats": sample.repeats,
     }
     try:
         return _JSON.encode(document).encode()

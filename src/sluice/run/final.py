@@ -26,7 +26,8 @@ from sluice.pack.base import Contents
 from sluice.pack.formats import packer
 from sluice.pack.manifest import write_checksums, write_manifest
 from sluice.pack.plan import Shard, cut_shards
-from sluice.run.balancing import Balanced, balance, balance_name
+from sluice.run.balance_draw import Balanced
+from sluice.run.balancing import balance, balance_name
 from sluice.run.boxes import box_plan, find_boxes, without_boxes
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.embedding import Chosen
@@ -68,8 +69,8 @@ def final_stage(
     columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
     columns |= {field.name: field.type for field in score_fields(load_scores(file))}
     gone = taken_down(layout)
-    decided = decided_by(layout, layout.deciding)
-    kept_by = decided
+    kept_by = decided_by(layout, layout.deciding)
+    decided = fingerprint("pack/2", kept_by)
     balancing = balance_name(file, decided)
     if balancing is not None:
         decided = fingerprint(decided, balancing)
@@ -154,16 +155,19 @@ class _Kept:
         starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
         kept = _kept(layout, ids)
         entered = verdicts.filter(pa.array(kept))
-        weight = np.ones(len(unit), np.float32)
+        weight, repeats = np.ones(len(unit), np.float32), np.ones(len(unit), np.int32)
         balanced = None
         if balancing is not None:
             balanced = balance(file, layout, entered.column("id").combine_chunks(), balancing)
             weight[kept] = balanced.table.column("weight").to_numpy()
+            repeats[kept] = balanced.table.column("repeats").to_numpy()
             kept[kept] = balanced.drawn
         groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
         write_table(
             layout.state / "groups.parquet",
-            pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight}),
+            pa.table(
+                {"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight, "repeats": repeats}
+            ),
         )
         splits = assign(groups, recipe.split, recipe.seed)
         sizes, contents = _sizes(layout, unit, ids)

@@ -70,7 +70,7 @@ class ShardSamples:
         self._carried = tuple(contents.columns)
         self._rows = UnitReader(rows, [name for name in schema.names if name in wanted])
         self._verdicts = UnitReader(layout.verdicts(layout.deciding), ["id", "captions_left_out"])
-        self._groups = UnitReader(groups, ["id", "group", "weight"])
+        self._groups = UnitReader(groups, ["id", "group", "weight", "repeats"])
 
     def __enter__(self) -> Self:
         return self
@@ -102,10 +102,11 @@ class ShardSamples:
             _records({name: _column(firsts, name) for name in self._carried}, len(ids)),
             drawn.column("group").to_pylist(),
             drawn.column("weight").to_pylist(),
+            drawn.column("repeats").to_pylist(),
             strict=True,
         )
-        for identity, key, source, images, texts, rights_of_it, columns, group, weight in fields:
-            yield PackSample(identity, key, source, split, images, texts, rights_of_it, columns, group, weight)
+        for identity, key, source, *rest in fields:
+            yield PackSample(identity, key, source, split, *rest)
 
     def _coverings(self, unit: int, ids: pa.Array) -> dict[int, Covering]:
         """What to cover in the images of a unit, by the key of the image."""

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pyarrow as pa
+
 from sluice.errors import RunError
 from sluice.pack.verify import verify
+from sluice.run.balance_columns import balance_path
 from sluice.run.stage import VERDICT_KINDS, stage_record
 from sluice.table.compute import pc
 from sluice.table.layout import BOXES, FILTERED, FINAL, RAW, Layout
@@ -63,7 +66,7 @@ def verify_run(layout: Layout) -> Verification:
 
 def count_problems(layout: Layout) -> list[str]:
     """Where the counts of the finished stages do not add up, or the manifest does not name what was kept."""
-    return [*_counts(layout), *_packed(layout), *redaction_problems(layout)]
+    return [*_counts(layout), *_packed(layout), *_drawn(layout), *redaction_problems(layout)]
 
 
 def _counts(layout: Layout) -> Iterator[str]:
@@ -111,3 +114,20 @@ def _packed(layout: Layout) -> Iterator[str]:
         packed = manifest.filter(pc.equal(manifest.column("format"), name)).column("id")
         if len(packed) != len(kept) or pc.any(pc.invert(pc.is_in(kept, packed))).as_py():
             yield f"{name}: the manifest names {len(packed):,} samples, {FINAL} kept {len(kept):,}"
+
+
+def _drawn(layout: Layout) -> Iterator[str]:
+    """The weight and the repeats of every packed sample, as balancing drew them; 1 where nothing was balanced."""
+    manifest = read_table(layout.manifest, columns=["id", "weight", "repeats"])
+    weight, repeats = (pc.cast(manifest.column(name), "float64") for name in ("weight", "repeats"))
+    if "balance" in stage_record(layout, FINAL):
+        drawn = read_table(balance_path(layout), columns=["id", "weight", "repeats"])
+        place = pc.index_in(manifest.column("id"), drawn.column("id").combine_chunks())
+        said = [pc.cast(drawn.column(name).take(place), "float64") for name in ("weight", "repeats")]
+    else:
+        said = [pa.scalar(1.0), pa.scalar(1.0)]
+    same = pc.fill_null(pc.and_(pc.equal(weight, said[0]), pc.equal(repeats, said[1])), False)
+    wrong = len(same) - pc.sum(same).as_py() if len(same) else 0
+    if wrong:
+        first = manifest.column("id").filter(pc.invert(same))[0].as_py()
+        yield f"the manifest gives {wrong:,} rows another weight or other repeats than was drawn: {first}, for instance"

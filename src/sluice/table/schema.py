@@ -93,6 +93,7 @@ MANIFEST: Final = pa.schema(
         ("text_tokens", pa.int32()),  # of all turns and the best caption; null where `text.tokens` did not run
         ("image_tokens", pa.int32()),  # null: a loader's rule counts them from width and height
         ("weight", pa.float32()),
+        ("repeats", pa.int32()),  # how often an epoch takes the sample; it is packed once
         ("sha256", pa.string()),  # of the first image's bytes
         ("cluster", pa.string()),  # the group that a split never cuts
     ]
