@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from stat import S_ISDIR
-from typing import Any
+from typing import Any, Final
 
 from sluice.errors import SourceError
 from sluice.sources.base import SourceFile
 from sluice.table import remote
 from sluice.table.refs import local_path, local_uri
+
+_PIECE: Final = 2**14  # bytes read at a time: most sidecars are smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +130,14 @@ def read_small(uri: str, most: int) -> bytes:
     """The first `most` bytes of a file: sidecars and other small things that become part of a sample."""
     if "://" in uri and not uri.startswith("file://"):
         return remote.read_start(uri, most)
-    with open(local_path(uri) or uri, "rb", buffering=0) as file:
-        return file.read(most) or b""
+    descriptor = os.open(local_path(uri) or uri, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""  # not `most` at once: room for a megabyte would be made, and cleared
+        while len(data) < most and (more := os.read(descriptor, min(most - len(data), _PIECE))):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def _remote_file(uri: str, facts: dict[str, Any]) -> SourceFile:
