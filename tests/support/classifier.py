@@ -21,11 +21,13 @@ class Service(Loopback):
         super().__init__()
 
     def post(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        """Answer as the script says, or with right scores."""
         self.requests.append({"path": handler.path, **body})
         status, answer = self.script.pop(0)(body) if self.script else (200, right(body))
         write(handler, json.dumps(answer).encode(), status)
 
 
 def right(body: dict[str, Any]) -> dict[str, Any]:
+    """A score for each input."""
     scores = [len(json.dumps(one)) % 10 / 10 for one in body["input"]]
     return {"results": [{"flagged": False, "category_scores": {"violence": s, "sexual": s / 2}} for s in scores]}

@@ -22,7 +22,7 @@ from sluice.media.redact import Box
 from sluice.models.detector import checked_boxes, detect_over_http, registered_detector
 from sluice.models.digest import content_hash
 from sluice.models.http_post import Poster
-from sluice.run.embedding import Chosen, EmbedJob, made_for, measure_chosen, of_chosen
+from sluice.run.embedding import Chosen, EmbedJob, made_for, measured, of_chosen, with_missing
 from sluice.run.events import Events
 from sluice.run.measure_plan import LoadedPlan, load_plugins
 from sluice.run.measuring import UnitCost
@@ -112,7 +112,10 @@ def find_unit(shared: tuple[Layout, BoxPlan], job: EmbedJob, context: WorkerCont
     if isinstance(plan.config, FieldBoxes):
         table, cost = _of_field(layout, plan.config, job)
     else:
-        table, cost = measure_chosen(layout, plan.load(), path, job, context)
+        detector = plan.load()
+        table, cost = with_missing(
+            layout, path, job, lambda items: measured(detector, job.unit, items, context), ("image",)
+        )
     write_table(path, table)
     return cost
 

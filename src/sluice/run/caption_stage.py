@@ -245,7 +245,7 @@ def _without_caption(layout: Layout) -> set[str]:
     return set(rows.filter(pc.is_null(rows.column("text_item"))).column("id").to_pylist())
 
 
-def _left_out(layout: Layout, entered: pa.Table, held: Any) -> list[list[int]]:
+def _left_out(layout: Layout, entered: pa.Table, held: Any) -> pa.ChunkedArray:
     """By sample that entered, its captions that are out: those left out before, all of one that was held for them."""
     rows = read_table(layout.rows_of(CAPTIONED), ["id", "text_item", "alternative"])
     captions: dict[str, list[int]] = {}
@@ -254,7 +254,8 @@ def _left_out(layout: Layout, entered: pa.Table, held: Any) -> list[list[int]]:
         if row["alternative"]:
             captions.setdefault(row["id"], []).append(row["text_item"])
     pairs = zip(entered.column("id").to_pylist(), entered.column("captions_left_out").to_pylist(), strict=True)
-    return [sorted({*out, *captions.get(sample, ())}) for sample, out in pairs]
+    out = [sorted({*out, *captions.get(sample, ())}) for sample, out in pairs]
+    return pa.chunked_array([pa.array(out, pa.list_(pa.int16()))])
 
 
 def _taken_up(captions: Captions, rules: Sequence[CompiledRule], layout: Layout) -> tuple[str, ...]:

@@ -78,8 +78,8 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     started = time.perf_counter()
     decided = decided_by(layout, before)
     held = [held] if (held := checks.plan.of_files()) else []
-    scored_by = [score.identity.hash for score in checks.scores]
-    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed), *held, *scored_by)
+    held += [score.identity.hash for score in checks.scores]
+    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed), *held)
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)
@@ -162,10 +162,10 @@ def _of_score(scoring: Scoring) -> dict[str, Any]:
     }
 
 
-def _left_out(layout: Layout, before: str) -> list[list[int]]:
+def _left_out(layout: Layout, before: str) -> pa.ChunkedArray:
     """By sample that entered, the captions that the stage before left out."""
-    table = read_table(layout.verdicts(before), ["verdict", "captions_left_out"])
-    return table.filter(pc.equal(table.column("verdict"), "kept")).column("captions_left_out").to_pylist()
+    table = read_table(layout.verdicts(before), ["verdict", "captions_left_out"], encoded=["verdict"])
+    return table.column("captions_left_out").filter(pc.equal(table.column("verdict"), "kept"))
 
 
 def _deciles(rows: Path) -> list[float]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,6 @@ from sluice.table.vectors import VECTOR, read_vectors, vector_type, write_vector
 
 EMBED_UNIT: Final = "sluice.run.embedding:embed_unit"
 _DESCRIBE: Final = "sluice.run.embedding:describe"
-Make: TypeAlias = Callable[[pa.Table], tuple[pa.Table, UnitCost]]  # from items that lack something
-
 _OF: Final = b"sluice.of"  # what the samples were chosen by
 _FINER: Final = 2  # images are decoded at so many times the model's px: it scales them down its own way
 _ITEMS: Final = 2**16  # more than a sample has
@@ -133,27 +131,25 @@ def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: Worke
     """Bring the vectors of one unit up to date. Runs in a worker."""
     layout, plan = shared
     path = layout.measured(_store_of(plan), job.unit, CHECKED)
-    if isinstance(plan.config, PrecomputedConfig):
-        config = plan.config
-        table, cost = _up_to_date(layout, path, job, lambda new: _looked_up(layout, config, job.unit, new))
-    else:
-        table, cost = measure_chosen(layout, _loaded(plan.config, plan.limits), path, job, context)
+
+    def vectors_of(items: pa.Table) -> tuple[pa.Table, UnitCost]:
+        if isinstance(plan.config, PrecomputedConfig):
+            return _looked_up(layout, plan.config, job.unit, items)
+        return measured(_loaded(plan.config, plan.limits), job.unit, items, context)
+
+    table, cost = with_missing(layout, path, job, vectors_of, ("image", "text"))
     write_vectors(path, table)
     return cost
 
 
-def measure_chosen(
-    layout: Layout, loaded: LoadedPlan, path: Path, job: EmbedJob, context: WorkerContext
+def with_missing(
+    layout: Layout,
+    path: Path,
+    job: EmbedJob,
+    make: Callable[[pa.Table], tuple[pa.Table, UnitCost]],
+    kinds: Sequence[str],
 ) -> tuple[pa.Table, UnitCost]:
-    """What lies at `path`, with what is missing of the job's chosen samples measured. Runs in a worker."""
-    grains = [measure.grain for measure in loaded.measures]
-    return _up_to_date(layout, path, job, lambda new: _measured(loaded, job.unit, new, context), grains)
-
-
-def _up_to_date(
-    layout: Layout, path: Path, job: EmbedJob, make: Make, kinds: Sequence[str] = ("image", "text")
-) -> tuple[pa.Table, UnitCost]:
-    """What lies at `path`, and what `make` makes of the job's items of `kinds` that are not there yet."""
+    """What lies at `path`, with what is missing of the job's chosen samples made. Runs in a worker."""
     known = _still_so(read_table(path, threads=False), job.chosen) if path.is_file() else None
     items = of_chosen(layout, job)
     items = items.filter(pc.is_in(items.column("kind"), pa.array(kinds, pa.string())))
@@ -166,7 +162,7 @@ def _up_to_date(
     return table.take(pa.array(order)).replace_schema_metadata(job.chosen.metadata), cost
 
 
-def _measured(plan: LoadedPlan, unit: int, items: pa.Table, context: WorkerContext) -> tuple[pa.Table, UnitCost]:
+def measured(plan: LoadedPlan, unit: int, items: pa.Table, context: WorkerContext) -> tuple[pa.Table, UnitCost]:
     """What the measures of `plan` make of `items`."""
     with RefReader(plan.limits.bytes) as reader:
         work = UnitPass(_NO_SAMPLES, items, plan, reader, context)
@@ -196,27 +192,39 @@ class UnitVectors:
 
     def __init__(self, layout: Layout, store: str, unit: int) -> None:
         self._table, self._vectors = read_vectors(layout.measured(store, unit, CHECKED))
+        self._index = ItemIndex(self._table)
 
-    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], list[str | None]]:
+    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], pa.ChunkedArray]:
         """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
         if not len(self._table):
-            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), [None] * len(ids)
-        row, absent = rows_at(self._table, ids, items)
+            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), _no_texts(len(ids))
+        row, absent = self._index.rows(ids, items)
         vectors = self._vectors[row]
         vectors[absent] = np.nan
-        errors = self._table.column("error").take(pa.array(row, mask=absent)).to_pylist()
-        return vectors, errors
+        errors = self._table.column("error")
+        if errors.null_count == len(errors):
+            return vectors, _no_texts(len(ids))
+        return vectors, errors.take(pa.array(row, mask=absent))
 
 
-def rows_at(
-    known: pa.Table, ids: pa.ChunkedArray, items: pa.ChunkedArray
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
-    """The row of `known` that is about each item, and whether there is none; `known` has a row at least."""
-    keys = item_keys(known, known)
-    order = np.argsort(keys)
-    wanted = item_keys(pa.table({"id": ids, "item": items}), known)
-    row = order[np.minimum(np.searchsorted(keys, wanted, sorter=order), len(keys) - 1)]
-    return row, (keys[row] != wanted) | (wanted < 0)
+def _no_texts(rows: int) -> pa.ChunkedArray:
+    return pa.chunked_array([pa.nulls(rows, pa.string())])
+
+
+class ItemIndex:
+    """Which row of `known` is about an item; `known` has a row at least when it is asked."""
+
+    def __init__(self, known: pa.Table) -> None:
+        self._known = known
+        self._keys = item_keys(known, known)
+        self._order = np.argsort(self._keys, kind="stable")  # most lie in order already
+
+    def rows(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The row about each item, and whether there is none."""
+        wanted = item_keys(pa.table({"id": ids, "item": items}), self._known)
+        place = np.minimum(np.searchsorted(self._keys, wanted, sorter=self._order), len(self._keys) - 1)
+        row = self._order[place]
+        return row, (self._keys[row] != wanted) | (wanted < 0)
 
 
 def kept_of(verdicts: UnitReader, unit: int, take_up: tuple[str, ...] = ()) -> pa.Table:
@@ -237,6 +245,8 @@ def entering(verdicts: pa.Table, take_up: tuple[str, ...] = ()) -> pa.Table:
 def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
     """The keys (`item_keys`) of the captions that are left out of the samples `kept`."""
     out = kept.column("captions_left_out").combine_chunks()
+    if not len(out.flatten()):
+        return np.zeros(0, np.int64)
     owner = kept.column("id").combine_chunks().take(out.value_parent_indices())
     return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
 

@@ -39,8 +39,8 @@ def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan, vectors: str
             }
             for identity, measure in identities.items()
         },
-        **({"vectors": vectors} if vectors else {}),
         **({"scores": scores} if scores else {}),
+        **({"vectors": vectors} if vectors else {}),
         "decoding": plan.load().decoding.name,
         "recipe_file": str(file.path),
         "recipe": file.recipe.model_dump(mode="json"),

@@ -16,7 +16,17 @@ import pyarrow as pa
 from sluice.engine import Engine, Task, WorkerContext
 from sluice.measures.views import failed
 from sluice.media.limits import Limits
-from sluice.run.embedding import Chosen, EmbedJob, EncoderFacts, item_keys, made_for, measure_chosen, of_chosen, rows_at
+from sluice.run.embedding import (
+    Chosen,
+    EmbedJob,
+    EncoderFacts,
+    ItemIndex,
+    item_keys,
+    made_for,
+    measured,
+    of_chosen,
+    with_missing,
+)
 from sluice.run.events import Events
 from sluice.run.measuring import UnitCost
 from sluice.run.score_config import HttpScoreConfig
@@ -77,7 +87,10 @@ def score_unit(shared: tuple[Layout, Scoring], job: EmbedJob, context: WorkerCon
     layout, scoring = shared
     path = layout.measured(scoring.store, job.unit, CHECKED)
     if isinstance(scoring.score.config, HttpScoreConfig):
-        table, cost = measure_chosen(layout, scoring.score.asking(scoring.limits), path, job, context)
+        asking = scoring.score.asking(scoring.limits)
+        table, cost = with_missing(
+            layout, path, job, lambda items: measured(asking, job.unit, items, context), (scoring.score.of,)
+        )
     else:
         table, cost = _by_head(layout, scoring, job)
     write_table(path, table)
@@ -93,7 +106,7 @@ def with_scores(rows: pa.Table, layout: Layout, scorings: Sequence[Scoring], uni
             for name, kind in scoring.score.columns.items():
                 rows = rows.append_column(name, pa.nulls(len(rows), kind))
             continue
-        row, absent = rows_at(known, rows.column("id"), rows.column(f"{of}_item"))
+        row, absent = ItemIndex(known).rows(rows.column("id"), rows.column(f"{of}_item"))
         place = pa.array(row, mask=absent)
         for name in scoring.score.columns:
             rows = rows.append_column(name, known.column(name).take(place))

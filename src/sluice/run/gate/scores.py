@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def asked_about(tables: PackedTables, column: str) -> tuple[str, str]:
     """The relation that holds `column` of all that is packed, texts or samples, and whose id counts there."""
     if column in tables.of_texts:
-        return "texts t LEFT JOIN rows r ON t.id = r.id AND t.item = r.text_item", "t.id"
+        return "texts t LEFT JOIN text_rows r ON t.id = r.id AND t.item = r.text_item", "t.id"
     return "packed p LEFT JOIN every_row r ON p.id = r.id", "p.id"
 
 
