@@ -20,9 +20,14 @@ def sample_lengths(
 ) -> tuple[Numbers, Numbers]:
     """Tokens of each of the manifest's `rows`, all of them and those of its image.
 
-    `given` is what the rule `Given` reads: a number a row, or below 0. `extra` tokens are added to each sample: those
-    of a chat's template, or for a beginning and an end. A manifest has the size of a sample's first image alone, so of
-    a sample with several images the others are not counted.
+    `given` is what the rule `Given` reads: a number a row, or below 0. `extra` tokens are added to each sample, such as
+    those of a chat's template. A manifest has the size of a sample's first image alone: of a sample with several
+    images, the others are not counted.
+
+    >>> from sluice.load.image_tokens import Native
+    >>> rows = pa.table({"text_tokens": [20, 7], "width": [640, None], "height": [480, None], "image_size": [9, None]})
+    >>> [column.tolist() for column in sample_lengths(rows, Native(), extra=2)]
+    [[413, 9], [391, 0]]
     """
     if uncounted := rows.column("text_tokens").null_count:
         raise RecipeError(
