@@ -111,7 +111,7 @@ def test_vectors_are_stored_as_any_parquet_reader_reads_them_and_only_of_what_wa
     assert len(files) == 3
     table = pa.concat_tables([pq.read_table(file).replace_schema_metadata(None) for file in files])
     assert set(table.column("id").to_pylist()) == kept
-    assert table.schema.field("vector").type == pa.list_(pa.float16(), 256)
+    assert table.schema.field("vector").type == pa.list_(pa.field("element", pa.float16(), nullable=False), 256)
     lengths = [np.linalg.norm(np.array(vector, np.float32)) for vector in table.column("vector").to_pylist()]
     assert np.allclose(lengths, 1, atol=1e-3)
 
