@@ -108,6 +108,15 @@ def test_a_captioner_killed_twenty_times_says_the_same_and_pays_once(tmp_path: P
     assert spent.tokens >= COUNT * (TOKENS_IN + TOKENS_OUT)
 
 
+def test_a_process_that_joins_late_sets_aside_what_others_know_a_question_takes(tmp_path: Path) -> None:
+    each, cache, out = TOKENS_IN + TOKENS_OUT, tmp_path / "late.sqlite", tmp_path / "late.json"
+    with chat_api(delay=0.2) as api:
+        _caption_all(api.url, cache, out, 0, 2, 6 * each)
+        _caption_all(api.url, cache, out, 2, 12, 6 * each)  # by its own guess of 110 tokens, five more would fit
+        assert api.tokens == 6 * each
+    assert [kind for _, _, kind, _ in json.loads(out.read_text())].count(None) == 4
+
+
 def test_processes_that_share_a_cache_ask_for_nothing_twice_and_keep_one_budget(tmp_path: Path) -> None:
     with chat_api(delay=0.01) as api:
         cache = tmp_path / "answers.sqlite"

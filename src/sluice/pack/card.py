@@ -47,9 +47,18 @@ def _about(facts: CardFacts) -> str:
     return (
         f"# {facts.name}\n\n"
         f"{count(facts.samples, 'sample')}: {count(facts.images, 'image')}{several}, {texts or 'no texts'}. "
-        f"Packed as {formats or 'nothing'}. Images are stored byte for byte as they were found.\n\n{splits}\n\n"
+        f"Packed as {formats or 'nothing'}. {_bytes_kept(facts)}\n\n{splits}\n\n"
         f"Splits are drawn with seed {facts.seed}, cluster by cluster: images that are near each other are never in "
         "two splits."
+    )
+
+
+def _bytes_kept(facts: CardFacts) -> str:
+    if facts.redacted is None:
+        return "Images are stored byte for byte as they were found."
+    return (
+        f"In {count(facts.redacted, 'image')} parts were covered and the bytes written anew, as `redactions.parquet` "
+        "says; all others are stored byte for byte as they were found."
     )
 
 

@@ -14,7 +14,7 @@ from sluice.pack.verify import verify
 from sluice.run.balance_columns import balance_path
 from sluice.run.stage import VERDICT_KINDS, stage_record
 from sluice.table.compute import pc
-from sluice.table.layout import FILTERED, FINAL, RAW, Layout
+from sluice.table.layout import BOXES, FILTERED, FINAL, RAW, Layout
 from sluice.table.read import read_table
 from sluice.wording import counted
 
@@ -66,7 +66,7 @@ def verify_run(layout: Layout) -> Verification:
 
 def count_problems(layout: Layout) -> list[str]:
     """Where the counts of the finished stages do not add up, or the manifest does not name what was kept."""
-    return [*_counts(layout), *_packed(layout), *_drawn(layout)]
+    return [*_counts(layout), *_packed(layout), *_drawn(layout), *redaction_problems(layout)]
 
 
 def _counts(layout: Layout) -> Iterator[str]:
@@ -81,6 +81,28 @@ def _counts(layout: Layout) -> Iterator[str]:
         if record["in"] != entered or any(record[kind] != found.get(kind, 0) for kind in VERDICT_KINDS):
             yield f"{stage}: stage.json says {record}, verdicts.parquet holds {dict(found)}"
         before = found.get("kept", 0)
+
+
+def redaction_problems(layout: Layout) -> Iterator[str]:
+    """Packed images that should be covered in part and are not; what was covered and is not what is packed."""
+    if not layout.redactions.is_file():
+        return
+    name = layout.redactions.name
+    covered = read_table(layout.redactions, ["id", "item", "sha256_before", "sha256"]).to_pylist()
+    manifest = read_table(layout.manifest, ["id", "sha256"])
+    packed = dict(zip(*(manifest.column(column).to_pylist() for column in ("id", "sha256")), strict=True))
+    done = {(row["id"], row["item"]) for row in covered}
+    for path in sorted((layout.root / BOXES / stage_record(layout, FINAL).get("boxes", "")).glob("unit-*.parquet")):
+        boxes = read_table(path, ["id", "item", "boxes"])
+        some = pc.fill_null(pc.greater(pc.list_value_length(boxes.column("boxes")), 0), False)
+        for row in boxes.filter(some).select(["id", "item"]).to_pylist():
+            if row["id"] in packed and (row["id"], row["item"]) not in done:
+                yield f"{name}: {row['id']} item {row['item']} has boxes to cover, and is packed as it was"
+    for row in covered:
+        if row["id"] not in packed:
+            yield f"{name}: {row['id']} is covered, and not packed"
+        elif packed[row["id"]] == row["sha256_before"] != row["sha256"]:
+            yield f"{name}: {row['id']} is covered, and the manifest names the image as it was"
 
 
 def _packed(layout: Layout) -> Iterator[str]:

@@ -25,6 +25,7 @@ class Folder:
     uri: str
     names: list[str]
     file: Callable[[str], SourceFile]
+    uri_of: Callable[[str], str]  # of a file, without asking for its size
 
 
 def folders(root: str) -> Iterator[Folder]:
@@ -41,7 +42,7 @@ def grouped(files: list[SourceFile]) -> Iterator[Folder]:
     """Files that are listed already, by their folders."""
     for uri, group in groupby(files, key=lambda file: file.uri.rpartition("/")[0]):
         known = {file.uri.rpartition("/")[2]: file for file in group}
-        yield Folder(uri, list(known), known.__getitem__)
+        yield Folder(uri, list(known), known.__getitem__, lambda name, known=known: known[name].uri)
 
 
 def _local_folders(root: str) -> Iterator[Folder]:
@@ -66,7 +67,12 @@ def _local_folders(root: str) -> Iterator[Folder]:
             raise SourceError(f"{uri}: cannot be listed: {error.strerror}") from error
         names.sort()
         start = uri if uri.endswith("/") else f"{uri}/"
-        yield Folder(uri, names, lambda name, start=start: _local_file(start + name))
+        yield Folder(
+            uri,
+            names,
+            lambda name, start=start: _local_file(start + name),
+            lambda name, start=start: local_uri(start + name),
+        )
         pending += [start + name for name in sorted(inner, reverse=True)]
 
 
@@ -96,7 +102,7 @@ def _remote_folders(root: str) -> Iterator[Folder]:
                 return stat_file(f"{uri}/{name}") or SourceFile(f"{uri}/{name}", None, "")
             return _remote_file(f"{uri}/{name}", facts)
 
-        yield Folder(uri, list(known), file)
+        yield Folder(uri, list(known), file, lambda name, uri=uri: f"{uri}/{name}")
 
 
 def stat_file(uri: str) -> SourceFile | None:

@@ -19,6 +19,7 @@ from sluice.table.read import read_table
 
 VECTOR: Final = "vector"
 _ROW_GROUP: Final = 16_384
+_BLOCK: Final = 256  # rows of vectors as float32: they stay in a core's cache
 
 
 def vector_type(dim: int) -> pa.DataType:
@@ -65,3 +66,20 @@ def read_vectors(path: Path) -> tuple[pa.Table, npt.NDArray[np.float16]]:
     """The keys of a table of vectors, and the vectors as (rows, dim)."""
     table = read_table(path, threads=False)
     return table.drop_columns([VECTOR]), matrix(table.column(VECTOR))
+
+
+def cosines(vectors: npt.NDArray[np.floating[Any]], others: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
+    """The cosine of each row with its neighbour, both of length 1.
+
+    >>> cosines(np.float16([[1, 0], [0, 1]]), np.float16([[0.5, 0], [0, -1]])).tolist()
+    [0.5, -1.0]
+    """
+    result = np.empty(len(vectors), np.float32)
+    one, other = (np.empty((min(_BLOCK, len(vectors)), vectors.shape[1]), np.float32) for _ in range(2))
+    for start in range(0, len(vectors), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        rows = len(result[some])
+        np.copyto(one[:rows], vectors[some])
+        np.copyto(other[:rows], others[some])
+        np.einsum("ij,ij->i", one[:rows], other[:rows], out=result[some])
+    return result
