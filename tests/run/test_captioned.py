@@ -90,7 +90,7 @@ def recipe_over(folder, world, **changes):
 def undisturbed(tmp_path_factory, world, launcher):
     folder = tmp_path_factory.mktemp("run")
     path = recipe_over(folder, world[0])
-    done = launcher.run("run", path)
+    done = launcher.alone("run", path)
     assert done.code == 0, done.err
     return path, folder / "run"
 
@@ -234,7 +234,7 @@ def test_a_run_killed_while_it_captions_gives_the_same_bytes(tmp_path, world, un
         time.sleep(random.Random(number).random() * 0.3)
         command.kill(signal.SIGKILL)
         command.wait()
-        again = launcher.run("run", path, inline=number > 0)  # in one process: the same bytes, and no worker to start
+        again = launcher.alone("run", path)
         assert again.code == 0, again.err
         assert differing(digest, tree_digest(tmp_path / "run", ignored)) == [], f"kill {number}"
 

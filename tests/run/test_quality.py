@@ -41,10 +41,10 @@ def recipe_over(folder, world, name="recipe.yaml", **changes):
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, world, launcher):
-    """A whole run: its recipe and its folder."""
+    """A whole run in one process: its recipe and its folder."""
     folder = tmp_path_factory.mktemp("quality")
     path = recipe_over(folder, world)
-    done = launcher.run("run", path)
+    done = launcher.alone("run", path)
     assert done.code == 0, done.err
     assert "it knows the drawn scenes of sluice.synth, and nothing else" in done.err
     return path, folder / "run"
@@ -153,7 +153,7 @@ def test_a_run_killed_while_it_embeds_or_decides_gives_the_same_bytes(tmp_path, 
         time.sleep(rng.random() * 0.3)
         command.kill(signal.SIGKILL)
         command.wait()
-        again = launcher.run("run", path, inline=number > 0)  # in one process: the same bytes, and no worker to start
+        again = launcher.alone("run", path)
         assert again.code == 0, again.err
         assert differing(digest, tree_digest(tmp_path / "run", ignored)) == [], f"kill {number}"
 
