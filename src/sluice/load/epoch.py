@@ -31,6 +31,10 @@ class Stretch:
     def __len__(self) -> int:
         return len(self.sources)
 
+    def take(self, at: Numbers) -> Stretch:
+        """Some of them, in that order."""
+        return Stretch(self.sources[at], self.blocks[at], self.places[at])
+
 
 class Epoch:
     """One epoch of a mixture: a pure function of the folders, the mixture, the key and the epoch's number."""
@@ -38,7 +42,7 @@ class Epoch:
     def __init__(self, folders: Sequence[PackFolder], mixture: Mixture, key: int, number: int, window: int) -> None:
         self._folders = folders
         self._mixture = mixture
-        self._key = derive(key, number)
+        self.key = derive(key, number)
         self._window = window
         self._passes: OrderedDict[tuple[int, int], PassOrder] = OrderedDict()
 
@@ -64,7 +68,7 @@ class Epoch:
     def _order(self, source: int, turn: int) -> PassOrder:
         name = source, turn
         if name not in self._passes:
-            self._passes[name] = PassOrder(self._folders[source].sizes, derive(self._key, source, turn), self._window)
+            self._passes[name] = PassOrder(self._folders[source].sizes, derive(self.key, source, turn), self._window)
             if len(self._passes) > _PASSES * len(self._folders):
                 self._passes.popitem(last=False)
         self._passes.move_to_end(name)

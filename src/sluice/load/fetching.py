@@ -9,13 +9,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from sluice.errors import SampleFailure
 from sluice.load.folder import PackFolder
 from sluice.load.reading import Sample, ShardReader
 
 Decode: TypeAlias = Callable[[Sample], Any]
+
+_BLOCKS_HELD: Final = 256
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Fetcher:
         self._folders = folders
         self._decode = decode
         self._local = threading.local()
-        self._rows: dict[tuple[int, int], dict[str, list[Any]]] = {}
+        self._rows: dict[tuple[int, int], _Rows] = {}
         self._lock = threading.Lock()
 
     def fetch(self, source: int, block: int, place: int) -> Served:
@@ -55,16 +60,22 @@ class Fetcher:
         where = self._folders[source].blocks[block]
         reader = self._reader(source)
         failures: list[tuple[str, SampleFailure]] = []
+        wanted = int(rows.taken[place])
         for step in range(where.rows):
-            at = (place + step) % where.rows
+            at = (wanted + step) % where.rows
             try:
-                sample = reader.read(where, at, rows["id"][at], rows["offset"][at], rows["size"][at])
+                sample = reader.read(where, at, rows.ids[at], rows.offsets[at], rows.sizes[at])
                 value = sample if self._decode is None else self._decode(sample)
             except SampleFailure as failure:
-                failures.append((rows["id"][at], failure))
+                failures.append((rows.ids[at], failure))
                 continue
-            return Served(source, rows["id"][at], value, _bad(source, failures, rows["id"][at]))
+            return Served(source, rows.ids[at], value, _bad(source, failures, rows.ids[at]))
         return Served(source, None, None, _bad(source, failures, None))
+
+    def id_of(self, source: int, block: int, place: int) -> str:
+        """The id of the sample there."""
+        rows = self._rows_of(source, block)
+        return rows.ids[int(rows.taken[place])]
 
     def _reader(self, source: int) -> ShardReader:
         readers: dict[int, ShardReader] | None = getattr(self._local, "readers", None)
@@ -74,20 +85,31 @@ class Fetcher:
             readers[source] = ShardReader(self._folders[source])
         return readers[source]
 
-    def _rows_of(self, source: int, block: int) -> dict[str, list[Any]]:
+    def _rows_of(self, source: int, block: int) -> _Rows:
         """Where the samples of a block lie; what was asked last is held, for a window asks for few blocks."""
         name = source, block
         with self._lock:
-            found = self._rows.pop(name, None)
-            if found is None:
-                found = self._folders[source].rows(block).select(["id", "offset", "size"]).to_pydict()
+            found = self._rows.pop(name, None) or _Rows.of(self._folders[source], block)
             self._rows[name] = found
             while len(self._rows) > _BLOCKS_HELD:
                 del self._rows[next(iter(self._rows))]
         return found
 
 
-_BLOCKS_HELD = 256
+@dataclass(frozen=True)
+class _Rows:
+    """Where the samples of a block lie."""
+
+    ids: list[str]
+    offsets: list[int]
+    sizes: list[int]
+    taken: npt.NDArray[np.int64]  # the row at each place of the block
+
+    @classmethod
+    def of(cls, folder: PackFolder, block: int) -> _Rows:
+        rows = folder.rows(block)
+        ids, offsets, sizes = (rows.column(name).to_pylist() for name in ("id", "offset", "size"))
+        return cls(ids, offsets, sizes, folder.rows_taken(block))
 
 
 def _bad(source: int, failures: Sequence[tuple[str, SampleFailure]], replaced_by: str | None) -> tuple[Bad, ...]:

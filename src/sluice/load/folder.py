@@ -24,7 +24,8 @@ from sluice.table.compute import pc
 Numbers = npt.NDArray[np.int64]
 
 READABLE: Final = ("webdataset", "parquet")
-_COLUMNS: Final = ("id", "shard", "index", "offset", "size", "width", "height", "text_tokens", "image_tokens", "weight")
+_COLUMNS: Final = ("id", "offset", "size", "width", "height", "image_size", "text_tokens")
+_REPEATS: Final = "repeats"  # how often an epoch takes a sample; a manifest of an earlier version has no such column
 _HELD: Final = 16  # row groups of the manifest: some 16,384 rows and 2 MB each
 
 
@@ -49,15 +50,16 @@ class PackFolder:
             [self._manifest.metadata.row_group(at).num_rows for at in range(self._manifest.num_row_groups)]
         )
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
+        self._repeated = _REPEATS in self._manifest.schema_arrow.names
         kinds = pq.read_table(
             self.path / MANIFEST_FILE,
-            columns=["format", "split", "shard"],
+            columns=["format", "split", "shard", *([_REPEATS] if self._repeated else [])],
             read_dictionary=["format", "split", "shard"],
         )
         self.format = self._choose(kinds.column("format"), format)
         self.shards, first, counts = self._shards(kinds)
         self.blocks = self._blocks(first, counts)
-        self.sizes: Numbers = np.array([block.rows for block in self.blocks], np.int64)
+        self.sizes = self._sizes(kinds)
 
     def __len__(self) -> int:
         return int(self.sizes.sum())
@@ -71,7 +73,7 @@ class PackFolder:
         return digest.hexdigest()[:16]
 
     def rows(self, block: int) -> pa.Table:
-        """The manifest's rows of a block, in their order there."""
+        """The manifest's rows of a block, in their order there; each once, however often it is taken."""
         start = self.blocks[block].first
         stop = start + self.blocks[block].rows
         groups = range(
@@ -81,11 +83,28 @@ class PackFolder:
         table = pa.concat_tables([self._group(group) for group in groups])
         return table.slice(start - (int(self._ends[groups[0] - 1]) if groups[0] else 0), stop - start)
 
+    def rows_taken(self, block: int) -> Numbers:
+        """The row of a block at each of its places: a row is at as many places as an epoch takes it."""
+        once = np.arange(self.blocks[block].rows, dtype=np.int64)
+        if self.sizes[block] == len(once):
+            return once
+        return np.repeat(once, self.rows(block).column(_REPEATS).to_numpy())
+
+    def _sizes(self, kinds: pa.Table) -> Numbers:
+        """Places of each block."""
+        if not self._repeated:
+            return np.array([block.rows for block in self.blocks], np.int64)
+        ends = np.concatenate([[0], np.cumsum(pc.fill_null(kinds.column(_REPEATS), 1).to_numpy(), dtype=np.int64)])
+        first = np.array([block.first for block in self.blocks], np.int64)
+        return ends[first + np.array([block.rows for block in self.blocks], np.int64)] - ends[first]
+
     def _group(self, group: int) -> pa.Table:
         if group in self._groups:
             self._groups.move_to_end(group)
             return self._groups[group]
-        self._groups[group] = self._manifest.read_row_group(group, columns=list(_COLUMNS))
+        self._groups[group] = self._manifest.read_row_group(
+            group, columns=[*_COLUMNS, *([_REPEATS] if self._repeated else [])]
+        )
         if len(self._groups) > _HELD:
             self._groups.popitem(last=False)
         return self._groups[group]

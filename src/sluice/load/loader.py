@@ -15,13 +15,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import RecipeError
-from sluice.load.batches import FixedBatches, part_of
-from sluice.load.epoch import Epoch
+from sluice.load.batches import FixedSteps, PlannedSteps, Step, Steps
+from sluice.load.epoch import Epoch, Stretch
 from sluice.load.fetching import Bad, Decode, Fetcher, Served
 from sluice.load.folder import PackFolder
+from sluice.load.global_batches import BatchSettings
+from sluice.load.image_tokens import Fixed, ImageRule
+from sluice.load.lengths import sample_lengths
 from sluice.load.mixture import Mixture, Phase, tempered
 from sluice.load.receipt import as_table
 from sluice.load.state import VERSION, resumed, saved
@@ -41,6 +46,7 @@ class Batch:
     ids: tuple[str | None, ...]
     sources: tuple[int, ...]
     values: list[Any]  # samples, or what `decode` made of them
+    sequences: tuple[int, ...]  # how many of them each sequence has: one, unless sequences are packed
     bad: tuple[Bad, ...] = ()
 
     def __len__(self) -> int:
@@ -83,7 +89,7 @@ class Loader:
     def __init__(
         self,
         sources: Sources,
-        batch: int,
+        batch: int | BatchSettings,
         *,
         seed: int = 0,
         window: int = WINDOW,
@@ -92,6 +98,7 @@ class Loader:
         temperature: float | None = None,
         curriculum: Curriculum | None = None,
         samples: int | None = None,
+        image_tokens: ImageRule | None = None,
         split: str = "train",
         format: str | None = None,
         decode: Decode | None = None,
@@ -103,17 +110,19 @@ class Loader:
         names, weights = _named(sources)
         self.folders = [PackFolder(name, split, format) for name in names]
         sizes = [len(folder) for folder in self.folders]
+        self._rule = image_tokens or Fixed()
         phases = _phases(sizes, weights, temperature, curriculum)
         self._mixture = Mixture(sizes, phases, ends, samples)
-        self._batches = FixedBatches(batch, last)
+        self._batch, self._last = batch, last
         self._seed, self._window = seed, window
         self._settings: dict[str, Any] = {
             "version": VERSION,
             "packs": [folder.fingerprint for folder in self.folders],
             "seed": seed,
             "window": window,
-            "batch": batch,
+            "batch": batch if isinstance(batch, int) else repr(batch),
             "last": last,
+            **({} if isinstance(batch, int) else {"image_tokens": repr(self._rule)}),
             "ends": ends,
             "phases": [[phase.start, list(phase.weights)] for phase in phases],
             "samples": samples,
@@ -123,10 +132,11 @@ class Loader:
         self.share = Share(rank, world)
         self._at = _Position()
         self._books = _Books()
+        self._steps = self._steps_of(0)
 
     def __len__(self) -> int:
-        """The steps of an epoch, the same for every rank."""
-        return self._batches.steps(len(self._mixture))
+        """The steps of the epoch at hand, the same for every rank; a token budget plans the whole epoch to say it."""
+        return len(self._steps)
 
     def __iter__(self) -> Iterator[Batch]:
         """The rest of the epoch at hand; after it the state is the beginning of the next."""
@@ -142,36 +152,41 @@ class Loader:
 
     def served(self, batch: Batch) -> None:
         """Write `batch` down as served and move on; iterating does it, other ways of loading call it."""
-        step = batch.step + 1
-        self._at = _Position(batch.epoch, step) if step < len(self) else _Position(batch.epoch + 1, 0)
+        if self._steps.has(batch.step + 1):
+            self._at = _Position(batch.epoch, batch.step + 1)
+        else:
+            self._begin(batch.epoch + 1, 0)
         self._books.served.append((batch.epoch, batch.step, self.share.rank, self.share.world, batch.ids))
         self._books.bad += batch.bad
 
     def batches(self, epoch: int, first: int, share: Share) -> Iterator[Batch]:
         """The parts of `share` from step `first` of an epoch on; does not move the loader's own state."""
-        order = Epoch(self.folders, self._mixture, self._seed, epoch, self._window)
-        steps = iter(range(first + (share.worker - first) % share.workers, len(self), share.workers))
-        waiting: deque[tuple[int, list[Future[list[Served]]]]] = deque()
+        steps = self._steps if epoch == self._at.epoch else self._steps_of(epoch)
+        number = first + (share.worker - first) % share.workers
+        waiting: deque[tuple[int, Step, list[Future[list[Served]]]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
         try:
             while True:
-                while len(waiting) <= self._ahead and (step := next(steps, None)) is not None:
-                    waiting.append((step, self._ask(pool, order, step, share)))
+                while len(waiting) <= self._ahead and steps.has(number):
+                    part = steps.step(number).part(share.rank, share.world)
+                    waiting.append((number, part, self._ask(pool, part.samples)))
+                    number += share.workers
                 if not waiting:
                     return
-                step, asked = waiting.popleft()
-                yield _batch(epoch, step, [one for part in asked for one in part.result()])
+                step, part, asked = waiting.popleft()
+                served = [one for some in asked for one in some.result()]
+                yield _batch(epoch, step, served, part, self._too_long(part.too_long))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next batch is: the same on every rank, good for any number of them."""
-        return saved(self._at.epoch, self._at.step, self._settings)
+        return saved(self._at.epoch, self._at.step, self._settings, self._steps.place(self._at.step))
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on there; RunError where the packs, the mixture or the seed are others, and says which."""
-        epoch, step = resumed(state, self._settings)
-        self._at = _Position(epoch, step)
+        epoch, step, place = resumed(state, self._settings)
+        self._begin(epoch, step, place)
 
     def receipt(self) -> pa.Table:
         """What this process was served: a row a sample, with its epoch, step and rank."""
@@ -182,33 +197,55 @@ class Loader:
         """The bad samples met so far, and who took the place of each."""
         return tuple(self._books.bad)
 
-    def _ask(self, pool: ThreadPoolExecutor, order: Epoch, step: int, share: Share) -> list[Future[list[Served]]]:
-        start, stop = self._batches.stretch(step, len(self._mixture))
-        stretch = order.locate(start, stop)
-        mine = part_of(stop - start, share.rank, share.world)
-        places = list(
-            zip(
-                stretch.sources[mine].tolist(),
-                stretch.blocks[mine].tolist(),
-                stretch.places[mine].tolist(),
-                strict=True,
-            )
-        )
-        size = -(-len(places) // self._threads)
-        return [pool.submit(self._fetch, places[at : at + size]) for at in range(0, len(places), max(1, size))]
+    def _begin(self, epoch: int, step: int, place: list[int] | None = None) -> None:
+        self._at = _Position(epoch, step)
+        self._steps = self._steps_of(epoch, place)
+
+    def _steps_of(self, number: int, place: list[int] | None = None) -> Steps:
+        epoch = Epoch(self.folders, self._mixture, self._seed, number, self._window)
+        if isinstance(self._batch, int):
+            return FixedSteps(epoch, self._batch, self._last)
+        return PlannedSteps(epoch, self._batch, self._lengths, place or None)
+
+    def _lengths(self, samples: Stretch) -> npt.NDArray[np.int64]:
+        """Tokens of samples: of each block at once, for the samples of a stretch lie in few."""
+        lengths = np.empty(len(samples), np.int64)
+        wheres = np.stack([samples.sources, samples.blocks], axis=1)
+        for source, block in np.unique(wheres, axis=0).tolist():
+            folder = self.folders[source]
+            here = np.flatnonzero((samples.sources == source) & (samples.blocks == block))
+            of_rows, _ = sample_lengths(folder.rows(block), self._rule)
+            lengths[here] = of_rows[folder.rows_taken(block)[samples.places[here]]]
+        return lengths
+
+    def _too_long(self, samples: Stretch) -> list[Bad]:
+        if not len(samples):
+            return []
+        lengths = self._lengths(samples).tolist()
+        wheres = zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True)
+        return [
+            Bad(where[0], self._fetcher.id_of(*where), "too_large", f"{length:,} tokens, more than a batch holds", None)
+            for where, length in zip(wheres, lengths, strict=True)
+        ]
+
+    def _ask(self, pool: ThreadPoolExecutor, samples: Stretch) -> list[Future[list[Served]]]:
+        places = list(zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True))
+        size = max(1, -(-len(places) // self._threads))
+        return [pool.submit(self._fetch, places[at : at + size]) for at in range(0, len(places), size)]
 
     def _fetch(self, places: Sequence[tuple[int, int, int]]) -> list[Served]:
         return [self._fetcher.fetch(*place) for place in places]
 
 
-def _batch(epoch: int, step: int, served: Sequence[Served]) -> Batch:
+def _batch(epoch: int, number: int, served: Sequence[Served], step: Step, too_long: Sequence[Bad]) -> Batch:
     return Batch(
         epoch,
-        step,
+        number,
         tuple(one.id for one in served),
         tuple(one.source for one in served),
         [one.value for one in served],
-        tuple(bad for one in served for bad in one.bad),
+        tuple(step.sizes.tolist()),
+        (*too_long, *(bad for one in served for bad in one.bad)),
     )
 
 
