@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import pyarrow as pa
@@ -33,18 +33,25 @@ def as_table(served: Iterable[tuple[int, int, int, int, Sequence[str | None]]]) 
     )
 
 
-def odd_ones(receipts: Iterable[pa.Table], ids: Iterable[str], times: int = 1) -> dict[str, int]:
+def odd_ones(receipts: Iterable[pa.Table], ids: Iterable[str] | Mapping[str, int], times: int = 1) -> dict[str, int]:
     """How often each id was served that was not served `times`: empty where the receipts are as they should be.
 
-    >>> odd_ones([as_table([(0, 0, 0, 1, ["a", "b", "b"])])], ["a", "b", "c"])
+    `ids` may say of each its `repeats` in the manifest: so many of it are one time.
+
+    >>> receipt = as_table([(0, 0, 0, 1, ["a", "b", "b"])])
+    >>> odd_ones([receipt], ["a", "b", "c"])
     {'b': 2, 'c': 0}
+    >>> odd_ones([receipt], {"a": 1, "b": 2})
+    {}
     """
     served: Counter[str | None] = Counter()
     for receipt in receipts:
         served.update(receipt.column("id").to_pylist())
-    expected = {*ids}
+    expected = (
+        {id: times * repeats for id, repeats in ids.items()} if isinstance(ids, Mapping) else dict.fromkeys(ids, times)
+    )
     return {
         id: served[id]
         for id in sorted({*expected, *(one for one in served if one is not None)})
-        if served[id] != (times if id in expected else 0)
+        if served[id] != expected.get(id, 0)
     }
