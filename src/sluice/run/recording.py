@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.run.judging import Judgement, yields
-from sluice.run.rows import IDENTITY
 from sluice.run.rules.row_columns import as_json
 from sluice.run.rules.rule import CompiledRule, observed
 from sluice.run.stage import law_of_counts
@@ -23,6 +22,16 @@ from sluice.table.layout import Layout
 from sluice.table.read import read_table
 
 _SEEN: Final = ("alignment", "caption_origin")
+_ERRORS: Final = ("image_error", "text_error", "sample_error")
+_NAMED: Final = (
+    "id",
+    "ordinal",
+    "unit",
+    "image_item",
+    "text_item",
+    "text",
+    *_ERRORS,
+)  # what a verdict itself speaks of
 
 
 @dataclass(frozen=True)
@@ -48,7 +57,7 @@ def record(
     fail for another reason than a measure, with class and message.
     """
     path = layout.rows_of(stage)
-    wanted = {column for rule in rules for column in rule.columns} | {*IDENTITY.names, *_SEEN}
+    wanted = {column for rule in rules for column in rule.columns} | {*_NAMED, *_SEEN}
     rows = read_table(path, columns=[name for name in pq.read_schema(path).names if name in wanted])
     verdicts = verdict_table(
         rows,
