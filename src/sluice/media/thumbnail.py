@@ -13,6 +13,8 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from sluice.table.memory import kept
+
 Size: TypeAlias = tuple[int, int]  # width, height
 Levels: TypeAlias = npt.NDArray[np.float32]  # whole numbers from 0 to 255
 
@@ -71,9 +73,7 @@ def _kept(size: int, wanted: int) -> npt.NDArray[np.signedinteger[Any]]:
     return _lanczos(size, wanted)
 
 
-def forget_filters() -> None:
-    """Let go of the filters kept: for a process that is going to do something else."""
-    _kept.cache_clear()
+kept(_kept.cache_clear)
 
 
 def _lanczos(size: int, wanted: int) -> npt.NDArray[np.signedinteger[Any]]:

@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 
 from sluice.engine import WorkerContext
 from sluice.media.limits import Limits
-from sluice.media.thumbnail import forget_filters
 from sluice.pack.base import Contents, ShardReceipt
 from sluice.pack.formats import packer
 from sluice.pack.takedown import rewrite_shard_without
@@ -55,7 +54,6 @@ class PackShared:
 
 def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tuple[str, int, int]:
     """Write one shard and its receipt; (name, samples, bytes). Runs in a worker."""
-    forget_filters()  # of a worker that measured: what packing holds takes their room
     layout = shared.layout
     written = read_receipt(layout, job.name)
     if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
