@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-_TRAINING = ("encoder.py", "export.py", "towers.py")
+_TRAINING = ("encoder.py", "export.py", "restore.py", "towers.py")
 _HERE = Path(__file__).parent
 collect_ignore = [] if find_spec("torch") else [str(_HERE / "src" / "sluice" / "train" / name) for name in _TRAINING]
 
