@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-_TRAINING = ("train/encoder.py", "train/export.py", "train/towers.py", "load/torch_dataset.py")
+_TRAINING = ("train/encoder.py", "train/export.py", "train/restore.py", "train/towers.py", "load/torch_dataset.py")
 _HERE = Path(__file__).parent
 collect_ignore = [] if find_spec("torch") else [str(_HERE / "src" / "sluice" / name) for name in _TRAINING]
 

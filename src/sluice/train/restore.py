@@ -1,8 +1,7 @@
 """Reading an exported encoder back as torch modules: to train on from, or to carry into another library.
 
-The export has three traces that are undone here: weights of 64 numbers or more are halves behind a cast, a
-normalisation after a convolution is folded into it, and what a matrix multiplies with is stored the other way round,
-without a name.
+The export left three traces that are undone here: larger weights are halves behind a cast, a normalisation after a
+convolution is folded into it, and what a matrix multiplies with is stored the other way round, without a name.
 """
 
 # torch and onnx are an extra: checked with or without them
@@ -69,8 +68,8 @@ def _multiplied(graph: onnx.GraphProto, stored: dict[str, Tensor]) -> Iterator[t
 
 def _folded(tower: nn.Module, graph: onnx.GraphProto, stored: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     """Convolutions into which a normalisation went, in the order in which they stand in the tower."""
-    own = tower.state_dict()
-    convolutions = [node.input for node in graph.node if node.op_type == "Conv" and node.input[1] not in own]
+    named = tower.state_dict()
+    convolutions = [node.input for node in graph.node if node.op_type == "Conv" and node.input[1] not in named]
     norms = [(name, part) for name, part in tower.named_modules() if isinstance(part, nn.BatchNorm2d)]
     for (name, norm), (_, weight, bias) in zip(norms, convolutions, strict=True):
         before, _, number = name.rpartition(".")
