@@ -87,16 +87,26 @@ def _offset(have: int, want: int, centre: str) -> int:
 
 def _scaled(image: Pixels, placed: Placement, preprocess: Preprocess) -> Pixels:
     """The part of the scaled image that the tensor shows."""
-    picture = Image.fromarray(np.ascontiguousarray(image))
+    picture = _picture(image)
     method = _FILTERS[preprocess.interpolation]
     left, top = max(placed.left, 0), max(placed.top, 0)
     right = min(placed.left + preprocess.width, placed.width)
     bottom = min(placed.top + preprocess.height, placed.height)
     if placed.width * placed.height <= _WASTEFUL:
         scaled = np.asarray(picture.resize((placed.width, placed.height), method))
-        return scaled[top:bottom, left:right]
+        return scaled[top:bottom, left:right, :3]
     # A banner of 60,000 x 10 px would be scaled to a gigabyte to be cut to 224 x 224. Only what is shown is worked
     # out; single pixels differ from the library's, whose two passes Pillow may do in the other order.
     across, down = picture.width / placed.width, picture.height / placed.height
     box = (left * across, top * down, right * across, bottom * down)
-    return np.asarray(picture.resize((right - left, bottom - top), method, box=box))
+    return np.asarray(picture.resize((right - left, bottom - top), method, box=box))[:, :, :3]
+
+
+def _picture(image: Pixels) -> Image.Image:
+    """The image for Pillow; one that was decoded to four bytes a pixel as it lies, for that is Pillow's own form."""
+    whole = image.base
+    if not isinstance(whole, np.ndarray) or whole.shape != (*image.shape[:2], 4) or not whole.flags.c_contiguous:
+        return Image.fromarray(np.ascontiguousarray(image))
+    if image.ctypes.data != whole.ctypes.data or image.strides != whole.strides:
+        return Image.fromarray(np.ascontiguousarray(image))
+    return Image.frombuffer("RGBX", (image.shape[1], image.shape[0]), memoryview(whole), "raw", "RGBX", 0, 1)

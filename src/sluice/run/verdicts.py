@@ -63,7 +63,7 @@ def verdict_table(
         {
             "id": ids,
             "unit": rows.column("unit").take(pa.array(first)),
-            "verdict": pa.array(VERDICT_NAMES).take(pa.array(severity)),
+            "verdict": pa.DictionaryArray.from_arrays(pa.array(severity), pa.array(VERDICT_NAMES)).cast(pa.string()),
             "rules": _rule_lists(reasons, len(first), severity),
             "reasons": _reason_lists(reasons, len(first)),
             "cluster": ids.take(pa.array(keeper, mask=keeper < 0)),
