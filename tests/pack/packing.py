@@ -9,6 +9,7 @@ from sluice.pack.formats import packer
 from sluice.pack.manifest import MANIFEST_FILE, write_checksums, write_manifest
 from sluice.pack.plan import cut_shards
 from sluice.pack.verify import VerifyReport, verify
+from sluice.pack.writing import write_shard
 
 COLUMNS = {"sharpness": pa.float32(), "phash": pa.uint64()}
 
@@ -30,8 +31,8 @@ def pack(final, made, read, formats=("parquet", "webdataset"), max_samples=4):
     for name in formats:
         writer = packer(name, contents)
         for shard in cut_shards(np.ones(len(made), np.int64), splits, 2**30, max_samples):
-            path = shard.path(name, writer.suffix)
-            receipts[path] = writer.write_shard(final / path, path, [made[row] for row in shard.rows], read)
+            path = shard.path(name)
+            receipts[path] = write_shard(writer, final / path, path, [made[row] for row in shard.rows], read)
             checksums[path] = receipts[path].sha256
     finish(final, receipts)
     return receipts

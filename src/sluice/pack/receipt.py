@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -13,19 +12,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from sluice.errors import SampleFailure
-from sluice.pack.base import PackSample, Read, ShardReceipt
+from sluice.pack.base import Loaded, PackSample, Read, ShardReceipt
 from sluice.table.schema import MANIFEST
 
 _HELD: Final = 2**18  # bytes for one system call; what is held longer has left the processor's cache
 _PARTS: Final = 512  # for one system call: half of what Linux takes
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The bytes of one image, with their SHA-256."""
-
-    data: bytes
-    sha256: str
+_OFFSET, _SIZE, _IMAGE = (MANIFEST.get_field_index(name) for name in ("offset", "size", "image_offset"))
 
 
 def load(sample: PackSample, read: Read) -> list[Loaded]:
@@ -116,7 +108,7 @@ class Rows:
     """The manifest rows and the failures of one shard, as they come."""
 
     def __init__(self, format: str, name: str) -> None:
-        self._format = format
+        self.format = format
         self._name = name
         self._rows: list[tuple[Any, ...]] = []
         self._failures: list[tuple[str, str, str]] = []
@@ -132,7 +124,7 @@ class Rows:
                 sample.id,
                 sample.key,
                 sample.source,
-                self._format,
+                self.format,
                 sample.split,
                 self._name,
                 len(self._rows),
@@ -151,6 +143,14 @@ class Rows:
             )
         )
 
+    def shift(self, bytes: int) -> None:
+        """Move what was recorded by `bytes`: what goes before it in the shard was not known until now."""
+        self._rows = [
+            (*row[:_OFFSET], row[_OFFSET] + bytes, row[_SIZE], None if row[_IMAGE] is None else row[_IMAGE] + bytes)
+            + row[_IMAGE + 1 :]
+            for row in self._rows
+        ]
+
     def fail(self, sample: PackSample, failure: SampleFailure) -> None:
         """Record a sample as left out."""
         self._failures.append((sample.id, failure.failure_class, failure.message))
@@ -162,3 +162,19 @@ class Rows:
         return ShardReceipt(
             pa.Table.from_arrays(arrays, schema=MANIFEST), tuple(self._failures), file.position, file.sha256
         )
+
+
+class FileShard:
+    """A shard that is one file; a format adds how a sample is appended to it."""
+
+    def __init__(self, rows: Rows, file: HashedFile) -> None:
+        self.rows = rows
+        self.file = file
+
+    def fail(self, sample: PackSample, failure: SampleFailure) -> None:
+        """Note that a sample is left out."""
+        self.rows.fail(sample, failure)
+
+    def receipt(self) -> ShardReceipt:
+        """What was written, once the file is closed."""
+        return self.rows.receipt(self.file)

@@ -8,39 +8,30 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from sluice.corpus.split import Links, assign, equal_links, group_ids, near_links, split_groups
-from sluice.engine import Engine, Task
+from sluice.engine import Engine
 from sluice.errors import RunError
-from sluice.pack.base import Contents
-from sluice.pack.formats import packer
-from sluice.pack.manifest import write_checksums, write_manifest
-from sluice.pack.plan import Shard, cut_shards
-from sluice.run.balancing import Balanced, balance, balance_name
-from sluice.run.corpus_steps import CorpusFacts, load_corpus
+from sluice.run.balancing import balance_name
 from sluice.run.events import Events
+from sluice.run.exports import packs_of
 from sluice.run.facts import write_card
+from sluice.run.kept import Kept, among
 from sluice.run.measure_plan import MeasurePlan
-from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt
-from sluice.run.recipe import PackConfig, Recipe, RecipeFile
+from sluice.run.packing import Place, Written, read_receipt
+from sluice.run.recipe import PackConfig, RecipeFile
+from sluice.run.shards import Packing
 from sluice.run.stage import decided_by, done, finish, law_of_counts, reopen
 from sluice.run.takedown import TAKEDOWN, taken_down
 from sluice.table.commit import write_table
-from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
-from sluice.table.layout import FILTERED, FINAL, Layout
-from sluice.table.read import read_table
+from sluice.table.layout import FINAL, Layout
 from sluice.table.schema import REASON, VERDICTS
 
-CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
-_TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take in a shard, about
 _TRIES: Final = 3  # a source that keeps changing under our hands is no source
 
 
@@ -48,45 +39,40 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     """Bring the shards up to date with the verdicts; whether there was anything to do."""
     started = time.perf_counter()
     recipe = file.recipe
-    columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
     gone = taken_down(layout)
-    decided = decided_by(layout, layout.deciding)
-    balancing = balance_name(file, decided)
-    if balancing is not None:
-        decided = fingerprint(decided, balancing)
-    packs = [pack.model_dump_json() for pack in recipe.pack]
+    decided, balancing = pack_name(file, layout)
+    asked = packs_of(recipe, layout)
+    packs = [pack.model_dump_json() for pack in asked]
     name = fingerprint("final/1", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
-    kept = _Kept.load(layout, file, balancing)
+    kept = Kept.load(layout, file, balancing)
     pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
     failed: dict[str, tuple[str, str]] = {}
+    packing = packing_of(file, layout, plan, kept, asked, place_of(layout))
     for _ in range(_TRIES):
-        jobs = _jobs(kept, recipe.pack, {*gone, *failed}, decided)
-        _write_shards(layout, recipe, kept, jobs, engine, events, columns)
-        receipts = {job.name: read_receipt(layout, job.name) for job in jobs}
-        news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found.failures}
+        jobs = packing.jobs({*gone, *failed})
+        packing.write(jobs, engine, events)
+        shards = {job.name: found for job in jobs if (found := read_receipt(packing.place, job.name))}
+        news = failures_of(shards)
         if not news.keys() - failed.keys():
             break
         failed |= news  # left out of every format: all formats hold the same samples
     else:
         raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
-    _remove_others(layout, jobs)
-    shards = {job.name: found for job in jobs if (found := receipts[job.name])}
-    write_manifest(layout.final, (found.rows() for found in shards.values()))
-    write_checksums(layout.final, {name: found.sha256 for name, found in shards.items()})
+    packing.finish(shards)
     verdicts = _verdicts(kept, gone, failed)
     write_table(layout.verdicts(FINAL), verdicts)
     counts = law_of_counts(verdicts, len(kept.entered), FINAL)
-    splits = kept.splits[~_among(kept.ids, {*gone, *failed})]
+    splits = kept.splits[~among(kept.ids, {*gone, *failed})]
     facts: dict[str, Any] = {
         **counts,
         "splits": {split: int((splits == split).sum()) for split in recipe.split},
-        "shards": {pack.format: sum(job.format == pack.format for job in jobs) for pack in recipe.pack},
+        "shards": {pack.format: sum(job.format == pack.format for job in jobs) for pack in asked},
         "bytes": {
             pack.format: sum(found.bytes for name, found in shards.items() if name.startswith(f"{pack.format}/"))
-            for pack in recipe.pack
+            for pack in asked
         },
     }
     if kept.balanced is not None:
@@ -96,163 +82,39 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     return True
 
 
-@dataclass(frozen=True)
-class _Kept:
-    """The samples that the stages before kept, in order: those of them that were drawn."""
-
-    ids: pa.Array
-    unit: npt.NDArray[np.int64]
-    place: npt.NDArray[np.int64]  # among the unit's entered samples
-    sizes: npt.NDArray[np.int64]  # bytes in a shard, about
-    splits: npt.NDArray[np.str_]
-    contents: Contents
-    entered: pa.Table  # id, unit of all that the stages before kept
-    balanced: Balanced | None
-
-    @staticmethod
-    def load(layout: Layout, file: RecipeFile, balancing: str | None) -> _Kept:
-        """Read the verdicts, draw, assign splits; the split groups and weights are written down for the packers."""
-        recipe = file.recipe
-        verdicts = read_table(layout.verdicts(FILTERED), columns=["id", "unit"])
-        ids = verdicts.column("id").combine_chunks()
-        unit = verdicts.column("unit").to_numpy().astype(np.int64)
-        starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
-        kept = _kept(layout, ids)
-        entered = verdicts.filter(pa.array(kept))
-        weight = np.ones(len(unit), np.float32)
-        balanced = None
-        if balancing is not None:
-            balanced = balance(file, layout, entered.column("id").combine_chunks(), balancing)
-            weight[kept] = balanced.table.column("weight").to_numpy()
-            kept[kept] = balanced.drawn
-        groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
-        write_table(
-            layout.state / "groups.parquet",
-            pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight}),
-        )
-        splits = assign(groups, recipe.split, recipe.seed)
-        sizes, contents = _sizes(layout, unit, ids)
-        place = np.arange(len(unit)) - starts[unit] if len(unit) else unit
-        return _Kept(
-            ids.filter(pa.array(kept)),
-            unit[kept],
-            place[kept],
-            sizes[kept],
-            np.asarray(splits)[kept],
-            contents,
-            entered,
-            balanced,
-        )
+def pack_name(file: RecipeFile, layout: Layout) -> tuple[str, str | None]:
+    """What the shards follow from, and the name of the draw among the samples, if there is one."""
+    decided = decided_by(layout, layout.deciding)
+    balancing = balance_name(file, decided)
+    return (decided if balancing is None else fingerprint(decided, balancing)), balancing
 
 
-def _kept(layout: Layout, ids: pa.Array) -> npt.NDArray[np.bool_]:
-    """Which of `ids`, all that entered 01_filtered, the last deciding stage keeps."""
-    last = read_table(layout.verdicts(layout.deciding), columns=["id", "verdict"])
-    return pc.is_in(ids, last.filter(pc.equal(last.column("verdict"), "kept")).column("id").combine_chunks()).to_numpy(
-        zero_copy_only=False
-    )
+def place_of(layout: Layout) -> Place:
+    """Where a run's own pack goes."""
+    return Place(layout.final, layout.state / "receipts")
 
 
-def name_groups(corpus: CorpusFacts, ids: pa.Array) -> pa.Array:
-    """The group of each sample: the smallest id among all it is linked to by equal bytes or near hashes.
-
-    Chains count here, rejected samples too: what is near, or near to what is near, must not lie in two splits.
-    """
-    links: list[Links] = []
-    if corpus.near is not None and corpus.near_members is not None:
-        ordinal = corpus.near_members.column("ordinal").to_numpy()
-        hashes = corpus.near_members.column("value").to_numpy()
-        a, b = near_links(corpus.near, hashes, np.ones(len(hashes), np.bool_))
-        links.append((ordinal[a], ordinal[b]))
-    if corpus.bytes_members is not None:
-        ordinal = corpus.bytes_members.column("ordinal").to_numpy()
-        a, b = equal_links(corpus.bytes_members.column("value"))
-        links.append((ordinal[a], ordinal[b]))
-    return group_ids(split_groups(len(ids), *links), ids)
+def packing_of(
+    file: RecipeFile, layout: Layout, plan: MeasurePlan, kept: Kept, packs: tuple[PackConfig, ...], place: Place
+) -> Packing:
+    """The pack of the `kept` samples in the formats `packs`, at `place`."""
+    columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
+    decided, _ = pack_name(file, layout)
+    return Packing(layout, place, kept, packs, columns, file.recipe.limits.limits(), decided)
 
 
-def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
-    """Bytes of each sample in a shard, about, and what the samples of the pack may hold."""
-    sizes: list[Any] = []
-    most_images, turns, weights = 1, False, False
-    for number in range(int(unit[-1]) + 1 if len(unit) else 0):
-        items = read_table(layout.items(number), columns=["id", "kind", "role", "size", "weight"])
-        owner = pc.index_in(
-            items.column("id"), ids.slice(int(np.searchsorted(unit, number)), int((unit == number).sum()))
-        )
-        where = owner.to_numpy().astype(np.int64)
-        held = np.bincount(where, pc.fill_null(items.column("size"), 0).to_numpy(), int((unit == number).sum()))
-        sizes.append(held.astype(np.int64) + _TEXT_ROOM)
-        images = pc.equal(items.column("kind"), "image").to_numpy()
-        most_images = max(most_images, int(np.bincount(where[images], minlength=1).max(initial=1)))
-        turns |= bool((~images & ~pc.equal(items.column("role"), "caption").to_numpy()).any())
-        weights |= items.column("weight").null_count < items.num_rows
-    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), Contents(most_images, turns, weights)
+def failures_of(shards: Mapping[str, Written]) -> dict[str, tuple[str, str]]:
+    """What could not be packed, by id: class and message."""
+    return {id: (kind, message) for found in shards.values() for id, kind, message in found.failures}
 
 
-def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], decided: str) -> list[ShardJob]:
-    absent = _among(kept.ids, without)
-    jobs = [
-        _job(pack, shard, kept, absent, decided)
-        for pack in packs
-        for shard in cut_shards(kept.sizes, kept.splits, pack.shard_bytes, pack.shard_samples)
-    ]
-    return sorted(jobs, key=lambda job: job.name)  # the order of the manifest
-
-
-def _job(pack: PackConfig, shard: Shard, kept: _Kept, absent: Any, decided: str) -> ShardJob:
-    name = shard.path(pack.format, packer(pack.format).suffix)
-    whole = fingerprint(decided, pack.model_dump_json(), name, str(_places(kept, shard.rows)))
-    without = tuple(kept.ids.take(pa.array(shard.rows[absent[shard.rows]])).to_pylist())
-    samples = _places(kept, shard.rows[~absent[shard.rows]])
-    return ShardJob(pack.format, shard.split, name, samples, without, whole, fingerprint(whole, *without))
-
-
-def _places(kept: _Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """By unit, the places of the samples among those that entered."""
-    units = kept.unit[rows]
-    return tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))
-
-
-def _write_shards(
-    layout: Layout,
-    recipe: Recipe,
-    kept: _Kept,
-    jobs: Sequence[ShardJob],
-    engine: Engine,
-    events: Events,
-    columns: Mapping[str, pa.DataType],
-) -> None:
-    carried = {name: columns[name] for pack in recipe.pack for name in pack.columns or CARRIED if name in columns}
-    contents = Contents(kept.contents.images, kept.contents.turns, kept.contents.weights, carried)
-    shared = PackShared(layout, recipe.limits.limits(), contents, str(layout.state / "groups.parquet"))
-    tasks: list[Task] = []
-    for number, job in enumerate(jobs):
-        written = read_receipt(layout, job.name)
-        if written is None or written.fingerprint != job.fingerprint:
-            tasks.append(Task(number, job))
-    events.tell("packing", shards=len(jobs), missing=len(tasks))
-    for outcome in engine.run(f"{pack_shard.__module__}:{pack_shard.__name__}", shared, tasks):
-        name, samples, size = outcome.result
-        events.tell("shard_written", shard=name, samples=samples, bytes=size)
-
-
-def _remove_others(layout: Layout, jobs: Sequence[ShardJob]) -> None:
-    """Remove shards and receipts that are not of this pack."""
-    names = {job.name for job in jobs}
-    for folder, suffix in ((layout.final, ""), (layout.state / "receipts", ".parquet")):
-        for path in sorted(folder.glob("*/*/shard-*")):
-            if path.relative_to(folder).as_posix().removesuffix(suffix) not in names:
-                path.unlink()
-
-
-def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]]) -> pa.Table:
+def _verdicts(kept: Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]]) -> pa.Table:
     """Kept, all but those taken down, not drawn or failed: only these cost more than a place in a column."""
     ids = kept.entered.column("id").combine_chunks()
     verdicts = np.full(len(ids), "kept", object)
     reasons: list[dict[str, Any]] = []
     undrawn = kept.balanced.reasons if kept.balanced else {}
-    absent = np.flatnonzero(_among(ids, {*gone, *failed, *undrawn}))
+    absent = np.flatnonzero(among(ids, {*gone, *failed, *undrawn}))
     for row in absent.tolist():
         identity: str = ids[row].as_py()
         if identity in gone:
@@ -281,8 +143,3 @@ def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[s
 
 def _as_json(said: Mapping[str, str]) -> str:
     return json.dumps(said, ensure_ascii=False)
-
-
-def _among(ids: pa.Array, some: Iterable[str]) -> npt.NDArray[np.bool_]:
-    """Which of `ids` are among `some`."""
-    return pc.is_in(ids, pa.array(sorted(some), pa.string())).to_numpy(zero_copy_only=False)

@@ -16,6 +16,7 @@ from sluice.media.limits import Limits
 from sluice.pack.base import Contents, ShardReceipt
 from sluice.pack.formats import packer
 from sluice.pack.takedown import rewrite_shard_without
+from sluice.pack.writing import Target, write_shards
 from sluice.run.shard_samples import ShardSamples
 from sluice.table.commit import commit, table_writer
 from sluice.table.layout import Layout
@@ -26,16 +27,33 @@ _RECEIPT: Final = b"sluice.receipt"
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a pack goes: its folder, and where the receipts of its shards are kept."""
+
+    folder: Path
+    receipts: Path
+
+
+@dataclass(frozen=True)
 class ShardJob:
     """One shard to write: which samples, by unit and ordinal, and where it goes."""
 
     format: str
     split: str
-    name: str  # below 04_final/, e.g. webdataset/train/shard-000000.tar
+    name: str  # below the pack's folder, e.g. webdataset/train/shard-000000.tar
     samples: tuple[tuple[int, tuple[int, ...]], ...]  # (unit, places among the unit's entered samples)
+    columns: tuple[str, ...]  # measured values to carry along
     without: tuple[str, ...]  # ids of this shard that are not to be in it: taken down, or failed
     whole: str  # fingerprint of the shard with those
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class ShardGroup:
+    """Shards of several formats that hold the same: their samples are read once for all of them."""
+
+    jobs: tuple[ShardJob, ...]
+    contents: Contents
 
 
 @dataclass(frozen=True)
@@ -43,29 +61,40 @@ class PackShared:
     """What all shards of a run have in common."""
 
     layout: Layout
+    place: Place
     limits: Limits
-    contents: Contents
     groups: str  # file with the split group of each sample
 
 
-def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tuple[str, int, int]:
-    """Write one shard and its receipt; (name, samples, bytes). Runs in a worker."""
-    layout = shared.layout
-    written = read_receipt(layout, job.name)
-    if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
-        shard = layout.final / job.name
-        receipt = rewrite_shard_without(shard, job.format, written.rows(), job.without, _successor(shard))
-        receipt = replace(receipt, failures=written.failures)
-        _keep_receipt(layout, job, receipt)
-        _successor(shard).replace(shard)
-    else:
-        made = packer(job.format, shared.contents)
-        samples = ShardSamples(layout, shared.contents, Path(shared.groups))
+def pack_shards(shared: PackShared, group: ShardGroup, context: WorkerContext) -> list[tuple[str, int, int]]:
+    """Write the shards of a group and their receipts; (name, samples, bytes) of each. Runs in a worker."""
+    place = shared.place
+    receipts: dict[ShardJob, ShardReceipt] = {}
+    targets: dict[ShardJob, Target] = {}
+    for job in group.jobs:
+        written = read_receipt(place, job.name)
+        if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
+            receipts[job] = _rewrite(place, job, written)
+        else:
+            targets[job] = Target(packer(job.format, group.contents), place.folder / job.name, job.name)
+    if targets:
+        samples = ShardSamples(shared.layout, group.contents, Path(shared.groups))
         with samples, RefReader(shared.limits.bytes) as reader:
-            found = samples.read(job.split, job.samples)
-            receipt = made.write_shard(layout.final / job.name, job.name, found, reader.read)
-        _keep_receipt(layout, job, receipt)
-    return job.name, receipt.rows.num_rows, receipt.bytes
+            first = next(iter(targets))
+            found = samples.read(first.split, first.samples)
+            for job, receipt in zip(targets, write_shards(list(targets.values()), found, reader.read), strict=True):
+                _keep_receipt(place, job, receipt)
+                receipts[job] = receipt
+    return [(job.name, receipt.rows.num_rows, receipt.bytes) for job, receipt in receipts.items()]
+
+
+def _rewrite(place: Place, job: ShardJob, written: Written) -> ShardReceipt:
+    shard = place.folder / job.name
+    receipt = rewrite_shard_without(shard, job.format, written.rows(), job.without, _successor(shard))
+    receipt = replace(receipt, failures=written.failures)
+    _keep_receipt(place, job, receipt)
+    _successor(shard).replace(shard)
+    return receipt
 
 
 def _successor(shard: Path) -> Path:
@@ -85,9 +114,9 @@ def _holds(written: Written, job: ShardJob) -> bool:
     return written.whole == job.whole and len(set(there) - set(job.without)) == wanted
 
 
-def receipt_path(layout: Layout, name: str) -> Path:
+def receipt_path(place: Place, name: str) -> Path:
     """Where the receipt of the shard `name` is kept."""
-    return layout.state / "receipts" / f"{name}.parquet"
+    return place.receipts / f"{name}.parquet"
 
 
 @dataclass(frozen=True)
@@ -95,6 +124,7 @@ class Written:
     """A shard that is there whole, and what it was to hold; its rows are read when asked for, for shards are many."""
 
     path: Path  # of its receipt
+    samples: int
     failures: tuple[tuple[str, str, str], ...]  # id, class, message
     bytes: int
     sha256: str
@@ -106,21 +136,22 @@ class Written:
         return read_table(self.path).replace_schema_metadata(None)
 
 
-def read_receipt(layout: Layout, name: str) -> Written | None:
+def read_receipt(place: Place, name: str) -> Written | None:
     """The receipt of the shard `name`; None if the shard is not there whole."""
-    path, shard = receipt_path(layout, name), layout.final / name
+    path, shard = receipt_path(place, name), place.folder / name
     if not path.is_file() or not shard.is_file():
         return None
-    facts = json.loads((pq.read_schema(path).metadata or {})[_RECEIPT])
+    held = pq.read_metadata(path)
+    facts = json.loads((held.metadata or {})[_RECEIPT])
     if _successor(shard).is_file() and _sha256(_successor(shard)) == facts["sha256"]:
         _successor(shard).replace(shard)  # a rewrite was killed before this, its last step
     if shard.stat().st_size != facts["bytes"]:
         return None
     failures = tuple((row[0], row[1], row[2]) for row in facts["failures"])
-    return Written(path, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
+    return Written(path, held.num_rows, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
 
 
-def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
+def _keep_receipt(place: Place, job: ShardJob, receipt: ShardReceipt) -> None:
     facts = {
         "job": job.fingerprint,
         "whole": job.whole,
@@ -129,5 +160,5 @@ def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
         "failures": receipt.failures,
     }
     rows = receipt.rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
-    with commit(receipt_path(layout, job.name)) as partial, table_writer(partial, rows.schema) as writer:
+    with commit(receipt_path(place, job.name)) as partial, table_writer(partial, rows.schema) as writer:
         writer.write_table(rows)

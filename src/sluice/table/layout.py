@@ -139,6 +139,11 @@ class Layout:
         return self.root / FINAL
 
     @property
+    def exports(self) -> Path:
+        """The formats that were asked for after the run, beside those of the recipe."""
+        return self.root / "exports.json"
+
+    @property
     def manifest(self) -> Path:
         """A row a packed sample."""
         return self.final / "manifest.parquet"

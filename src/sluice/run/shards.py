@@ -1,0 +1,122 @@
+"""The shards of a pack: cut from the kept samples, written in parallel and each sample read once for all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sluice.engine import Engine, Task
+from sluice.media.limits import Limits
+from sluice.pack.base import FORMATS, Contents
+from sluice.pack.indexes import files_beside, write_indexes
+from sluice.pack.listed import Listed
+from sluice.pack.manifest import write_checksums, write_manifest
+from sluice.pack.plan import Shard, cut_shards
+from sluice.run.events import Events
+from sluice.run.kept import Kept, among
+from sluice.run.packing import PackShared, Place, ShardGroup, ShardJob, Written, pack_shards, read_receipt
+from sluice.run.recipe import PackConfig
+from sluice.table.ids import fingerprint
+from sluice.table.layout import Layout
+
+CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A pack to write: the samples, the formats, the place, and what all of it follows from."""
+
+    layout: Layout
+    place: Place
+    kept: Kept
+    packs: Sequence[PackConfig]
+    columns: Mapping[str, pa.DataType]  # that measures write
+    limits: Limits
+    decided: str
+
+    def jobs(self, without: Set[str]) -> list[ShardJob]:
+        """The shards, in the order of the manifest, without the samples `without`."""
+        absent = among(self.kept.ids, without)
+        jobs = [
+            self._job(pack, shard, absent)
+            for pack in self.packs
+            for shard in cut_shards(self.kept.sizes, self.kept.splits, pack.shard_bytes, pack.shard_samples)
+        ]
+        return sorted(jobs, key=lambda job: job.name)
+
+    def _job(self, pack: PackConfig, shard: Shard, absent: npt.NDArray[np.bool_]) -> ShardJob:
+        name = shard.path(pack.format)
+        whole = fingerprint(self.decided, pack.model_dump_json(), name, str(_places(self.kept, shard.rows)))
+        without = tuple(self.kept.ids.take(pa.array(shard.rows[absent[shard.rows]])).to_pylist())
+        samples = _places(self.kept, shard.rows[~absent[shard.rows]])
+        columns = tuple(name for name in pack.columns or CARRIED if name in self.columns)
+        return ShardJob(pack.format, shard.split, name, samples, columns, without, whole, fingerprint(whole, *without))
+
+    def write(self, jobs: Sequence[ShardJob], engine: Engine, events: Events) -> None:
+        """Write the shards that are not there yet; formats whose shards hold the same share one pass over them."""
+        missing = [job for job in jobs if not _is_there(self.place, job)]
+        groups: dict[Any, list[ShardJob]] = {}
+        for job in missing:
+            groups.setdefault((job.split, job.samples, job.columns), []).append(job)
+        shared = PackShared(self.layout, self.place, self.limits, str(self.layout.state / "groups.parquet"))
+        tasks = [
+            Task(number, ShardGroup(tuple(group), self._contents(columns)))
+            for number, ((_, _, columns), group) in enumerate(groups.items())
+        ]
+        events.tell("packing", shards=len(jobs), missing=len(missing))
+        for outcome in engine.run(f"{pack_shards.__module__}:{pack_shards.__name__}", shared, tasks):
+            for name, samples, size in outcome.result:
+                events.tell("shard_written", shard=name, samples=samples, bytes=size)
+
+    def _contents(self, columns: Sequence[str]) -> Contents:
+        held = self.kept.contents
+        return Contents(held.images, held.turns, held.weights, {name: self.columns[name] for name in columns})
+
+    def finish(self, shards: Mapping[str, Written]) -> int:
+        """Write what lists the finished `shards`, in order, and remove what is not of this pack; rows listed."""
+        folder = self.place.folder
+        checksums = {name: found.sha256 for name, found in shards.items()}
+        for name in shards:
+            checksums.update(files_beside(folder, name))
+        for pack in self.packs:
+            checksums |= write_indexes(folder, pack.format, _listed(shards, pack.format))
+        self._remove_others(checksums, shards)
+        rows = write_manifest(folder, (found.rows() for found in shards.values()))
+        write_checksums(folder, checksums)
+        return rows
+
+    def _remove_others(self, files: Mapping[str, str], shards: Mapping[str, Written]) -> None:
+        """Remove shards, receipts and files of formats that are not of this pack."""
+        receipts = {f"{name}.parquet" for name in shards}
+        for root, stays in ((self.place.folder, files.keys()), (self.place.receipts, receipts)):
+            for path in sorted(path for format in FORMATS for path in (root / format).rglob("*"))[::-1]:
+                if path.is_dir():
+                    with suppress(OSError):  # it holds something
+                        path.rmdir()
+                elif path.relative_to(root).as_posix() not in stays:
+                    path.unlink()
+
+
+def _is_there(place: Place, job: ShardJob) -> bool:
+    written = read_receipt(place, job.name)
+    return written is not None and written.fingerprint == job.fingerprint
+
+
+def _listed(shards: Mapping[str, Written], format: str) -> list[Listed]:
+    return [
+        Listed(name, found.samples, found.bytes, found.sha256, found.rows)
+        for name, found in shards.items()
+        if name.startswith(f"{format}/")
+    ]
+
+
+def _places(kept: Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """By unit, the places of the samples among those that entered."""
+    units = kept.unit[rows]
+    return tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))
