@@ -6,7 +6,7 @@
 | `train/shard-000000.tar.idx` | where each sample begins and the last one ends, 8 bytes each, little endian |
 | `.nv-meta/.info.json` | how many samples each shard holds |
 | `.nv-meta/split.yaml` | the shards of each split |
-| `.nv-meta/dataset.yaml` | what a sample is: `CaptioningSample`, or crude where the pack holds more than captioned images |
+| `.nv-meta/dataset.yaml` | `CaptioningSample`, or crude where the pack holds more than captioned images |
 | `.nv-meta/crude.yaml` | the same pack as crude samples: all that a sample has, for a cooker of your own |
 """
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
 from sluice.pack.documents import image_files
 from sluice.pack.formats import index_of
 from sluice.pack.listed import IndexFile, Listed
+from sluice.pack.manifest import write_checksums, write_manifest
 from sluice.table.commit import commit
 
 
@@ -37,6 +39,21 @@ def write_indexes(folder: Path, format: str, shards: Sequence[Listed]) -> dict[s
                 digest.update(piece)
                 sink.write(piece)
         checksums[file.name] = digest.hexdigest()
+    return checksums
+
+
+def finish_pack(folder: Path, shards: Sequence[Listed]) -> dict[str, str]:
+    """Write what lists the finished `shards`, in order: indexes, manifest, checksums; returns SHA-256 by path.
+
+    A format is listed by itself, so one that is added to a pack changes no file of another.
+    """
+    checksums = {shard.name: shard.sha256 for shard in shards}
+    for shard in shards:
+        checksums.update(files_beside(folder, shard.name))
+    for format, listed in groupby(shards, key=lambda shard: shard.name.partition("/")[0]):
+        checksums |= write_indexes(folder, format, list(listed))
+    write_manifest(folder, (shard.rows() for shard in shards))
+    write_checksums(folder, checksums)
     return checksums
 
 

@@ -57,8 +57,8 @@ def entry(document: dict[str, Any], folder: str) -> dict[str, Any]:
 
 
 def _turns(document: dict[str, Any]) -> list[dict[str, str]]:
-    said = [
-        (_SPEAKERS.get(text["role"], text["role"]), text["text"])
+    said: list[tuple[str, str]] = [
+        (_SPEAKERS.get(text["role"]) or text["role"], text["text"])
         for role, group in groupby(document["texts"], key=lambda text: text["role"])
         for text in _said(role, list(group))
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -145,11 +146,9 @@ class Rows:
 
     def shift(self, bytes: int) -> None:
         """Move what was recorded by `bytes`: what goes before it in the shard was not known until now."""
-        self._rows = [
-            (*row[:_OFFSET], row[_OFFSET] + bytes, row[_SIZE], None if row[_IMAGE] is None else row[_IMAGE] + bytes)
-            + row[_IMAGE + 1 :]
-            for row in self._rows
-        ]
+        for place, row in enumerate(self._rows):
+            offset, image = row[_OFFSET] + bytes, None if row[_IMAGE] is None else row[_IMAGE] + bytes
+            self._rows[place] = (*row[:_OFFSET], offset, row[_SIZE], image, *row[_IMAGE + 1 :])
 
     def fail(self, sample: PackSample, failure: SampleFailure) -> None:
         """Record a sample as left out."""
@@ -164,12 +163,16 @@ class Rows:
         )
 
 
-class FileShard:
+class FileShard(ABC):
     """A shard that is one file; a format adds how a sample is appended to it."""
 
     def __init__(self, rows: Rows, file: HashedFile) -> None:
         self.rows = rows
         self.file = file
+
+    @abstractmethod
+    def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
+        """Append a sample and its images."""
 
     def fail(self, sample: PackSample, failure: SampleFailure) -> None:
         """Note that a sample is left out."""

@@ -14,9 +14,8 @@ import pyarrow as pa
 from sluice.engine import Engine, Task
 from sluice.media.limits import Limits
 from sluice.pack.base import FORMATS, Contents
-from sluice.pack.indexes import files_beside, write_indexes
+from sluice.pack.indexes import finish_pack
 from sluice.pack.listed import Listed
-from sluice.pack.manifest import write_checksums, write_manifest
 from sluice.pack.plan import Shard, cut_shards
 from sluice.run.events import Events
 from sluice.run.kept import Kept, among
@@ -78,18 +77,10 @@ class Packing:
         held = self.kept.contents
         return Contents(held.images, held.turns, held.weights, {name: self.columns[name] for name in columns})
 
-    def finish(self, shards: Mapping[str, Written]) -> int:
-        """Write what lists the finished `shards`, in order, and remove what is not of this pack; rows listed."""
-        folder = self.place.folder
-        checksums = {name: found.sha256 for name, found in shards.items()}
-        for name in shards:
-            checksums.update(files_beside(folder, name))
-        for pack in self.packs:
-            checksums |= write_indexes(folder, pack.format, _listed(shards, pack.format))
-        self._remove_others(checksums, shards)
-        rows = write_manifest(folder, (found.rows() for found in shards.values()))
-        write_checksums(folder, checksums)
-        return rows
+    def finish(self, shards: Mapping[str, Written]) -> None:
+        """Write what lists the finished `shards`, in order, and remove what is not of this pack."""
+        listed = [Listed(name, found.samples, found.bytes, found.sha256, found.rows) for name, found in shards.items()]
+        self._remove_others(finish_pack(self.place.folder, listed), shards)
 
     def _remove_others(self, files: Mapping[str, str], shards: Mapping[str, Written]) -> None:
         """Remove shards, receipts and files of formats that are not of this pack."""
@@ -106,14 +97,6 @@ class Packing:
 def _is_there(place: Place, job: ShardJob) -> bool:
     written = read_receipt(place, job.name)
     return written is not None and written.fingerprint == job.fingerprint
-
-
-def _listed(shards: Mapping[str, Written], format: str) -> list[Listed]:
-    return [
-        Listed(name, found.samples, found.bytes, found.sha256, found.rows)
-        for name, found in shards.items()
-        if name.startswith(f"{format}/")
-    ]
 
 
 def _places(kept: Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
