@@ -33,7 +33,10 @@ def test_verify_finds_nothing_and_every_format_has_the_same_samples_in_the_same_
     rows = read_manifest(final)
     for format in FORMATS:
         for split in ("train", "val"):
-            mask = [f == format and s == split for f, s in zip(*(rows[n].to_pylist() for n in ("format", "split")))]
+            mask = [
+                f == format and s == split
+                for f, s in zip(rows["format"].to_pylist(), rows["split"].to_pylist(), strict=True)
+            ]
             assert rows.filter(mask)["id"].to_pylist() == [sample.id for sample in made if sample.split == split]
 
 

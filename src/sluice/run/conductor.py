@@ -15,6 +15,7 @@ import pyarrow as pa
 from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
+from sluice.pack.formats import packer
 from sluice.run.balancing import check_balance
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
@@ -67,7 +68,7 @@ def prepare(file: RecipeFile) -> Prepared:
         raise RecipeError(f"{where}: no measure writes the column {near.hash!r}; add `image.{near.hash}` to `measures`")
     keep = near.keep if near else "id"
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
-    _check_carried(file, schema)
+    _check_packs(file, schema)
     rules = compile_filter(file, schema)
     checks = prepare_checks(file, schema, measures)
     captions = prepare_captions(file, schema, plan, checks)
@@ -189,8 +190,9 @@ def finish_pack(run: Run) -> int:
     return len(written)
 
 
-def _check_carried(file: RecipeFile, schema: pa.Schema) -> None:
+def _check_packs(file: RecipeFile, schema: pa.Schema) -> None:
     for place, pack in enumerate(file.recipe.pack):
+        packer(pack.format)  # a package that is missing is said now, not when all is measured
         for name in pack.columns or ():
             if name not in schema.names:
                 where = file.where("pack", place, "columns")

@@ -31,12 +31,23 @@ from sluice.table.commit import write_table
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FINAL, Layout
 from sluice.table.schema import REASON, VERDICTS
+from sluice.wording import counted
 
 _TRIES: Final = 3  # a source that keeps changing under our hands is no source
 
 
-def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events, plan: MeasurePlan) -> bool:
-    """Bring the shards up to date with the verdicts; whether there was anything to do."""
+def final_stage(
+    file: RecipeFile,
+    layout: Layout,
+    engine: Engine,
+    events: Events,
+    plan: MeasurePlan,
+    exporting: frozenset[str] = frozenset(),
+) -> bool:
+    """Bring the shards up to date with the verdicts; whether there was anything to do.
+
+    RunError where a sample fails in the formats `exporting`: what is packed already does not follow a later failure.
+    """
     started = time.perf_counter()
     recipe = file.recipe
     gone = taken_down(layout)
@@ -55,7 +66,8 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
         jobs = packing.jobs({*gone, *failed})
         packing.write(jobs, engine, events)
         shards = {job.name: found for job in jobs if (found := read_receipt(packing.place, job.name))}
-        news = failures_of(shards)
+        refuse_failures(shards, exporting)
+        news = _failures(shards)
         if not news.keys() - failed.keys():
             break
         failed |= news  # left out of every format: all formats hold the same samples
@@ -103,7 +115,18 @@ def packing_of(
     return Packing(layout, place, kept, packs, columns, file.recipe.limits.limits(), decided)
 
 
-def failures_of(shards: Mapping[str, Written]) -> dict[str, tuple[str, str]]:
+def refuse_failures(shards: Mapping[str, Written], formats: frozenset[str]) -> None:
+    """RunError where a sample could not be packed in `formats`."""
+    failures = _failures({name: found for name, found in shards.items() if name.partition("/")[0] in formats})
+    if failures:
+        id, (kind, message) = min(failures.items())
+        raise RunError(
+            f"{counted(len(failures), 'sample')} could not be packed as {', '.join(sorted(formats))}, so nothing was "
+            f"added; the first is {id}: {kind}: {message}. Bring the source back and export again"
+        )
+
+
+def _failures(shards: Mapping[str, Written]) -> dict[str, tuple[str, str]]:
     """What could not be packed, by id: class and message."""
     return {id: (kind, message) for found in shards.values() for id, kind, message in found.failures}
 
