@@ -295,8 +295,8 @@ def _parser() -> argparse.ArgumentParser:
         "--to", metavar="FORMAT", action="append", required=True, help="e.g. tfrecord, mds, litdata, llava"
     )
     one.add_argument("--into", metavar="FOLDER", type=Path, help="a pack of its own there; default: into RUN/04_final")
-    one.add_argument("--shard-bytes", type=_positive, metavar="N", help="default: 256 MiB")
-    one.add_argument("--shard-samples", type=_positive, metavar="N", help="default: 10,000")
+    one.add_argument("--shard-bytes", type=_positive, metavar="N", help="default: as the recipe's first format")
+    one.add_argument("--shard-samples", type=_positive, metavar="N", help="default: as the recipe's first format")
     run_command("verify", _verify, "read every shard again and check it against the manifest")
     one = run_command("audit", _audit, "draw a sample of what is packed for a person to judge, or read the verdicts")
     one.add_argument("--n", type=_positive, default=200, help="samples to draw; default: 200")

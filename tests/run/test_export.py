@@ -51,7 +51,7 @@ def ran(tmp_path, finished, inline):
 def test_a_later_format_is_added_and_the_rest_is_not_touched(ran):
     final = ran.layout.final
     before, rows = shards(final, "webdataset", "parquet"), read_manifest(final)
-    done = export(ran, LATER, shard_samples=8)
+    done = export(ran, LATER)
     assert shards(final, "webdataset", "parquet") == before
     now = read_manifest(final)
     assert now.filter([name in ("webdataset", "parquet") for name in now["format"].to_pylist()]) == rows
@@ -61,14 +61,14 @@ def test_a_later_format_is_added_and_the_rest_is_not_touched(ran):
     assert str(done).endswith(f"{done.written} shards written")
 
     held = stamps(final)
-    again = export(ran, LATER, shard_samples=8)
+    again = export(ran, LATER)
     assert again.written == 0 and "there already" in str(again)
     sluice.run(ran.file.path)  # the recipe does not name them: they stay
     assert shards(final, *FORMATS) == {name: held[name] for name in shards(final, *FORMATS)}
 
 
 def test_what_is_exported_later_is_what_the_recipe_would_have_written_in_one_pass(ran, recipe, inline, tmp_path):
-    export(ran, LATER, shard_samples=8)
+    export(ran, LATER)
     inline.ran.clear()
     packs = [{"format": format, "shard_samples": 8} for format in ("webdataset", "parquet", *LATER)]
     at_once = sluice.run(recipe("all.yaml", pack=packs, run="all"))
@@ -84,7 +84,7 @@ def test_what_is_exported_later_is_what_the_recipe_would_have_written_in_one_pas
 
 def test_the_command_exports_with_workers_and_verifies_both_packs(ran, launcher, tmp_path):
     run, out = ran.layout.root, tmp_path / "out"
-    done = launcher.run("export", run, "--to", "mds", "--to", "coco", "--shard-samples", "8", "--json")
+    done = launcher.run("export", run, "--to", "mds", "--to", "coco", "--json")
     assert (done.code, json.loads(done.out)["formats"]) == (0, ["mds", "coco"]), done.err
     assert launcher.run("export", run, "--to", "arrow", "--into", out).code == 0
     for folder in (run, out):
@@ -105,8 +105,9 @@ def test_an_export_that_is_killed_goes_on(ran, monkeypatch):
 
 def test_into_a_folder_goes_a_pack_of_its_own(ran, tmp_path):
     before = stamps(ran.layout.final)
-    export(ran, ["coco"], into=tmp_path / "out", shard_samples=8)
-    done = export(ran, ["mds"], into=tmp_path / "out", shard_samples=8)
+    export(ran, ["coco"], into=tmp_path / "out", shard_samples=4)
+    done = export(ran, ["mds"], into=tmp_path / "out")
+    assert done.shards < len(list((tmp_path / "out").glob("coco/*/*.jsonl")))
     assert stamps(ran.layout.final) == before
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "SHA256SUMS",
@@ -121,7 +122,7 @@ def test_into_a_folder_goes_a_pack_of_its_own(ran, tmp_path):
     (gone,) = [row["id"] for row in read_manifest(tmp_path / "out").to_pylist()[:1]]
     (tmp_path / "ids").write_text(gone)
     assert str(tmp_path / "out") in str(take_down(ran, Request(ids=tmp_path / "ids")))
-    again = export(ran, ["mds", "coco"], into=tmp_path / "out", shard_samples=8)
+    again = export(ran, ["mds"], into=tmp_path / "out")  # and what was exported there before
     assert again.written == 2 and again.samples == done.samples - 1
     assert verify_exported(tmp_path / "out").fine
     assert not any(gone.encode() in data for _, data in stamps(tmp_path / "out").values())
@@ -132,7 +133,7 @@ def test_into_a_folder_goes_a_pack_of_its_own(ran, tmp_path):
 
 
 def test_a_takedown_reaches_every_exported_format(ran, tmp_path):
-    export(ran, LATER, shard_samples=8)
+    export(ran, LATER)
     final = ran.layout.final
     row = read_manifest(final).to_pylist()[0]
     before = stamps(final)
@@ -177,7 +178,7 @@ def test_what_cannot_be_exported_is_said_first(ran, tmp_path):
 
 
 def test_llava_and_coco_go_in_again_as_sources(ran, recipe, inline):
-    export(ran, ["llava", "coco"], shard_samples=8)
+    export(ran, ["llava", "coco"])
     final = ran.layout.final
     sums = {row["sha256"] for row in read_manifest(final).to_pylist()}
     for kind, files in (("llava", "llava/*.json"), ("coco", "coco/captions_*.json")):

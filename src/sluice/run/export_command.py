@@ -17,7 +17,7 @@ from sluice.run.exports import Exports, of_folder, of_run
 from sluice.run.final import final_stage, packing_of, place_of, refuse_failures
 from sluice.run.kept import Kept
 from sluice.run.packing import Place, Written, read_receipt
-from sluice.run.recipe import PackConfig
+from sluice.run.recipe import PackConfig, Recipe, largest_shard
 from sluice.run.reporting import refresh_report
 from sluice.run.stage import decided_by, stage_record
 from sluice.run.takedown import taken_down
@@ -77,7 +77,7 @@ def export(
     from sluice.run.events import Events
     from sluice.run.holding import working_in
 
-    packs = [_pack(name, shard_bytes, shard_samples) for name in dict.fromkeys(formats)]
+    packs = [_pack(run.recipe, name, shard_bytes, shard_samples) for name in dict.fromkeys(formats)]
     prepared = prepare(run.file)
     written: list[str] = []
 
@@ -108,14 +108,21 @@ def export(
     )
 
 
-def _pack(format: str, shard_bytes: int | None, shard_samples: int | None) -> PackConfig:
+def _pack(recipe: Recipe, format: str, shard_bytes: int | None, shard_samples: int | None) -> PackConfig:
+    """The format, in shards cut as those of the recipe's first one: the same number holds the same samples."""
     if format not in FORMATS:
         raise RecipeError(f"there is no format {format!r} (there are: {', '.join(FORMATS)})")
     packer(format)  # a package that is missing is said now
-    sizes = {"shard_bytes": shard_bytes, "shard_samples": shard_samples}
-    given = {name: value for name, value in sizes.items() if value is not None}
+    first = recipe.pack[0]
     try:
-        return PackConfig.model_validate({"format": format, **given})
+        return PackConfig.model_validate(
+            {
+                "format": format,
+                "shard_bytes": shard_bytes or min(first.shard_bytes, largest_shard(format)),
+                "shard_samples": shard_samples or first.shard_samples,
+                "columns": first.columns,
+            }
+        )
     except ValidationError as error:
         raise RecipeError(f"export: {error.errors()[0]['msg']}") from error
 

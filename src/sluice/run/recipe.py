@@ -257,6 +257,11 @@ class ModelsConfig(_Model):
     memory: int = Field(8 * 2**30, ge=2**30, description="bytes of data that a worker may hold")
 
 
+def largest_shard(format: str) -> int:
+    """The most bytes that a shard of `format` may be cut at."""
+    return _LARGEST_OFFSETS if format in ("mds", "litdata") else 2**63 - 1
+
+
 class PackConfig(_Model):
     """One format to write the kept samples in."""
 
@@ -280,8 +285,9 @@ class PackConfig(_Model):
 
     @model_validator(mode="after")
     def _within_offsets(self) -> PackConfig:
-        if self.format in ("mds", "litdata") and self.shard_bytes > _LARGEST_OFFSETS:
-            raise ValueError(f"a shard of {self.format} holds less than 4 GiB: shard_bytes at most {_LARGEST_OFFSETS}")
+        largest = largest_shard(self.format)
+        if self.shard_bytes > largest:
+            raise ValueError(f"a shard of {self.format} holds less than 4 GiB: shard_bytes at most {largest}")
         return self
 
 
