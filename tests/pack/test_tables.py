@@ -55,7 +55,9 @@ def test_an_arrow_shard_is_the_table_of_the_parquet_shard_and_its_images_are_rea
         table = reader.read_all()
         assert pa.total_allocated_bytes() == before
         assert reader.num_record_batches > 1
-        assert table.equals(pq.read_table(tmp_path / "a.parquet"), check_metadata=True)
+        other = pq.read_table(tmp_path / "a.parquet")
+        assert table.schema.metadata == other.schema.metadata
+        assert table.to_pylist() == other.to_pylist()
 
 
 def test_interleaved_documents_read_back_with_datasets(tmp_path, read):
