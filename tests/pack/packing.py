@@ -48,7 +48,7 @@ def finish(final, receipts):
         Listed(path, receipt.rows.num_rows, receipt.bytes, receipt.sha256, partial(getattr, receipt, "rows"))
         for path, receipt in receipts.items()
     ]
-    checksums = finish_pack(final, shards)
+    checksums = finish_pack(final, shards, {})
     for path in [path for format in FORMATS for path in (final / format).rglob("*")]:
         if path.is_file() and path.relative_to(final).as_posix() not in checksums:
             path.unlink()

@@ -14,9 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from sluice.corpus.drawing import draw_keys
 from sluice.corpus.intervals import wilson
+from sluice.table.arrays import codes
+from sluice.table.vectors import cosines
 
 Vectors = npt.NDArray[np.floating[Any]]
 Cosines = npt.NDArray[np.float32]
@@ -93,16 +96,17 @@ class Calibration:
     seed: int
     languages: Mapping[str, LanguageCalibration]
 
-    def false_accept(self, cosines: npt.NDArray[Any], languages: Sequence[str | None]) -> Cosines:
+    def false_accept(self, cosines: npt.NDArray[Any], languages: Sequence[str | None] | pa.ChunkedArray) -> Cosines:
         """The share of mismatched pairs of its language that have at least each cosine; NaN where that is not known.
 
         It is (1 + count) / (pairs + 1), so never 0: a sample cannot show that something does not happen.
         """
         result = np.full(len(cosines), np.nan, np.float32)
-        spoken = np.array([language_of(language) for language in languages], dtype=object)
+        tags = languages if isinstance(languages, pa.ChunkedArray) else pa.chunked_array([languages], pa.string())
+        spoken, names = languages_of(tags)
         for language, known in self.languages.items():
-            if known.enough:
-                rows = np.flatnonzero(spoken == language)
+            if known.enough and language in names:
+                rows = np.flatnonzero(spoken == names.index(language))
                 pairs = len(known.mismatched)
                 less = np.searchsorted(known.mismatched, cosines[rows].astype(np.float32), side="left")
                 result[rows] = (1 + pairs - less) / (pairs + 1)
@@ -192,10 +196,10 @@ def calibrate(pairs: Pairs, encoder: str, seed: int = 0) -> Calibration:
         for shift in range(1, min(_strangers(len(rows)), len(rows) - 1) + 1):
             others = np.roll(rows, -shift)
             apart = (samples[rows] != samples[others]) & (texts[rows] != texts[others])
-            parts.append(_cosines(pairs.images[rows[apart]], pairs.texts[others[apart]]))
+            parts.append(cosines(pairs.images[rows[apart]], pairs.texts[others[apart]]))
         mismatched = np.concatenate([np.zeros(0, np.float32), *parts])
         found[language] = LanguageCalibration(
-            np.sort(_cosines(pairs.images[rows], pairs.texts[rows])), np.sort(mismatched)
+            np.sort(cosines(pairs.images[rows], pairs.texts[rows])), np.sort(mismatched)
         )
     return Calibration(encoder, seed, found)
 
@@ -209,12 +213,22 @@ def language_of(tag: str | None) -> str:
     return tag.partition("-")[0].lower() if tag else UNDETERMINED
 
 
+def languages_of(tags: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
+    """Of many BCP 47 tags at once: for each the place of its language among those returned, sorted.
+
+    >>> places, names = languages_of(pa.chunked_array([["pt-BR", None, "pt"]]))
+    >>> places.tolist(), names
+    ([0, 1, 0], ['pt', 'und'])
+    """
+    encoded = tags.dictionary_encode().unify_dictionaries()
+    known: list[str] = encoded.chunk(0).dictionary.to_pylist() if encoded.num_chunks else []
+    names = sorted({language_of(tag) for tag in (*known, None)})
+    place = np.array([names.index(language_of(tag)) for tag in (*known, None)], np.int64)
+    return place[codes(encoded)], names  # -1, where there is no tag, is the last
+
+
 def _strangers(rows: int) -> int:
     return max(1, min(_STRANGERS, _MISMATCHED // max(1, rows)))
-
-
-def _cosines(images: Vectors, texts: Vectors) -> Cosines:
-    return np.einsum("ij,ij->i", images.astype(np.float32), texts.astype(np.float32))
 
 
 def _codes(values: Sequence[str]) -> npt.NDArray[np.int64]:

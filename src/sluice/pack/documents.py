@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sluice.pack.base import Contents, Loaded, PackSample
 from sluice.pack.receipt import FileShard, HashedFile, Rows
-from sluice.pack.webdataset import hash_columns, image_names, sample_json
+from sluice.pack.webdataset import image_names, sample_json
 from sluice.table.commit import commit, commit_folder
 
 
@@ -23,7 +23,7 @@ class DocumentsPacker:
 
     def __init__(self, format: str, contents: Contents) -> None:
         self.format = format
-        self._hashes = hash_columns(contents)
+        self._contents = contents
 
     @contextmanager
     def open_shard(self, path: Path, name: str) -> Generator[FileShard]:
@@ -32,21 +32,21 @@ class DocumentsPacker:
         path.unlink(missing_ok=True)
         with commit(path) as partial, HashedFile(partial) as file:
             with commit_folder(path.with_suffix("")) as images:
-                yield _Documents(Rows(self.format, name), file, images, self._hashes)
+                yield _Documents(Rows(self.format, name), file, images, self._contents)
             file.close()
 
 
 class _Documents(FileShard):
-    def __init__(self, rows: Rows, file: HashedFile, images: Path, hashes: Collection[str]) -> None:
+    def __init__(self, rows: Rows, file: HashedFile, images: Path, contents: Contents) -> None:
         super().__init__(rows, file)
         self._images = images
-        self._hashes = hashes
+        self._contents = contents
 
     def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
         names = image_names(sample)
         for name, image in zip(names, loaded, strict=True):
             (self._images / name).write_bytes(image.data)
-        line = sample_json(sample, loaded, names, self._hashes) + b"\n"
+        line = sample_json(sample, loaded, names, self._contents) + b"\n"
         self.rows.add(sample, loaded, self.file.position, len(line), None)
         self.file.write(line)
 

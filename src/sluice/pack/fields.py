@@ -14,11 +14,11 @@ All packs have all five, so that packs can be mixed.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sluice.pack.base import Loaded, PackSample
+from sluice.pack.base import Contents, Loaded, PackSample
 from sluice.pack.webdataset import image_names, sample_json
 
 FIELDS: Final = ("caption", "id", "image", "json", "other_images")  # sorted: MDS and LitData keep them so
@@ -39,14 +39,14 @@ class Record:
     image_offset: int | None  # of the first image, in the record
 
 
-def sample_fields(sample: PackSample, loaded: Sequence[Loaded], hashes: Collection[str]) -> dict[str, bytes]:
+def sample_fields(sample: PackSample, loaded: Sequence[Loaded], contents: Contents) -> dict[str, bytes]:
     """The fields of a sample, in the order of `FIELDS`."""
     captions = sample.captions
     return {
         "caption": captions[0].text.encode() if captions else b"",
         "id": sample.id.encode(),
         "image": loaded[0].data if loaded else b"",
-        "json": sample_json(sample, loaded, image_names(sample), hashes),
+        "json": sample_json(sample, loaded, image_names(sample), contents),
         "other_images": b"".join(image.data for image in loaded[1:]),
     }
 

@@ -18,7 +18,8 @@ from sluice.pack.fields import Record, RecordError
 from sluice.pack.tar import Member, TarError, read_members
 
 _TEXTS: Final = ("txt", "json")
-_TABLE: Final = ("id", "key", "source", "split", "cluster", "captions", "caption", "sha256")
+_STATED: Final = ("key", "source", "split", "cluster", "weight", "repeats")  # by a sample as by its manifest row
+_TABLE: Final = ("id", *_STATED, "captions", "caption", "sha256")
 _INTERLEAVED: Final = ("id", "images", "texts", "metadata", "general_metadata")
 
 
@@ -93,8 +94,7 @@ def _sample(
     values = {**place, **_of_first(images)}
     try:
         captions = [caption["text"] for caption in document["captions"]]
-        values |= {"key": document["key"], "source": document["source"], "split": document["split"]}
-        values |= {"captions": len(captions), "cluster": document["cluster"]}
+        values |= {"captions": len(captions), **{name: document[name] for name in _STATED}}
         named = [(image["file"], image["sha256"]) for image in document["images"]]
         if document["id"] != id:
             wrong += (f"its .json is of sample {document['id']}",)
@@ -196,7 +196,7 @@ def _table_row(row: dict[str, Any]) -> Found:
     images = (row["images"] or []) if several else [row["image"]] if row["image"] else []
     data = [image["bytes"] or b"" for image in images]
     sums = [_sha256(each) for each in data]
-    values: dict[str, Any] = {name: row[name] for name in ("key", "source", "split", "cluster")}
+    values: dict[str, Any] = {name: row[name] for name in _STATED}
     values |= {"captions": len(row["captions"] or []), "size": sum(map(len, data))}
     values |= {"image_size": len(data[0]) if data else None, "sha256": sums[0] if sums else None}
     wrong: list[str] = []

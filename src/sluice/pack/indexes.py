@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -42,12 +42,14 @@ def write_indexes(folder: Path, format: str, shards: Sequence[Listed]) -> dict[s
     return checksums
 
 
-def finish_pack(folder: Path, shards: Sequence[Listed]) -> dict[str, str]:
+def finish_pack(folder: Path, shards: Sequence[Listed], others: Mapping[str, str]) -> dict[str, str]:
     """Write what lists the finished `shards`, in order: indexes, manifest, checksums; returns SHA-256 by path.
+
+    `others` are further files of the pack with their SHA-256.
 
     A format is listed by itself, so one that is added to a pack changes no file of another.
     """
-    checksums = {shard.name: shard.sha256 for shard in shards}
+    checksums = {**others, **{shard.name: shard.sha256 for shard in shards}}
     for shard in shards:
         checksums.update(files_beside(folder, shard.name))
     for format, listed in groupby(shards, key=lambda shard: shard.name.partition("/")[0]):

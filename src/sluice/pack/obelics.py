@@ -15,7 +15,7 @@ others are in `general_metadata`.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,7 +26,7 @@ import pyarrow as pa
 from sluice.pack.base import Contents, Loaded, PackImage, PackSample, PackText
 from sluice.pack.parquet import IMAGE, Row, TableShard, feature, open_parquet
 from sluice.pack.receipt import Rows
-from sluice.pack.webdataset import hash_columns, image_names, sample_json
+from sluice.pack.webdataset import image_names, sample_json
 
 _KINDS: Final = {
     "id": pa.string(),
@@ -45,12 +45,12 @@ class ObelicsPacker:
     format: str = "obelics"
 
     def __init__(self, contents: Contents) -> None:
-        self._hashes = hash_columns(contents)
+        self._contents = contents
 
     @contextmanager
     def open_shard(self, path: Path, name: str) -> Generator[TableShard]:
         """Commit one Parquet file; one row group of samples is held in memory at a time."""
-        with open_parquet(path, Rows(self.format, name), SCHEMA, partial(_row, hashes=self._hashes)) as shard:
+        with open_parquet(path, Rows(self.format, name), SCHEMA, partial(_row, contents=self._contents)) as shard:
             yield shard
 
 
@@ -60,7 +60,7 @@ def places(sample: PackSample) -> list[PackImage | PackText]:
     return sorted(parts, key=lambda part: part.item)
 
 
-def _row(sample: PackSample, loaded: Sequence[Loaded], hashes: Collection[str]) -> Row:
+def _row(sample: PackSample, loaded: Sequence[Loaded], contents: Contents) -> Row:
     names = image_names(sample)
     data = {
         image.item: ((name, one.data), _image_facts(image, one))
@@ -72,7 +72,7 @@ def _row(sample: PackSample, loaded: Sequence[Loaded], hashes: Collection[str]) 
         "id": sample.id,
         "texts": [None if isinstance(part, PackImage) else part.text for part in ordered],
         "metadata": json.dumps(metadata, ensure_ascii=False, separators=(",", ":")),
-        "general_metadata": sample_json(sample, loaded, names, hashes).decode(),
+        "general_metadata": sample_json(sample, loaded, names, contents).decode(),
     }
     return Row([data[part.item][0] if isinstance(part, PackImage) else None for part in ordered], fields)
 

@@ -14,7 +14,7 @@ not known until the last is read: they wait in a file of their own beside the sh
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -25,7 +25,6 @@ from sluice.errors import SampleFailure
 from sluice.pack.base import Contents, Loaded, PackSample
 from sluice.pack.fields import FIELDS, Record, RecordError, record_of, sample_fields
 from sluice.pack.receipt import FileShard, HashedFile, Rows
-from sluice.pack.webdataset import hash_columns
 from sluice.table.commit import PARTIAL, commit
 
 LARGEST: Final = 2**32 - 1  # bytes of a shard: what an offset can say
@@ -39,13 +38,13 @@ class OffsetTablePacker:
     def __init__(self, format: str, contents: Contents, header: bytes) -> None:
         self.format = format
         self._header = header
-        self._hashes = hash_columns(contents)
+        self._contents = contents
 
     @contextmanager
     def open_shard(self, path: Path, name: str) -> Generator[FileShard]:
         """Commit one shard; one sample is held in memory at a time."""
         with commit(path) as partial, samples_beside(partial) as body, HashedFile(partial) as file:
-            shard = _Body(Rows(self.format, name), file, body, self._header, self._hashes)
+            shard = _Body(Rows(self.format, name), file, body, self._header, self._contents)
             yield shard
             shard.rows.shift(write_table(file, shard.sizes, self._header))
             copy_all(body, file)
@@ -53,15 +52,15 @@ class OffsetTablePacker:
 
 
 class _Body(FileShard):
-    def __init__(self, rows: Rows, file: HashedFile, body: BinaryIO, header: bytes, hashes: Collection[str]) -> None:
+    def __init__(self, rows: Rows, file: HashedFile, body: BinaryIO, header: bytes, contents: Contents) -> None:
         super().__init__(rows, file)
         self.sizes: list[int] = []
         self._body = body
         self._left = LARGEST - len(header) - 8
-        self._hashes = hashes
+        self._contents = contents
 
     def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
-        fields = list(sample_fields(sample, loaded, self._hashes).values())
+        fields = list(sample_fields(sample, loaded, self._contents).values())
         sizes = [len(field) for field in fields]
         size = _SIZES.size + sum(sizes)
         if size + 4 > self._left:

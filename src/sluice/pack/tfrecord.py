@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from sluice.models.extras import optional
 from sluice.pack.base import Contents, Loaded, PackSample
 from sluice.pack.fields import Record, RecordError
 from sluice.pack.receipt import FileShard, HashedFile, Rows
-from sluice.pack.webdataset import hash_columns, image_names, sample_json
+from sluice.pack.webdataset import image_names, sample_json
 from sluice.table.commit import commit
 
 _HEAD: Final = struct.Struct("<QI")  # bytes of data, masked CRC of the eight before
@@ -55,26 +55,26 @@ class TFRecordPacker:
     format: str = "tfrecord"
 
     def __init__(self, contents: Contents) -> None:
-        self._hashes = hash_columns(contents)
+        self._contents = contents
         self._crc = crc32c()
 
     @contextmanager
     def open_shard(self, path: Path, name: str) -> Generator[FileShard]:
         """Commit one file of records; one sample is held in memory at a time."""
         with commit(path) as partial, HashedFile(partial) as file:
-            yield _Records(Rows(self.format, name), file, self._hashes, self._crc)
+            yield _Records(Rows(self.format, name), file, self._contents, self._crc)
             file.close()
 
 
 class _Records(FileShard):
-    def __init__(self, rows: Rows, file: HashedFile, hashes: Collection[str], crc: Crc) -> None:
+    def __init__(self, rows: Rows, file: HashedFile, contents: Contents, crc: Crc) -> None:
         super().__init__(rows, file)
-        self._hashes = hashes
+        self._contents = contents
         self._crc = crc
 
     def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
         start = self.file.position
-        parts, image = example(sample, loaded, self._hashes)
+        parts, image = example(sample, loaded, self._contents)
         length = struct.pack("<Q", sum(map(len, parts)))
         self.file.write(length + _CRC.pack(masked(self._crc(0, length))))
         crc = 0
@@ -95,9 +95,7 @@ def masked(crc: int) -> int:
     return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
 
 
-def example(
-    sample: PackSample, loaded: Sequence[Loaded], hashes: Collection[str] = ()
-) -> tuple[list[bytes], int | None]:
+def example(sample: PackSample, loaded: Sequence[Loaded], contents: Contents) -> tuple[list[bytes], int | None]:
     """The `tf.train.Example` of a sample, in parts, and where in it the first image begins."""
     captions = [text.text.encode() for text in sample.captions]
     features = {
@@ -106,7 +104,7 @@ def example(
         "height": _integers([image.height or 0 for image in sample.images]),
         "id": _bytes([sample.id.encode()]),
         "image": _bytes([image.data for image in loaded]),
-        "json": _bytes([sample_json(sample, loaded, image_names(sample), hashes)]),
+        "json": _bytes([sample_json(sample, loaded, image_names(sample), contents)]),
         "width": _integers([image.width or 0 for image in sample.images]),
     }
     entries = [_field(1, [*_field(1, [name.encode()]), *_field(2, feature)]) for name, feature in features.items()]

@@ -12,13 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.corpus.calibration import Calibration, Pairs, calibrate, language_of
-from sluice.corpus.drawing import draw_keys, level
+from sluice.caption.in_order import in_order
+from sluice.corpus.calibration import Calibration, Pairs, calibrate, language_of, languages_of
+from sluice.corpus.drawing import draw_rows, level
 from sluice.errors import RunError
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, kept_of
 from sluice.run.quality_rows import numbered, text_language, unknown_to, without_left_out
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import decided_by
+from sluice.table.arrays import numbers, valid
 from sluice.table.commit import write_bytes
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, Layout
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from sluice.run.ledger import Run
 
 MOST: Final = 20_000  # rows that are drawn
-_NEEDED: Final = ("id", "ordinal", "image_item", "text_item", "images", "text", "declared_language", "language")
+_DRAWN_BY: Final = ("id", "ordinal", "image_item", "text_item", "images", "declared_language", "language")
+_NEEDED: Final = (*_DRAWN_BY, "text")
+_READING: Final = 2  # threads
 _CLIP: Final = ("vitb32", "vitl14", "clipvitbasepatch32", "clipvitlargepatch14")
 _CLIPS: Final = re.compile(
     r"\balignment\s*(?:<=?|>=?)\s*(0?\.(?:28|20?)0*)(?![\d.])|(?<![\d.])(0?\.(?:28|20?)0*)\s*(?:<=?|>=?)\s*alignment\b",
@@ -38,7 +42,7 @@ _CLIPS: Final = re.compile(
 
 def calibrate_run(layout: Layout, encoder: EncoderFacts, units: int, seed: int) -> Calibration:
     """Bring the run's calibration up to date: on captions of the source, whatever is generated later."""
-    of = fingerprint("calibration/1", decided_by(layout, FILTERED), encoder.store, str(seed))
+    of = fingerprint("calibration/2", decided_by(layout, FILTERED), encoder.store, str(seed))
     known = _stored(layout)
     if known is not None and known["of"] == of:
         return Calibration.load(json.dumps(known))
@@ -111,51 +115,70 @@ def _stored(layout: Layout) -> dict[str, Any] | None:
 
 def _drawn(layout: Layout, encoder: EncoderFacts, units: int, seed: int) -> Pairs:
     """The pairs to calibrate on: of each language those with the least keys, small languages whole."""
-    keys: list[npt.NDArray[np.uint64]] = []
-    spoken: list[str] = []
-    for _, rows, languages in _entered(layout, encoder, units):
-        keys.append(_keys(rows, seed))
-        spoken += languages
-    every = np.concatenate([np.zeros(0, np.uint64), *keys])
-    told = np.array(spoken, dtype=object)
-    by_language = {language: np.sort(every[told == language]) for language in sorted(set(spoken))}
-    most = level([len(found) for found in by_language.values()], MOST) if by_language else 0
-    last = {language: found[min(most, len(found)) - 1] for language, found in by_language.items() if most}
+    names: list[str] = []
+    found: list[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]] = []  # by unit: keys, places in `names`
+    for rows in _entered(layout, encoder, units, _DRAWN_BY):
+        spoken, here = languages_of(text_language(rows))
+        names += [name for name in here if name not in names]
+        found.append((_keys(rows, seed), np.array([names.index(name) for name in here])[spoken]))
+    last = _last_keys(found, len(names))
     images, texts, tables = [np.zeros((0, encoder.dim), np.float16)], [np.zeros((0, encoder.dim), np.float16)], []
-    heard: list[str] = []
-    for (unit, rows, languages), own in zip(_entered(layout, encoder, units), keys, strict=True):
-        chosen = [row for row, language in enumerate(languages) if language in last and own[row] <= last[language]]
-        if chosen:
-            drawn = rows.take(pa.array(chosen))
-            vectors = UnitVectors(layout, encoder.store, unit)
-            images.append(vectors.of(drawn.column("id"), drawn.column("image_item"))[0])
-            texts.append(vectors.of(drawn.column("id"), drawn.column("text_item"))[0])
-            tables.append(drawn)
-            heard += [languages[row] for row in chosen]
-    columns = pa.concat_tables(tables).to_pydict() if tables else {name: [] for name in _NEEDED}
+
+    def vectors_of(drawn: tuple[int, pa.Table]) -> tuple[pa.Table, Any, Any]:
+        unit, rows = drawn
+        known, ids = UnitVectors(layout, encoder.store, unit), rows.column("id")
+        return rows, known.of(ids, rows.column("image_item"))[0], known.of(ids, rows.column("text_item"))[0]
+
+    def drawn() -> Iterator[tuple[int, pa.Table]]:
+        for unit, rows in enumerate(_entered(layout, encoder, units, _NEEDED)):
+            keys, spoken = found[unit]
+            chosen = np.flatnonzero(keys <= last[spoken]) if len(keys) else np.zeros(0, np.int64)
+            if len(chosen):
+                yield unit, rows.take(pa.array(chosen))
+
+    for rows, of_images, of_texts in in_order(drawn(), vectors_of, _READING):
+        tables.append(rows)
+        images.append(of_images)
+        texts.append(of_texts)
+    together = pa.concat_tables(tables) if tables else None
+    columns = together.to_pydict() if together else {name: [] for name in _NEEDED}
+    heard = [language_of(language) for language in text_language(together).to_pylist()] if together else []
     places = list(zip(columns["image_item"], columns["text_item"], strict=True))
     return Pairs(np.concatenate(images), np.concatenate(texts), columns["id"], places, columns["text"], heard)
 
 
-def _entered(layout: Layout, encoder: EncoderFacts, units: int) -> Iterator[tuple[int, pa.Table, list[str]]]:
-    """By unit, the pairs of image and text that entered the stage, and the language of each."""
+def _last_keys(
+    found: Sequence[tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]], languages: int
+) -> npt.NDArray[np.uint64]:
+    """The greatest key that is drawn, by language."""
+    keys = np.concatenate([np.zeros(0, np.uint64), *(of_rows for of_rows, _ in found)])
+    spoken = np.concatenate([np.zeros(0, np.int64), *(of_rows for _, of_rows in found)])
+    counts = np.bincount(spoken, minlength=languages)
+    most = max(1, level(counts[counts > 0].tolist(), MOST)) if len(keys) else 1
+    last = np.zeros(languages, np.uint64)
+    for language in np.flatnonzero(counts):
+        own = keys[spoken == language]
+        place = min(most, len(own)) - 1
+        last[language] = np.partition(own, place)[place]
+    return last
+
+
+def _entered(layout: Layout, encoder: EncoderFacts, units: int, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """By unit, the pairs of image and text that entered the stage."""
     stored = pq.read_schema(layout.rows).names
     with (
-        UnitReader(layout.rows, [name for name in _NEEDED if name in stored]) as reader,
+        UnitReader(layout.rows, [name for name in columns if name in stored]) as reader,
         UnitReader(layout.verdicts(FILTERED), KEPT_COLUMNS) as verdicts,
     ):
         for unit in range(units):
             kept = kept_of(verdicts, unit)
             rows = without_left_out(numbered(reader.read(unit), kept, 0), kept)
-            left = np.ones(len(rows), np.bool_)
-            for name in ("image_item", "text_item"):
-                left &= rows.column(name).is_valid().to_numpy()
+            left = valid(rows.column("image_item")) & valid(rows.column("text_item"))
             if encoder.identity.languages is not None:
                 left[[row for row, _ in unknown_to(rows, encoder.identity.languages)]] = False
-            rows = rows.filter(pa.array(left))
-            yield unit, rows, [language_of(language) for language in text_language(rows).to_pylist()]
+            yield rows if left.all() else rows.filter(pa.array(left))
 
 
 def _keys(rows: pa.Table, seed: int) -> npt.NDArray[np.uint64]:
-    ids, images, texts = (rows.column(name).to_pylist() for name in ("id", "image_item", "text_item"))
-    return draw_keys("calibration", seed, ids, images, texts)
+    image, text = (numbers(rows.column(name)).astype(np.int64) for name in ("image_item", "text_item"))
+    return draw_rows("calibration", seed, rows.column("id"), image, text)

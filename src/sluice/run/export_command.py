@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +13,13 @@ from pydantic import ValidationError
 from sluice.errors import RecipeError, RunError
 from sluice.pack.base import FORMATS
 from sluice.pack.formats import packer
-from sluice.run.balancing import balance_name
 from sluice.run.exports import Exports, of_folder, of_run
-from sluice.run.final import final_stage, packing_of, place_of, refuse_failures
+from sluice.run.final import PackBasis, final_stage, place_of, refuse_failures
 from sluice.run.kept import Kept
 from sluice.run.packing import Place, Written, read_receipt
 from sluice.run.recipe import PackConfig, Recipe, largest_shard
 from sluice.run.reporting import refresh_report
-from sluice.run.stage import decided_by, stage_record
-from sluice.run.takedown import taken_down
+from sluice.run.stage import stage_record
 from sluice.table.commit import sweep
 from sluice.table.compute import pc
 from sluice.table.layout import FINAL
@@ -131,18 +130,24 @@ def _beside(
     run: Run, prepared: Prepared, packs: Sequence[PackConfig], engine: Engine, events: Events
 ) -> dict[str, Written]:
     """The formats in the run's own pack; all shards of it."""
+    from sluice.run.conductor import make_model_engine
+
     for pack in packs:
         if any(pack.format == named.format for named in run.recipe.pack):
             raise RecipeError(f"the recipe has the format {pack.format} already: `sluice run` keeps it up to date")
     before = of_run(run.layout)
+
+    def brought_up_to_date(exporting: frozenset[str] = frozenset()) -> None:
+        with events.stage(FINAL):
+            models = partial(make_model_engine, run.file)
+            final_stage(run.file, run.layout, engine, events, prepared.plan, models, exporting)
+
     before.adding(packs).keep()
     try:
-        with events.stage(FINAL):
-            final_stage(run.file, run.layout, engine, events, prepared.plan, frozenset(pack.format for pack in packs))
+        brought_up_to_date(frozenset(pack.format for pack in packs))
     except RunError:
         before.keep()  # and what was there is finished again, without what could not be written
-        with events.stage(FINAL):
-            final_stage(run.file, run.layout, engine, events, prepared.plan)
+        brought_up_to_date()
         raise
     refresh_report(run.file, run.layout)
     return _shards(run)
@@ -168,11 +173,12 @@ def _elsewhere(
     exports.keep()
     place = Place(exports.folder, exports.record.with_name("receipts"))
     sweep(place.folder)
-    kept = Kept.load(layout, run.file, balance_name(run.file, decided_by(layout, layout.deciding)))
+    basis = PackBasis.of(run.file, layout, prepared.plan)
+    kept = Kept.load(layout, run.file, basis.balancing)
     verdicts = read_table(layout.verdicts(FINAL), columns=["id", "verdict"])
-    failed = verdicts.filter(pc.equal(verdicts.column("verdict"), "failed")).column("id").to_pylist()
-    packing = packing_of(run.file, layout, prepared.plan, kept, exports.packs, place)
-    jobs = packing.jobs({*taken_down(layout), *failed})
+    absent = verdicts.filter(pc.not_equal(verdicts.column("verdict"), "kept")).column("id").to_pylist()
+    packing = basis.packing(run.file, layout, kept, exports.packs, place)
+    jobs = packing.jobs(set(absent))
     packing.write(jobs, engine, events)
     shards = {job.name: found for job in jobs if (found := read_receipt(place, job.name))}
     refuse_failures(shards, frozenset(pack.format for pack in exports.packs))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,22 +19,31 @@ import pyarrow as pa
 from sluice.engine import Engine
 from sluice.errors import RunError
 from sluice.run.balancing import balance_name
+from sluice.run.boxes import BoxPlan, box_plan, find_boxes, without_boxes
+from sluice.run.embedding import Chosen
 from sluice.run.events import Events
 from sluice.run.exports import packs_of
 from sluice.run.facts import write_card
+from sluice.run.ingest import unit_count
 from sluice.run.kept import Kept, among
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.packing import Place, Written, read_receipt
-from sluice.run.recipe import PackConfig, RecipeFile
+from sluice.run.recipe import PackConfig, Recipe, RecipeFile
+from sluice.run.scores import load_scores, score_fields
+from sluice.run.shard_samples import CoveringPlan
 from sluice.run.shards import Packing
 from sluice.run.stage import decided_by, done, finish, law_of_counts, reopen
 from sluice.run.takedown import TAKEDOWN, taken_down
 from sluice.table.commit import write_table
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FINAL, Layout
+from sluice.table.memory import give_back
+from sluice.table.read import read_table
 from sluice.table.schema import REASON, VERDICTS
 from sluice.wording import counted
 
+MakeEngine: TypeAlias = Callable[[], AbstractContextManager[Engine]]
+REDACT: Final = "redact"  # the reason of a sample of which nobody says whether there is anything to cover
 _TRIES: Final = 3  # a source that keeps changing under our hands is no source
 
 
@@ -42,28 +53,40 @@ def final_stage(
     engine: Engine,
     events: Events,
     plan: MeasurePlan,
+    models: MakeEngine,
     exporting: frozenset[str] = frozenset(),
 ) -> bool:
     """Bring the shards up to date with the verdicts; whether there was anything to do.
 
-    RunError where a sample fails in the formats `exporting`: what is packed already does not follow a later failure.
+    `models` makes the engine for a detector, where the recipe has one. RunError where a sample fails in the formats
+    `exporting`: what is packed already does not follow a later failure.
     """
     started = time.perf_counter()
     recipe = file.recipe
     gone = taken_down(layout)
-    decided, balancing = pack_name(file, layout)
+    basis = PackBasis.of(file, layout, plan)
+    boxes = basis.boxes
     asked = packs_of(recipe, layout)
     packs = [pack.model_dump_json() for pack in asked]
-    name = fingerprint("final/1", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
+    shares = str(sorted(recipe.split.items()))
+    name = fingerprint("final/2", basis.decided, shares, str(recipe.seed), *packs, *sorted(gone))
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
-    kept = Kept.load(layout, file, balancing)
-    pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
     failed: dict[str, tuple[str, str]] = {}
-    packing = packing_of(file, layout, plan, kept, asked, place_of(layout))
+    unsure: set[str] = set()
+    seconds: dict[str, float] = {}
+    if boxes is not None:
+        with models() as engine_of_models:
+            chosen, units = Chosen(layout.deciding, basis.kept_by), unit_count(layout)
+            seconds = find_boxes(layout, boxes, chosen, units, engine_of_models, events)
+        failed, unsure = without_boxes(layout, boxes.store, units)
+    unsure = set() if recipe.redact is None or recipe.redact.null == "pass" else unsure
+    kept = Kept.load(layout, file, basis.balancing)
+    give_back()  # what it was chosen from: the workers need the room
+    packing = basis.packing(file, layout, kept, asked, place_of(layout))
     for _ in range(_TRIES):
-        jobs = packing.jobs({*gone, *failed})
+        jobs = packing.jobs({*gone, *failed, *unsure})
         packing.write(jobs, engine, events)
         shards = {job.name: found for job in jobs if (found := read_receipt(packing.place, job.name))}
         refuse_failures(shards, exporting)
@@ -74,10 +97,10 @@ def final_stage(
     else:
         raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
     packing.finish(shards)
-    verdicts = _verdicts(kept, gone, failed)
+    verdicts = _verdicts(kept, gone, failed, _unsure(recipe, unsure))
     write_table(layout.verdicts(FINAL), verdicts)
     counts = law_of_counts(verdicts, len(kept.entered), FINAL)
-    splits = kept.splits[~among(kept.ids, {*gone, *failed})]
+    splits = kept.splits[~among(kept.ids, {*gone, *failed, *unsure})]
     facts: dict[str, Any] = {
         **counts,
         "splits": {split: int((splits == split).sum()) for split in recipe.split},
@@ -89,30 +112,52 @@ def final_stage(
     }
     if kept.balanced is not None:
         facts["balance"] = kept.balanced.facts
+    if boxes is not None:
+        facts |= {"redacted": read_table(layout.redactions, ["id"]).num_rows, "boxes": boxes.store}
     write_card(file, layout, plan, facts)
-    finish(layout, FINAL, name, facts, {"pack": time.perf_counter() - started})
+    finish(layout, FINAL, name, facts, {**seconds, "pack": time.perf_counter() - started})
     return True
 
 
-def pack_name(file: RecipeFile, layout: Layout) -> tuple[str, str | None]:
-    """What the shards follow from, and the name of the draw among the samples, if there is one."""
-    decided = decided_by(layout, layout.deciding)
-    balancing = balance_name(file, decided)
-    return (decided if balancing is None else fingerprint(decided, balancing)), balancing
+@dataclass(frozen=True)
+class PackBasis:
+    """What a pack follows from, beside the formats."""
+
+    kept_by: str  # the name of the verdicts
+    balancing: str | None  # the name of the draw among the samples, if there is one
+    boxes: BoxPlan | None  # what is to be covered, if anything
+    decided: str  # the name of all of it
+    columns: Mapping[str, pa.DataType]  # that may be carried along
+
+    @staticmethod
+    def of(file: RecipeFile, layout: Layout, plan: MeasurePlan) -> PackBasis:
+        """That of a run whose stages before 04_final are done."""
+        columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
+        columns |= {field.name: field.type for field in score_fields(load_scores(file))}
+        kept_by = decided_by(layout, layout.deciding)
+        decided = fingerprint("pack/2", kept_by)
+        balancing = balance_name(file, decided)
+        if balancing is not None:
+            decided = fingerprint(decided, balancing)
+        boxes = box_plan(file, plan.plugins)
+        if boxes is not None:
+            decided = fingerprint(decided, "redact/1", boxes.store, str(file.recipe.redact))
+        return PackBasis(kept_by, balancing, boxes, decided, columns)
+
+    def packing(
+        self, file: RecipeFile, layout: Layout, kept: Kept, packs: tuple[PackConfig, ...], place: Place
+    ) -> Packing:
+        """The pack of the `kept` samples in the formats `packs`, at `place`."""
+        covering = None
+        if self.boxes is not None and file.recipe.redact is not None:
+            covering = CoveringPlan(self.boxes.store, file.recipe.redact.method, self.boxes.share, self.boxes.limits)
+        limits = file.recipe.limits.limits()
+        return Packing(layout, place, kept, packs, self.columns, limits, self.decided, covering)
 
 
 def place_of(layout: Layout) -> Place:
     """Where a run's own pack goes."""
     return Place(layout.final, layout.state / "receipts")
-
-
-def packing_of(
-    file: RecipeFile, layout: Layout, plan: MeasurePlan, kept: Kept, packs: tuple[PackConfig, ...], place: Place
-) -> Packing:
-    """The pack of the `kept` samples in the formats `packs`, at `place`."""
-    columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
-    decided, _ = pack_name(file, layout)
-    return Packing(layout, place, kept, packs, columns, file.recipe.limits.limits(), decided)
 
 
 def refuse_failures(shards: Mapping[str, Written], formats: frozenset[str]) -> None:
@@ -131,19 +176,28 @@ def _failures(shards: Mapping[str, Written]) -> dict[str, tuple[str, str]]:
     return {id: (kind, message) for found in shards.values() for id, kind, message in found.failures}
 
 
-def _verdicts(kept: Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]]) -> pa.Table:
+def _unsure(recipe: Recipe, ids: Iterable[str]) -> dict[str, str]:
+    """By id what becomes of the samples of which nobody says whether there is anything to cover."""
+    return dict.fromkeys(ids, recipe.redact.null) if recipe.redact else {}
+
+
+def _verdicts(
+    kept: Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]], unsure: Mapping[str, str]
+) -> pa.Table:
     """Kept, all but those taken down, not drawn or failed: only these cost more than a place in a column."""
     ids = kept.entered.column("id").combine_chunks()
     verdicts = np.full(len(ids), "kept", object)
     reasons: list[dict[str, Any]] = []
     undrawn = kept.balanced.reasons if kept.balanced else {}
-    absent = np.flatnonzero(among(ids, {*gone, *failed, *undrawn}))
+    absent = np.flatnonzero(among(ids, {*gone, *failed, *unsure, *undrawn}))
     for row in absent.tolist():
         identity: str = ids[row].as_py()
         if identity in gone:
             verdict, rule, values = "rejected", TAKEDOWN, _as_json({"request": gone[identity]})
         elif identity in undrawn:
             verdict, (rule, values) = "rejected", undrawn[identity]
+        elif identity in unsure:
+            verdict, rule, values = unsure[identity], REDACT, _as_json({"boxes": None})
         else:
             rule, message = failed[identity]
             verdict, values = "failed", _as_json({"class": rule, "message": message})
@@ -164,5 +218,5 @@ def _verdicts(kept: Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[st
     return pa.Table.from_arrays(arrays, schema=VERDICTS)
 
 
-def _as_json(said: Mapping[str, str]) -> str:
+def _as_json(said: Mapping[str, str | None]) -> str:
     return json.dumps(said, ensure_ascii=False)

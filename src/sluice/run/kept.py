@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.corpus.split import Links, assign, equal_links, group_ids, near_links, split_groups
 from sluice.pack.base import Contents
-from sluice.run.balancing import Balanced, balance
+from sluice.run.balance_draw import Balanced
+from sluice.run.balancing import balance
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.recipe import RecipeFile
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
-from sluice.table.layout import FILTERED, Layout
+from sluice.table.layout import CAPTIONED, FILTERED, Layout
 from sluice.table.read import read_table
 
+ALIGNMENT: Final = "alignment"  # the column of cosines that captions are weighed by
 _TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take in a shard, about
 
 
@@ -46,16 +50,19 @@ class Kept:
         starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
         kept = _kept(layout, ids)
         entered = verdicts.filter(pa.array(kept))
-        weight = np.ones(len(unit), np.float32)
+        weight, repeats = np.ones(len(unit), np.float32), np.ones(len(unit), np.int32)
         balanced = None
         if balancing is not None:
             balanced = balance(file, layout, entered.column("id").combine_chunks(), balancing)
             weight[kept] = balanced.table.column("weight").to_numpy()
+            repeats[kept] = balanced.table.column("repeats").to_numpy()
             kept[kept] = balanced.drawn
         groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
         write_table(
             layout.state / "groups.parquet",
-            pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight}),
+            pa.table(
+                {"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight, "repeats": repeats}
+            ),
         )
         splits = assign(groups, recipe.split, recipe.seed)
         sizes, contents = _sizes(layout, unit, ids)
@@ -102,6 +109,7 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
     """Bytes of each sample in a shard, about, and what the samples of the pack may hold."""
     sizes: list[Any] = []
     most_images, turns, weights = 1, False, False
+    generated = layout.stage_file(CAPTIONED).is_file()
     for number in range(int(unit[-1]) + 1 if len(unit) else 0):
         items = read_table(layout.items(number), columns=["id", "kind", "role", "size", "weight"])
         owner = pc.index_in(
@@ -114,7 +122,17 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
         most_images = max(most_images, int(np.bincount(where[images], minlength=1).max(initial=1)))
         turns |= bool((~images & ~pc.equal(items.column("role"), "caption").to_numpy()).any())
         weights |= items.column("weight").null_count < items.num_rows
-    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), Contents(most_images, turns, weights)
+        if generated:
+            turns |= _pairs_in(layout.generated(number))
+    scored = ALIGNMENT in pq.read_schema(layout.rows_of(layout.deciding)).names
+    contents = Contents(most_images, turns, weights, scored, generated)
+    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), contents
+
+
+def _pairs_in(path: Path) -> bool:
+    """Whether there are questions and answers among the generated items in `path`."""
+    roles = read_table(path, columns=["role"]).column("role")
+    return bool(pc.any(pc.not_equal(roles, "caption")).as_py())
 
 
 def among(ids: pa.Array, some: Iterable[str]) -> npt.NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -13,15 +14,18 @@ import pyarrow.parquet as pq
 
 from sluice.engine import WorkerContext
 from sluice.media.limits import Limits
+from sluice.media.thumbnail import forget_filters
 from sluice.pack.base import Contents, ShardReceipt
 from sluice.pack.formats import packer
 from sluice.pack.takedown import rewrite_shard_without
 from sluice.pack.writing import Target, write_shards
-from sluice.run.shard_samples import ShardSamples
-from sluice.table.commit import commit, table_writer
-from sluice.table.layout import Layout
+from sluice.run.shard_samples import CoveringPlan, ShardSamples
+from sluice.table.commit import commit, table_writer, write_table
+from sluice.table.compute import pc
+from sluice.table.layout import REDACTIONS_FILE, Layout
 from sluice.table.read import read_table
 from sluice.table.refs import RefReader
+from sluice.table.schema import REDACTIONS
 
 _RECEIPT: Final = b"sluice.receipt"
 
@@ -32,6 +36,11 @@ class Place:
 
     folder: Path
     receipts: Path
+
+    @property
+    def redacted(self) -> Path:
+        """Where it is kept what was covered in the images of each shard."""
+        return self.receipts.with_name("redacted")
 
 
 @dataclass(frozen=True)
@@ -64,35 +73,41 @@ class PackShared:
     place: Place
     limits: Limits
     groups: str  # file with the split group of each sample
+    covering: CoveringPlan | None = None
 
 
 def pack_shards(shared: PackShared, group: ShardGroup, context: WorkerContext) -> list[tuple[str, int, int]]:
     """Write the shards of a group and their receipts; (name, samples, bytes) of each. Runs in a worker."""
+    forget_filters()  # of a worker that measured: what packing holds takes their room
     place = shared.place
     receipts: dict[ShardJob, ShardReceipt] = {}
     targets: dict[ShardJob, Target] = {}
     for job in group.jobs:
         written = read_receipt(place, job.name)
         if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
-            receipts[job] = _rewrite(place, job, written)
+            receipts[job] = _rewrite(shared, job, written)
         else:
             targets[job] = Target(packer(job.format, group.contents), place.folder / job.name, job.name)
     if targets:
-        samples = ShardSamples(shared.layout, group.contents, Path(shared.groups))
+        samples = ShardSamples(shared.layout, group.contents, Path(shared.groups), shared.covering)
         with samples, RefReader(shared.limits.bytes) as reader:
             first = next(iter(targets))
             found = samples.read(first.split, first.samples)
             for job, receipt in zip(targets, write_shards(list(targets.values()), found, reader.read), strict=True):
-                _keep_receipt(place, job, receipt)
+                _keep_receipt(shared, job, receipt)
                 receipts[job] = receipt
     return [(job.name, receipt.rows.num_rows, receipt.bytes) for job, receipt in receipts.items()]
 
 
-def _rewrite(place: Place, job: ShardJob, written: Written) -> ShardReceipt:
-    shard = place.folder / job.name
+def _rewrite(shared: PackShared, job: ShardJob, written: Written) -> ShardReceipt:
+    shard = shared.place.folder / job.name
     receipt = rewrite_shard_without(shard, job.format, written.rows(), job.without, _successor(shard))
-    receipt = replace(receipt, failures=written.failures)
-    _keep_receipt(place, job, receipt)
+    left = None
+    if shared.covering:
+        left = read_table(_redacted_path(shared.place, job.name))
+        left = left.filter(pc.is_in(left.column("id"), receipt.rows.column("id").combine_chunks()))
+    receipt = replace(receipt, failures=written.failures, redactions=left)
+    _keep_receipt(shared, job, receipt)
     _successor(shard).replace(shard)
     return receipt
 
@@ -117,6 +132,26 @@ def _holds(written: Written, job: ShardJob) -> bool:
 def receipt_path(place: Place, name: str) -> Path:
     """Where the receipt of the shard `name` is kept."""
     return place.receipts / f"{name}.parquet"
+
+
+def _redacted_path(place: Place, name: str) -> Path:
+    """Where it is kept what was covered in the images of the shard `name`."""
+    return place.redacted / f"{name}.parquet"
+
+
+def write_redactions(place: Place, shards: Sequence[str], covering: CoveringPlan | None) -> dict[str, str]:
+    """Write what was covered in which image, or remove it where nothing is to be; its SHA-256 by its name.
+
+    All formats hold the same images, so those of one are all.
+    """
+    path = place.folder / REDACTIONS_FILE
+    if covering is None:
+        path.unlink(missing_ok=True)
+        return {}
+    of_one = [name for name in shards if name.partition("/")[0] == shards[0].partition("/")[0]]
+    tables = [read_table(_redacted_path(place, name)) for name in of_one]
+    write_table(path, pa.concat_tables([pa.Table.from_batches([], REDACTIONS), *tables]))
+    return {path.name: _sha256(path)}
 
 
 @dataclass(frozen=True)
@@ -151,7 +186,7 @@ def read_receipt(place: Place, name: str) -> Written | None:
     return Written(path, held.num_rows, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
 
 
-def _keep_receipt(place: Place, job: ShardJob, receipt: ShardReceipt) -> None:
+def _keep_receipt(shared: PackShared, job: ShardJob, receipt: ShardReceipt) -> None:
     facts = {
         "job": job.fingerprint,
         "whole": job.whole,
@@ -159,6 +194,8 @@ def _keep_receipt(place: Place, job: ShardJob, receipt: ShardReceipt) -> None:
         "sha256": receipt.sha256,
         "failures": receipt.failures,
     }
+    if shared.covering and receipt.redactions is not None:
+        write_table(_redacted_path(shared.place, job.name), receipt.redactions.replace_schema_metadata(None))
     rows = receipt.rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
-    with commit(receipt_path(place, job.name)) as partial, table_writer(partial, rows.schema) as writer:
+    with commit(receipt_path(shared.place, job.name)) as partial, table_writer(partial, rows.schema) as writer:
         writer.write_table(rows)

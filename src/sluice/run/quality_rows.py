@@ -15,15 +15,20 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.caption.in_order import in_order
 from sluice.corpus.calibration import Calibration
 from sluice.measures.base import Measure
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
-from sluice.run.generated_rows import ORIGIN, with_generated
+from sluice.run.generated_rows import GENERATED, with_generated
+from sluice.run.scores import grains as score_grains
+from sluice.run.scores import score_fields
+from sluice.run.scoring import Scoring, with_scores
 from sluice.table.arrays import real_numbers
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
 from sluice.table.layout import Layout
 from sluice.table.read import UnitReader
+from sluice.table.vectors import cosines
 
 ALIGNMENT: Final = pa.schema(
     [
@@ -32,6 +37,7 @@ ALIGNMENT: Final = pa.schema(
         ("unaligned", pa.string()),  # why there is none
     ]
 )
+_ALIGNING: Final = 2  # threads; reading vectors and multiplying them lets others run
 _GRAINS: Final = b"sluice.grains"
 _FINGERPRINT: Final = b"sluice.fingerprint"
 
@@ -47,16 +53,23 @@ class RowsOf:
 
 
 def write_quality_rows(
-    layout: Layout, of: RowsOf, judge: tuple[EncoderFacts, Calibration] | None, units: int, name: str
+    layout: Layout,
+    of: RowsOf,
+    judge: tuple[EncoderFacts, Calibration] | None,
+    units: int,
+    name: str,
+    scorings: Sequence[Scoring] = (),
 ) -> None:
     """Bring the rows of a stage up to date; `name` is the fingerprint of what they are made from."""
     path = layout.rows_of(of.stage)
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
         return
     stored = pq.read_schema(layout.rows)
-    added = [*([] if of.generated is None else [ORIGIN]), *(ALIGNMENT if judge else [])]
+    added = [*([] if of.generated is None else GENERATED), *(ALIGNMENT if judge else [])]
     grains = {**json.loads((stored.metadata or {})[_GRAINS]), **dict.fromkeys([field.name for field in added], "text")}
-    schema = pa.schema([*stored, *added]).with_metadata(
+    scores = tuple(scoring.score for scoring in scorings)
+    grains |= score_grains(scores)
+    schema = pa.schema([*stored, *added, *score_fields(scores)]).with_metadata(
         {_FINGERPRINT: name.encode(), _GRAINS: json.dumps(grains).encode()}
     )
     with (
@@ -65,35 +78,42 @@ def write_quality_rows(
         commit(path) as partial,
         table_writer(partial, schema) as writer,
     ):
-        held: list[pa.Table] = []
         entered = 0
-        for unit in range(units):
+
+        def enter(unit: int) -> tuple[int, pa.Table]:
+            nonlocal entered
             kept = kept_of(verdicts, unit, of.take_up)
             all_rows = numbered(rows.read(unit), kept, entered)
             table = without_left_out(all_rows, kept)
             entered += kept.num_rows
-            if of.generated is not None:
-                table = with_generated(table, all_rows, layout, unit, of.generated)
-            if judge and kept.num_rows:
+            return unit, table if of.generated is None else with_generated(table, all_rows, layout, unit, of.generated)
+
+        def fit(entering: tuple[int, pa.Table]) -> pa.Table:
+            unit, table = entering
+            if judge and len(table):
                 encoder, calibration = judge
                 table = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
-                table = _judged(table, calibration)
-            if kept.num_rows:
-                held.append(table)
-            if held and sum(part.num_rows for part in held) >= ROW_GROUP:
-                writer.write_table(pa.concat_tables(held).select(schema.names).cast(schema), row_group_size=2**30)
+                table = with_scores(_judged(table, calibration), layout, scorings, unit)
+            return table
+
+        # While one group of rows is written, the next are read: by one thread, for the readers go from unit to unit.
+        tables = in_order(in_order(range(units), enter, 1), fit, _ALIGNING)
+        held = [pa.Table.from_batches([], schema)]
+        for table in tables:
+            if len(table):
+                held.append(table.select(schema.names).cast(schema))
+            if sum(map(len, held)) >= ROW_GROUP:
+                writer.write_table(pa.concat_tables(held), row_group_size=2**30)
                 held = []
-        if held or not entered:
-            last = [schema.empty_table(), *(part.select(schema.names) for part in held)]
-            writer.write_table(pa.concat_tables(last).cast(schema), row_group_size=2**30)
+        if any(map(len, held)) or not entered:
+            writer.write_table(pa.concat_tables(held), row_group_size=2**30)
 
 
 def numbered(rows: pa.Table, kept: pa.Table, entered: int) -> pa.Table:
     """The rows of the samples `kept`, numbered from `entered`."""
-    ids = kept.column("id").combine_chunks()
-    rows = rows.filter(pc.is_in(rows.column("id"), ids))
-    ordinal = pc.index_in(rows.column("id"), ids).cast(pa.int64())
-    return rows.set_column(rows.schema.get_field_index("ordinal"), "ordinal", pc.add(ordinal, entered))
+    ordinal = pc.index_in(rows.column("id"), kept.column("id").combine_chunks()).cast(pa.int64())
+    rows = rows.set_column(rows.schema.get_field_index("ordinal"), "ordinal", pc.add(ordinal, entered))
+    return rows.filter(pc.is_valid(ordinal)) if ordinal.null_count else rows
 
 
 def without_left_out(rows: pa.Table, kept: pa.Table) -> pa.Table:
@@ -101,8 +121,11 @@ def without_left_out(rows: pa.Table, kept: pa.Table) -> pa.Table:
 
     Of a sample of several images they stay: their images stand in the same rows.
     """
+    out = left_out_keys(kept, rows)
+    if not len(out):
+        return rows
     texts = pa.table({"id": rows.column("id"), "item": rows.column("text_item")})
-    gone = np.isin(item_keys(texts, rows), left_out_keys(kept, rows)) & pc.equal(rows.column("images"), 1).to_numpy()
+    gone = np.isin(item_keys(texts, rows), out) & pc.equal(rows.column("images"), 1).to_numpy()
     return rows.filter(pa.array(~gone))
 
 
@@ -110,10 +133,12 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     """The rows with their alignment."""
     image, image_errors = vectors.of(rows.column("id"), rows.column("image_item"))
     text, text_errors = vectors.of(rows.column("id"), rows.column("text_item"))
-    cosine = np.einsum("ij,ij->i", image.astype(np.float32), text.astype(np.float32))
-    why: list[str | None] = [None] * len(rows)
+    cosine = cosines(image, text)
+    why: dict[int, str] = {}
+    both = pc.and_(rows.column("image_item").is_valid(), rows.column("text_item").is_valid()).to_numpy()
     for row in np.flatnonzero(np.isnan(cosine)).tolist():
-        why[row] = image_errors[row] or text_errors[row] or "it has no image or no text"
+        lacking = "nobody has computed a vector of it" if both[row] else "it has no image or no text"
+        why[row] = image_errors[row].as_py() or text_errors[row].as_py() or lacking
     if languages is not None:
         for row, language in unknown_to(rows, languages):
             cosine[row] = np.nan
@@ -121,13 +146,13 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     rows = _with_errors(rows, "image_error", image_errors)
     rows = _with_errors(rows, "text_error", text_errors)
     rows = rows.append_column("alignment", pa.array(cosine, mask=np.isnan(cosine)))
-    return rows.append_column("unaligned", pa.array(why, pa.string()))
+    unaligned = pa.array(map(why.get, range(len(rows))), pa.string()) if why else pa.nulls(len(rows), pa.string())
+    return rows.append_column("unaligned", unaligned)
 
 
 def _judged(rows: pa.Table, calibration: Calibration) -> pa.Table:
     """The rows with what their alignment is worth."""
-    cosines = real_numbers(rows.column("alignment"))
-    share = calibration.false_accept(cosines, text_language(rows).to_pylist())
+    share = calibration.false_accept(real_numbers(rows.column("alignment")), text_language(rows))
     return rows.append_column("false_accept", pa.array(share, mask=np.isnan(share)))
 
 
@@ -140,14 +165,14 @@ def text_language(rows: pa.Table) -> pa.ChunkedArray:
 def unknown_to(rows: pa.Table, languages: Sequence[str]) -> list[tuple[int, str]]:
     """The rows whose text is in a language that the encoder does not state to know."""
     known = {language.partition("-")[0].lower() for language in languages}
-    spoken: list[str | None] = text_language(rows).to_pylist()
-    return [
-        (row, language)
-        for row, language in enumerate(spoken)
-        if language and language.partition("-")[0].lower() not in known
-    ]
+    spoken = text_language(rows)
+    foreign = [tag for tag in pc.unique(spoken).to_pylist() if tag and tag.partition("-")[0].lower() not in known]
+    if not foreign:
+        return []
+    at = np.flatnonzero(pc.is_in(spoken, pa.array(foreign)).to_numpy())
+    return list(zip(at.tolist(), spoken.take(pa.array(at)).to_pylist(), strict=True))
 
 
-def _with_errors(rows: pa.Table, name: str, errors: list[str | None]) -> pa.Table:
+def _with_errors(rows: pa.Table, name: str, errors: pa.ChunkedArray) -> pa.Table:
     """The rows with failures of embedding in the column `name`: who entered the stage had none."""
-    return rows.set_column(rows.schema.get_field_index(name), name, pa.array(errors, pa.string()))
+    return rows.set_column(rows.schema.get_field_index(name), name, errors)

@@ -9,20 +9,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.run.judging import Judgement, yields
-from sluice.run.rows import IDENTITY
 from sluice.run.rules.row_columns import as_json
 from sluice.run.rules.rule import CompiledRule, observed
 from sluice.run.stage import law_of_counts
 from sluice.run.verdicts import failure_table, verdict_table
+from sluice.table.arrays import numbers
 from sluice.table.commit import write_table
+from sluice.table.compute import pc
 from sluice.table.layout import Layout
+from sluice.table.lists import first_of_each, flat, gathered
 from sluice.table.read import read_table
 
 _SEEN: Final = ("alignment", "caption_origin")
+_NEEDED: Final = ("id", "ordinal", "unit", "image_item", "text_item", "image_error", "text_error", "sample_error")
 
 
 @dataclass(frozen=True)
@@ -39,16 +43,17 @@ def record(
     rules: Sequence[CompiledRule],
     judgement: Judgement,
     entered: int,
-    left_out_before: Sequence[Sequence[int]] | None = None,
+    left_out_before: pa.ChunkedArray | None = None,
     failed: Mapping[str, tuple[str, str]] | None = None,
 ) -> Recorded:
     """Write the verdicts and failures of a stage that `entered` samples entered; the law of counts is checked.
 
-    `left_out_before`: by sample, the captions that are left out already; they stay out. `failed`: samples by id that
-    fail for another reason than a measure, with class and message.
+    `left_out_before`: by sample, the list of captions that are left out already; they stay out. `failed`: samples by
+    id that fail for another reason than a measure, with class and message.
     """
     path = layout.rows_of(stage)
-    wanted = {column for rule in rules for column in rule.columns} | {*IDENTITY.names, *_SEEN}
+    texts = () if judgement.corpus.captions is None else ("text",)  # long, and quoted by what repeats alone
+    wanted = {column for rule in rules for column in rule.columns} | {*_NEEDED, *_SEEN, *texts}
     rows = read_table(path, columns=[name for name in pq.read_schema(path).names if name in wanted])
     verdicts = verdict_table(
         rows,
@@ -94,19 +99,27 @@ def _observed(rules: Sequence[CompiledRule], number: int, seen: pa.Table) -> lis
 
 def _with_failed(verdicts: pa.Table, failed: Mapping[str, tuple[str, str]]) -> pa.Table:
     """The verdicts with those of `failed` changed: what it was before is no longer so."""
-    rows = verdicts.to_pylist()
+    named = pc.is_in(verdicts.column("id"), pa.array(list(failed), pa.string()))
+    at = np.flatnonzero(pc.and_(named, pc.equal(verdicts.column("verdict"), "kept")).to_numpy())
+    rows = verdicts.take(pa.array(at)).to_pylist()
     for row in rows:
-        if row["verdict"] == "kept" and row["id"] in failed:
-            name, message = failed[row["id"]]
-            values = json.dumps({"class": name, "message": message}, ensure_ascii=False)
-            reason = {"rule": name, "effect": "failed", "item": None, "values": values}
-            row.update(verdict="failed", rules=[name], reasons=[*row["reasons"], reason], captions_left_out=[])
-    return pa.Table.from_pylist(rows, verdicts.schema)
+        name, message = failed[row["id"]]
+        values = json.dumps({"class": name, "message": message}, ensure_ascii=False)
+        reason = {"rule": name, "effect": "failed", "item": None, "values": values}
+        row.update(verdict="failed", rules=[name], reasons=[*row["reasons"], reason], captions_left_out=[])
+    place = np.arange(verdicts.num_rows)
+    place[at] = verdicts.num_rows + np.arange(len(at))
+    return pa.concat_tables([verdicts, pa.Table.from_pylist(rows, verdicts.schema)]).take(pa.array(place))
 
 
-def _with_left_out(verdicts: pa.Table, before: Sequence[Sequence[int]]) -> pa.Table:
-    """The verdicts with the captions of an earlier stage among those that are left out."""
+def _with_left_out(verdicts: pa.Table, before: pa.ChunkedArray) -> pa.Table:
+    """The verdicts with the captions of an earlier stage among those that are left out, least first."""
     name = "captions_left_out"
-    both = [sorted({*now, *earlier}) for now, earlier in zip(verdicts.column(name).to_pylist(), before, strict=True)]
-    place = verdicts.schema.get_field_index(name)
-    return verdicts.set_column(place, verdicts.schema.field(name), pa.array(both, verdicts.schema.field(name).type))
+    found = [flat(column) for column in (verdicts.column(name), before)]
+    owner = np.concatenate([rows for rows, _ in found])
+    item = np.concatenate([numbers(pa.chunked_array([items])).astype(np.int64) for _, items in found])
+    order = np.lexsort((item, owner))
+    order = order[first_of_each(owner[order], item[order])]
+    field = verdicts.schema.field(name)
+    both = gathered(owner[order], pa.array(item[order].astype(np.int16)), verdicts.num_rows)
+    return verdicts.set_column(verdicts.schema.get_field_index(name), field, both)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -19,8 +19,18 @@ from sluice.pack.listed import Listed
 from sluice.pack.plan import Shard, cut_shards
 from sluice.run.events import Events
 from sluice.run.kept import Kept, among
-from sluice.run.packing import PackShared, Place, ShardGroup, ShardJob, Written, pack_shards, read_receipt
+from sluice.run.packing import (
+    PackShared,
+    Place,
+    ShardGroup,
+    ShardJob,
+    Written,
+    pack_shards,
+    read_receipt,
+    write_redactions,
+)
 from sluice.run.recipe import PackConfig
+from sluice.run.shard_samples import CoveringPlan
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
 
@@ -38,6 +48,7 @@ class Packing:
     columns: Mapping[str, pa.DataType]  # that measures write
     limits: Limits
     decided: str
+    covering: CoveringPlan | None
 
     def jobs(self, without: Set[str]) -> list[ShardJob]:
         """The shards, in the order of the manifest, without the samples `without`."""
@@ -63,7 +74,8 @@ class Packing:
         groups: dict[Any, list[ShardJob]] = {}
         for job in missing:
             groups.setdefault((job.split, job.samples, job.columns), []).append(job)
-        shared = PackShared(self.layout, self.place, self.limits, str(self.layout.state / "groups.parquet"))
+        split_groups = str(self.layout.state / "groups.parquet")
+        shared = PackShared(self.layout, self.place, self.limits, split_groups, self.covering)
         tasks = [
             Task(number, ShardGroup(tuple(group), self._contents(columns)))
             for number, ((_, _, columns), group) in enumerate(groups.items())
@@ -74,18 +86,20 @@ class Packing:
                 events.tell("shard_written", shard=name, samples=samples, bytes=size)
 
     def _contents(self, columns: Sequence[str]) -> Contents:
-        held = self.kept.contents
-        return Contents(held.images, held.turns, held.weights, {name: self.columns[name] for name in columns})
+        carried = {name: self.columns[name] for name in columns}
+        return replace(self.kept.contents, columns=carried, redacted=self.covering is not None)
 
     def finish(self, shards: Mapping[str, Written]) -> None:
         """Write what lists the finished `shards`, in order, and remove what is not of this pack."""
         listed = [Listed(name, found.samples, found.bytes, found.sha256, found.rows) for name, found in shards.items()]
-        self._remove_others(finish_pack(self.place.folder, listed), shards)
+        redactions = write_redactions(self.place, list(shards), self.covering)
+        self._remove_others(finish_pack(self.place.folder, listed, redactions), shards)
 
     def _remove_others(self, files: Mapping[str, str], shards: Mapping[str, Written]) -> None:
         """Remove shards, receipts and files of formats that are not of this pack."""
         receipts = {f"{name}.parquet" for name in shards}
-        for root, stays in ((self.place.folder, files.keys()), (self.place.receipts, receipts)):
+        place = self.place
+        for root, stays in ((place.folder, files.keys()), (place.receipts, receipts), (place.redacted, receipts)):
             for path in sorted(path for format in FORMATS for path in (root / format).rglob("*"))[::-1]:
                 if path.is_dir():
                     with suppress(OSError):  # it holds something

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +13,14 @@ import pyarrow as pa
 from sluice.run.corpus_steps import BOILERPLATE, CONTAMINATED, NEAR, SAME_BYTES, SAME_CAPTION, CorpusFacts, Duplicates
 from sluice.run.decide import FAILED, KEPT, REJECTED, VERDICT_NAMES, Decision, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
+from sluice.table.arrays import codes, numbers
 from sluice.table.compute import pc
+from sluice.table.lists import first_of_each, gathered
 from sluice.table.schema import REASON, VERDICTS
 
 _EFFECTS: Final = np.array(["", "held", "rejected", "failed", "caption"])
 _CAPTION_ONLY: Final = 4
+_WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
 Observe = Callable[[int, pa.Table], list[str]]
 """Values that speaker number i saw in the rows given, a JSON object each."""
@@ -28,10 +31,10 @@ class Reasons:
     """Reasons as columns, sorted by sample, then in the order of the speakers."""
 
     sample: Indices
-    rule: list[str]
-    effect: list[str]
-    item: list[int | None]
-    values: list[str]
+    rule: pa.Array  # dictionary of texts
+    effect: pa.Array  # dictionary of texts
+    item: pa.Array  # int16
+    values: pa.Array  # text
 
 
 def verdict_table(
@@ -60,7 +63,7 @@ def verdict_table(
         {
             "id": ids,
             "unit": rows.column("unit").take(pa.array(first)),
-            "verdict": pa.array(np.array(VERDICT_NAMES)[severity]),
+            "verdict": pa.array(VERDICT_NAMES).take(pa.array(severity)),
             "rules": _rule_lists(reasons, len(first), severity),
             "reasons": _reason_lists(reasons, len(first)),
             "cluster": ids.take(pa.array(keeper, mask=keeper < 0)),
@@ -106,9 +109,9 @@ class _Part:
 
     order: int
     sample: Indices
-    rule: list[str]
-    effect: list[str]
-    item: list[int | None]
+    rule: Sequence[str]  # one for all, or one each
+    effect: Sequence[str]  # likewise
+    item: pa.Array  # int16
     values: list[str]
 
 
@@ -118,8 +121,8 @@ def _failure_reasons(rows: pa.Table) -> list[_Part]:
         return []
     sample = rows.column("ordinal").take(pa.array([row for row, *_ in found])).to_numpy()
     values = [_json({"class": name, "message": message}) for _, _, name, message in found]
-    effects = ["failed"] * len(found)
-    return [_Part(-1, sample, [name for _, _, name, _ in found], effects, [item for _, item, _, _ in found], values)]
+    items = pa.array([item for _, item, _, _ in found], pa.int16())
+    return [_Part(-1, sample, [name for _, _, name, _ in found], ["failed"], items, values)]
 
 
 def _spoken_reasons(
@@ -140,7 +143,7 @@ def _spoken_reasons(
         alone = speaker.about_text & facts.alternative[at] & ~decision.spoke[facts.sample[at], number]
         effect = _EFFECTS[np.where(alone, _CAPTION_ONLY, speaker.severity[at])].tolist()
         values = _values(speaker.name, number, rows, at, facts, corpus, observe)
-        yield _Part(number, facts.sample[at], [speaker.name] * len(at), effect, items.to_pylist(), values)
+        yield _Part(number, facts.sample[at], [speaker.name], effect, items.combine_chunks(), values)
 
 
 def _once_an_item(at: Indices, items: pa.ChunkedArray, facts: RowFacts) -> tuple[Indices, pa.ChunkedArray]:
@@ -178,51 +181,52 @@ def _duplicate_reasons(duplicates: Duplicates, ids: pa.Array) -> Iterator[_Part]
         keepers = ids.take(pa.array(duplicates.keeper[at])).to_pylist()
         bits = duplicates.distance[at].tolist()
         values = [_json({"keeper": keeper, "distance": d}) for keeper, d in zip(keepers, bits, strict=True)]
-        yield _Part(order, at, [rule] * len(at), ["rejected"] * len(at), [None] * len(at), values)
+        yield _Part(order, at, [rule], ["rejected"], pa.nulls(len(at), pa.int16()), values)
 
 
 def _sorted(parts: Sequence[_Part]) -> Reasons:
-    sample = np.concatenate([part.sample for part in parts]) if parts else np.zeros(0, np.int64)
-    order = np.concatenate([np.full(len(part.sample), part.order) for part in parts]) if parts else sample
-    index = np.lexsort((order, sample)).tolist()
+    sample = np.concatenate([np.zeros(0, np.int64), *(part.sample for part in parts)])
+    order = np.concatenate([np.zeros(0, np.int64), *(np.full(len(part.sample), part.order) for part in parts)])
+    index = np.lexsort((order, sample))
 
-    def column(name: str) -> list[Any]:
-        flat = [value for part in parts for value in getattr(part, name)]
-        return [flat[i] for i in index]
+    def column(arrays: Iterable[pa.Array], kind: pa.DataType) -> pa.Array:
+        whole = pa.chunked_array(list(arrays), kind).combine_chunks()
+        return whole.take(pa.array(index))
 
-    return Reasons(sample[index], column("rule"), column("effect"), column("item"), column("values"))
+    return Reasons(
+        sample[index],
+        column((_spread(part.rule, len(part.sample)) for part in parts), _WORD),
+        column((_spread(part.effect, len(part.sample)) for part in parts), _WORD),
+        column((part.item for part in parts), pa.int16()),
+        column((pa.array(part.values, pa.string()) for part in parts), pa.string()),
+    )
+
+
+def _spread(words: Sequence[str], rows: int) -> pa.Array:
+    """The words as a column of so many rows; a single one stands in all."""
+    if len(words) == 1:
+        return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, np.int32)), pa.array(words))
+    return pa.array(words, pa.string()).dictionary_encode()
 
 
 def _reason_lists(reasons: Reasons, samples: int) -> pa.ListArray:
-    offsets = np.searchsorted(reasons.sample, np.arange(samples + 1)).astype(np.int32)
-    structs = pa.StructArray.from_arrays(
-        [
-            pa.array(reasons.rule, pa.string()),
-            pa.array(reasons.effect, pa.string()),
-            pa.array(reasons.item, pa.int16()),
-            pa.array(reasons.values, pa.string()),
-        ],
-        fields=list(REASON),
-    )
-    return pa.ListArray.from_arrays(pa.array(offsets), structs)
+    columns = [reasons.rule.cast(pa.string()), reasons.effect.cast(pa.string()), reasons.item, reasons.values]
+    return gathered(reasons.sample, pa.StructArray.from_arrays(columns, fields=list(REASON)), samples)
 
 
 def _rule_lists(reasons: Reasons, samples: int, severity: Any) -> pa.ListArray:
     """The rules that decided each sample: all that spoke with more than a word about one caption."""
-    lists: dict[int, dict[str, None]] = {}
-    for sample, rule, effect in zip(reasons.sample.tolist(), reasons.rule, reasons.effect, strict=True):
-        if effect != "caption" and severity[sample] > KEPT:
-            lists.setdefault(sample, {})[rule] = None
-    return pa.array([list(lists.get(sample, ())) for sample in range(samples)], pa.list_(pa.string()))
+    decided = pc.not_equal(reasons.effect.cast(pa.string()), "caption").to_numpy(zero_copy_only=False)
+    at = np.flatnonzero(decided & (severity[reasons.sample] > KEPT))
+    at = at[first_of_each(reasons.sample[at], codes(pa.chunked_array([reasons.rule]))[at])]
+    return gathered(reasons.sample[at], reasons.rule.take(pa.array(at)).cast(pa.string()), samples)
 
 
 def _left_out(rows: pa.Table, facts: RowFacts, decision: Decision) -> pa.ListArray:
     at = np.flatnonzero(decision.left_out & (decision.severity[facts.sample] < FAILED))
-    items = rows.column("text_item").take(pa.array(at)).to_pylist()
-    lists: dict[int, dict[int, None]] = {}
-    for sample, item in zip(facts.sample[at].tolist(), items, strict=True):
-        lists.setdefault(sample, {})[item] = None
-    return pa.array([list(lists.get(sample, ())) for sample in range(facts.samples)], pa.list_(pa.int16()))
+    items = rows.column("text_item").take(pa.array(at))
+    first = first_of_each(facts.sample[at], numbers(items).astype(np.int64))
+    return gathered(facts.sample[at[first]], items.take(pa.array(first)).combine_chunks(), facts.samples)
 
 
 def _json(value: dict[str, Any]) -> str:
