@@ -426,9 +426,8 @@ def embed(options: argparse.Namespace) -> None:
         wall = {what: statistics.median(second for second, _ in took) for what, took in found.items()}
         cpu = {what: statistics.median(second for _, second in took) for what, took in found.items()}
         for what in ("bare", "ready"):
-            print(
-                f"stage / {what}: {wall[what] / wall['stage']:.2f} by wall time, {cpu[what] / cpu['stage']:.2f} by CPU time"
-            )
+            by_wall, by_cpu = wall[what] / wall["stage"], cpu[what] / cpu["stage"]
+            print(f"stage / {what}: {by_wall:.2f} by wall time, {by_cpu:.2f} by CPU time")
         for what in found:
             print(f"{what:<8} {count / cpu[what]:,.0f} a second of CPU time, {count / wall[what]:,.0f} by wall time")
 

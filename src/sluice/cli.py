@@ -141,10 +141,24 @@ def _report(options: argparse.Namespace) -> None:
     print(write_report(_open(options)))
 
 
-def _verify(options: argparse.Namespace) -> int:
-    from sluice.run.verifying import verify_run
+def _export(options: argparse.Namespace) -> None:
+    from sluice.run.export_command import export
+    from sluice.run.progress import listener_for
 
-    result = verify_run(_open(options).layout)
+    opened = _open(options)
+    listener, close = listener_for(sys.stderr)
+    try:
+        sizes = {"shard_bytes": options.shard_bytes, "shard_samples": options.shard_samples}
+        result = export(opened, options.to, into=options.into, listener=listener, **sizes)
+    finally:
+        close()
+    _show(result, options)
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from sluice.run.verifying import is_pack, verify_exported, verify_run
+
+    result = verify_exported(options.run) if is_pack(options.run) else verify_run(_open(options).layout)
     _show(result, options)
     return 0 if result.fine else PROBLEMS_FOUND
 
@@ -282,6 +296,13 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--column", required=True, help="a numeric column, e.g. sharpness")
     run_command("calibrate", _calibrate, "show what a cosine of the encoder means: true against mismatched pairs")
     run_command("report", _report, "write report.html again")
+    one = run_command("export", _export, "write the packed samples in another format too, without touching the rest")
+    one.add_argument(
+        "--to", metavar="FORMAT", action="append", required=True, help="e.g. tfrecord, mds, litdata, llava"
+    )
+    one.add_argument("--into", metavar="FOLDER", type=Path, help="a pack of its own there; default: into RUN/04_final")
+    one.add_argument("--shard-bytes", type=_positive, metavar="N", help="default: as the recipe's first format")
+    one.add_argument("--shard-samples", type=_positive, metavar="N", help="default: as the recipe's first format")
     run_command("verify", _verify, "read every shard again and check it against the manifest")
     one = run_command("audit", _audit, "draw a sample of what is packed for a person to judge, or read the verdicts")
     one.add_argument("--n", type=_positive, default=200, help="samples to draw; default: 200")

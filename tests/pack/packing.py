@@ -1,14 +1,19 @@
 """A whole small pack: both formats, two splits, several shards."""
 
+from functools import partial
+
 import numpy as np
 import pyarrow as pa
 
 from pack.making import image, pair
-from sluice.pack.base import Contents, PackText
+from sluice.pack.base import FORMATS, Contents, PackText
 from sluice.pack.formats import packer
-from sluice.pack.manifest import MANIFEST_FILE, write_checksums, write_manifest
+from sluice.pack.indexes import finish_pack
+from sluice.pack.listed import Listed
+from sluice.pack.manifest import MANIFEST_FILE, write_checksums
 from sluice.pack.plan import cut_shards
 from sluice.pack.verify import VerifyReport, verify
+from sluice.pack.writing import write_shard
 
 COLUMNS = {"sharpness": pa.float32(), "phash": pa.uint64()}
 
@@ -30,17 +35,23 @@ def pack(final, made, read, formats=("parquet", "webdataset"), max_samples=4):
     for name in formats:
         writer = packer(name, contents)
         for shard in cut_shards(np.ones(len(made), np.int64), splits, 2**30, max_samples):
-            path = shard.path(name, writer.suffix)
-            receipts[path] = writer.write_shard(final / path, path, [made[row] for row in shard.rows], read)
+            path = shard.path(name)
+            receipts[path] = write_shard(writer, final / path, path, [made[row] for row in shard.rows], read)
             checksums[path] = receipts[path].sha256
     finish(final, receipts)
     return receipts
 
 
 def finish(final, receipts):
-    """Manifest and checksums of `receipts`, as the conductor writes them."""
-    write_manifest(final, (receipt.rows for receipt in receipts.values()))
-    checksums = {path: receipt.sha256 for path, receipt in receipts.items()}
+    """Indexes, manifest and checksums of `receipts`, as the conductor writes them, and the manifest's own checksum."""
+    shards = [
+        Listed(path, receipt.rows.num_rows, receipt.bytes, receipt.sha256, partial(getattr, receipt, "rows"))
+        for path, receipt in receipts.items()
+    ]
+    checksums = finish_pack(final, shards, {})
+    for path in [path for format in FORMATS for path in (final / format).rglob("*")]:
+        if path.is_file() and path.relative_to(final).as_posix() not in checksums:
+            path.unlink()
     write_checksums(final, {**checksums, MANIFEST_FILE: digest(final / MANIFEST_FILE)})
 
 

@@ -15,6 +15,7 @@ from pack.making import image, pair
 from sluice.pack.base import Contents, PackText
 from sluice.pack.formats import packer
 from sluice.pack.parquet import ParquetPacker, shard_schema
+from sluice.pack.writing import write_shard
 from sluice.table.schema import MANIFEST
 
 NAME = "parquet/train/shard-000000.parquet"
@@ -24,7 +25,7 @@ COLUMNS = {"sharpness": pa.float32(), "phash": pa.uint64(), "language": pa.strin
 def write(folder, samples, read, contents=None, **options):
     path = folder / NAME
     contents = contents or Contents(columns=COLUMNS)
-    return path, ParquetPacker(contents, **options).write_shard(path, NAME, samples, read)
+    return path, write_shard(ParquetPacker(contents, **options), path, NAME, samples, read)
 
 
 def loaded(path, folder, **options):
@@ -151,4 +152,4 @@ def test_a_text_that_is_no_unicode_fails_its_sample(tmp_path, read):
 
 
 def test_the_packer_is_found_by_its_format():
-    assert packer("parquet").suffix == ".parquet"
+    assert packer("parquet").format == "parquet"

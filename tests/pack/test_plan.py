@@ -44,7 +44,7 @@ def test_every_sample_is_in_one_shard_of_its_split(samples, max_bytes, max_sampl
     shards = cut(samples, max_bytes, max_samples)
     assert sorted(row for shard in shards for row in shard.rows.tolist()) == list(range(len(samples)))
     assert all(samples[row][1] == shard.split for shard in shards for row in shard.rows)
-    paths = [shard.path("webdataset", ".tar") for shard in shards]
+    paths = [shard.path("webdataset") for shard in shards]
     assert paths == sorted(paths) and len(set(paths)) == len(paths)
 
 

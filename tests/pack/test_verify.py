@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from pack.packing import digest, finish, pack, problems, samples
 from sluice.errors import RunError
-from sluice.pack.base import Contents
 from sluice.pack.checks import check_shard
 from sluice.pack.formats import packer
 from sluice.pack.manifest import MANIFEST_FILE, read_checksums, read_manifest, write_checksums
 from sluice.pack.verify import check_pack, shard_checks, verify
+from sluice.pack.writing import write_shard
 from sluice.table.commit import write_table
 from sluice.table.refs import RefReader
 
@@ -200,12 +200,12 @@ def test_an_id_twice_and_formats_in_another_order_are_found(tmp_path, read):
     receipts = pack(tmp_path, made, read)
     name = "webdataset/val/shard-000000.tar"
     val = [sample for sample in made if sample.split == "val"]
-    receipts[name] = packer("webdataset").write_shard(tmp_path / name, name, val[::-1], read)
+    receipts[name] = write_shard(packer("webdataset"), tmp_path / name, name, val[::-1], read)
     finish(tmp_path, receipts)
     found = problems(tmp_path)
     assert {what.partition(":")[0] for _, _, what in found} == {"is not at the same place in every format"}
     again = [*val, made[0]]
-    receipts[name] = packer("webdataset").write_shard(tmp_path / name, name, again, read)
+    receipts[name] = write_shard(packer("webdataset"), tmp_path / name, name, again, read)
     finish(tmp_path, receipts)
     found = problems(tmp_path)
     assert any(id == made[0].id and what.startswith("is packed twice in a format") for _, id, what in found)
@@ -240,7 +240,7 @@ def test_parquet_rows_that_disagree_are_found(tmp_path, read):
 def test_an_empty_shard_is_checked_by_its_checksum(tmp_path, read):
     receipts = pack(tmp_path, samples(tmp_path), read)
     name = "webdataset/train/shard-000003.tar"
-    receipts[name] = packer("webdataset", Contents()).write_shard(tmp_path / name, name, [], read)
+    receipts[name] = write_shard(packer("webdataset"), tmp_path / name, name, [], read)
     finish(tmp_path, receipts)
     report = verify(tmp_path)
     assert report.whole and report.shards == 9

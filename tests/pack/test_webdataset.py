@@ -13,6 +13,7 @@ import webdataset
 from pack.making import RIGHTS, image, pair
 from sluice.pack.base import Contents, PackText
 from sluice.pack.formats import packer
+from sluice.pack.writing import write_shard
 from sluice.table.schema import MANIFEST
 
 NAME = "webdataset/train/shard-000000.tar"
@@ -20,7 +21,7 @@ NAME = "webdataset/train/shard-000000.tar"
 
 def write(folder, samples, read):
     path = folder / NAME
-    return path, packer("webdataset", Contents(columns={"phash": pa.uint64()})).write_shard(path, NAME, samples, read)
+    return path, write_shard(packer("webdataset", Contents(columns={"phash": pa.uint64()})), path, NAME, samples, read)
 
 
 def test_a_shard_reads_back_with_webdataset_bit_for_bit(tmp_path, read):

@@ -8,6 +8,7 @@ from support.corpus import build_corpus
 from support.folders import differing, tree_digest
 from support.recipes import write_recipe
 
+PACKS = [{"format": format, "shard_samples": 8} for format in ("webdataset", "mds", "llava")]
 MEASURES = ["image.header", "image.quality", "image.phash", "text.basic"]
 BALANCE = {"mixture": {"column": "format", "temperature": 9, "repeats": 3}}
 
@@ -31,7 +32,7 @@ def test_a_crash_before_any_step_of_a_run_is_mended_by_running_again(tmp_path, l
 
 def test_crashing_again_at_every_further_step_still_ends_in_the_same_bytes(tmp_path, launcher):
     source = build_corpus(tmp_path / "images", 24)
-    recipe = write_recipe(tmp_path / "recipe.yaml", source, unit=12, balance=BALANCE)
+    recipe = write_recipe(tmp_path / "recipe.yaml", source, unit=12, pack=PACKS, balance=BALANCE)
     run = tmp_path / "run"
     assert launcher.run("run", recipe, inline=True).code == 0
     undisturbed = tree_digest(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -109,4 +109,5 @@ def _picture(image: Pixels) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(image))
     if image.ctypes.data != whole.ctypes.data or image.strides != whole.strides:
         return Image.fromarray(np.ascontiguousarray(image))
-    return Image.frombuffer("RGBX", (image.shape[1], image.shape[0]), memoryview(whole), "raw", "RGBX", 0, 1)
+    lying: Any = memoryview(cast(Any, whole))
+    return Image.frombuffer("RGBX", (image.shape[1], image.shape[0]), lying, "raw", "RGBX", 0, 1)

@@ -1,4 +1,4 @@
-"""What a packer is: it copies kept samples, in order, into one shard and says what it wrote.
+"""What a packer is: it opens a shard, which takes kept samples in order and says what was written.
 
 A packer moves bytes, and writes an image anew only to cover parts of it, where a recipe says so. A sample whose
 bytes cannot be read any more, or are not those that were measured, is left out whole and becomes a failure in the
@@ -7,20 +7,34 @@ receipt; there is no half sample in a shard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import pyarrow as pa
 
-from sluice.media.redact import Covering
+from sluice.errors import SampleFailure
+from sluice.media.redact import Covering, Redaction
 from sluice.table.refs import Ref
 
 Scalar: TypeAlias = str | int | float | bool | None
 Read: TypeAlias = Callable[[Ref], bytes]
 
-FORMATS = ("webdataset", "parquet")
+SHARD_NAMES: Final[Mapping[str, str]] = {  # by format; numbers of six digits, so that names sort as numbers do
+    "webdataset": "shard-{:06d}.tar",
+    "parquet": "shard-{:06d}.parquet",
+    "arrow": "shard-{:06d}.arrow",
+    "tfrecord": "shard-{:06d}.tfrecord",
+    "mds": "shard-{:06d}.mds",
+    "litdata": "chunk-{:06d}.bin",  # litdata counts files of this name in its cache
+    "energon": "shard-{:06d}.tar",
+    "llava": "shard-{:06d}.jsonl",
+    "coco": "shard-{:06d}.jsonl",
+    "obelics": "shard-{:06d}.parquet",
+}
+FORMATS: Final = tuple(SHARD_NAMES)
 CAPTION = "caption"
 
 
@@ -85,6 +99,15 @@ class PackSample:
 
 
 @dataclass(frozen=True)
+class Loaded:
+    """The bytes of one image, with their SHA-256."""
+
+    data: bytes
+    sha256: str
+    redaction: Redaction | None = None
+
+
+@dataclass(frozen=True)
 class ShardReceipt:
     """What one shard holds: its manifest rows, who is missing and why, its size and checksum."""
 
@@ -108,12 +131,30 @@ class Contents:
     redacted: bool = False  # whether images may be written anew, to cover parts of them
 
 
+class Shard(Protocol):
+    """A shard that is being written."""
+
+    def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
+        """Append a sample and its images; SampleFailure where the format cannot hold it, and nothing is written."""
+        ...
+
+    def fail(self, sample: PackSample, failure: SampleFailure) -> None:
+        """Note that a sample is left out."""
+        ...
+
+    def receipt(self) -> ShardReceipt:
+        """What was written, once the shard is closed."""
+        ...
+
+
 class Packer(Protocol):
     """Writes shards of one format."""
 
     format: str
-    suffix: str  # of the shard's file, with the dot
 
-    def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
-        """Commit one shard as `path`; `name` is what the manifest calls it. Memory is bounded, bytes are fixed."""
+    def open_shard(self, path: Path, name: str) -> AbstractContextManager[Shard]:
+        """A shard that is committed as `path` with the block; `name` is what the manifest calls it.
+
+        Memory is bounded, and equal samples give equal bytes.
+        """
         ...

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
+from sluice.pack.base import SHARD_NAMES
 from sluice.pack.card_facts import CardFacts
 
 # The Hub's licence ids whose spelling follows SPDX (lower case); those that do not are mapped below.
@@ -25,7 +27,7 @@ _LEAST_SHARE: Final = 0.01  # a detector scatters short texts over all it knows:
 _SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 _CONVERSATION: Final = frozenset({"human", "gpt", "system"})
 _QUESTIONS: Final = frozenset({"question", "answer"})
-_EXTENSIONS: Final = {"parquet": "parquet", "webdataset": "tar"}
+_DATASETS_READS: Final = ("parquet", "arrow", "webdataset", "energon", "obelics")  # the first of them that is there
 
 
 def card_header(facts: CardFacts) -> dict[str, Any]:
@@ -87,8 +89,8 @@ def hub_languages(languages: Mapping[str | None, int]) -> list[str]:
 
 def config_format(facts: CardFacts) -> str | None:
     """The format that `load_dataset(folder)` reads: `datasets` takes one reader for all configs, so only one."""
-    formats = [made.format for made in facts.formats]
-    return "parquet" if "parquet" in formats else formats[0] if formats else None
+    formats = {made.format for made in facts.formats}
+    return next((format for format in _DATASETS_READS if format in formats), None)
 
 
 def split_name(split: str) -> str:
@@ -98,7 +100,7 @@ def split_name(split: str) -> str:
 
 def shard_glob(format: str, split: str) -> str:
     """The shards of a split, below the pack's folder."""
-    return f"{format}/{split}/*.{_EXTENSIONS[format]}"
+    return f"{format}/{split}/*{Path(SHARD_NAMES[format]).suffix}"
 
 
 def _hub_licence(spdx: str | None) -> str:

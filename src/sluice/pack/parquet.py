@@ -20,16 +20,18 @@ Image bytes are stored as they are (they are compressed already), all else with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.errors import SampleFailure
-from sluice.pack.base import Contents, PackSample, Read, ShardReceipt
-from sluice.pack.receipt import HashedFile, Loaded, Rows, load
+from sluice.pack.base import Contents, Loaded, PackSample
+from sluice.pack.receipt import FileShard, HashedFile, Rows
 from sluice.pack.webdataset import image_names
 from sluice.table.commit import commit
 
@@ -38,7 +40,7 @@ ROW_GROUP_ROWS: Final = 8_192
 RIGHTS: Final = ("licence", "spdx", "author", "source_url", "fetched", "dataset")
 
 _PAGE_ROWS: Final = 16  # after so many the size of a page is looked at; 1,024 by default: a whole row group of images
-_IMAGE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+IMAGE: Final = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 _TURN: Final = pa.struct([("from", pa.string()), ("value", pa.string())])
 _VALUE_NAMES: Final = {"float": "float32", "double": "float64", "halffloat": "float16"}
 
@@ -47,47 +49,98 @@ class ParquetPacker:
     """Writes Parquet shards of one schema, fixed by what the whole pack may hold."""
 
     format: str = "parquet"
-    suffix: str = ".parquet"
 
     def __init__(self, contents: Contents, row_group_bytes: int = ROW_GROUP_BYTES) -> None:
-        self._contents = contents
         self._row_group_bytes = row_group_bytes
         self.schema = shard_schema(contents)
 
-    def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
+    @contextmanager
+    def open_shard(self, path: Path, name: str) -> Generator[TableShard]:
         """Commit one Parquet file; one row group of samples is held in memory at a time."""
-        rows = Rows(self.format, name)
-        group = _RowGroup(self.schema)
-        with commit(path) as partial, HashedFile(partial) as file:
-            with shard_writer(file, self.schema) as writer:
-                for sample in samples:
-                    try:
-                        loaded = load(sample, read)
-                    except SampleFailure as failure:
-                        rows.fail(sample, failure)
-                        continue
-                    size = sum(len(image.data) for image in loaded)
-                    if len(group) == ROW_GROUP_ROWS or (len(group) and group.size + size > self._row_group_bytes):
-                        group = _write(group, writer)
-                    rows.add(sample, loaded, offset=len(rows), size=size, image=None)
-                    group.add(sample, loaded)
-                if len(group):
-                    _write(group, writer)
-            file.close()
-            return rows.receipt(file)
+        rows = partial(sample_row, several="images" in self.schema.names)
+        with open_parquet(path, Rows(self.format, name), self.schema, rows, self._row_group_bytes) as shard:
+            yield shard
 
 
-class _RowGroup:
+@contextmanager
+def open_parquet(
+    path: Path, rows: Rows, schema: pa.Schema, make: MakeRow, group_bytes: int = ROW_GROUP_BYTES
+) -> Generator[TableShard]:
+    """A Parquet shard that is committed as `path` with the block; `make` says what its rows hold."""
+    with commit(path) as half, HashedFile(half) as file:
+        with shard_writer(file, schema) as writer:
+
+            def write(table: pa.Table) -> None:
+                writer.write_table(table, row_group_size=table.num_rows)
+
+            shard = TableShard(rows, file, RowGroup(schema, make), write, group_bytes)
+            yield shard
+            shard.flush()
+        file.close()
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a shard: its images, in order and null where the row has a gap, and all other columns."""
+
+    images: Sequence[tuple[str, bytes] | None]  # path, data
+    fields: Mapping[str, Any]
+
+
+MakeRow: TypeAlias = Callable[[PackSample, Sequence[Loaded]], Row]
+
+
+def sample_row(sample: PackSample, loaded: Sequence[Loaded], several: bool) -> Row:
+    """The row of a sample: one image or none, unless the pack has `several` a sample."""
+    if len(loaded) > 1 and not several:
+        raise ValueError(f"sample {sample.id} has {len(loaded)} images in a pack of one a sample")
+    images = [(name, image.data) for name, image in zip(image_names(sample), loaded, strict=True)]
+    return Row(images if several or images else [None], {**_fields(sample), **_per_image(sample, loaded, several)})
+
+
+class TableShard(FileShard):
+    """A shard that is a table, handed on a group of rows at a time."""
+
+    def __init__(
+        self, rows: Rows, file: HashedFile, group: RowGroup, write: Callable[[pa.Table], None], group_bytes: int
+    ) -> None:
+        super().__init__(rows, file)
+        self._group = group
+        self._write = write
+        self._group_bytes = group_bytes
+
+    def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
+        """Append a sample."""
+        size = sum(len(image.data) for image in loaded)
+        group = self._group
+        if len(group) == ROW_GROUP_ROWS or (len(group) and group.size + size > self._group_bytes):
+            self.flush()
+        self._group.add(sample, loaded)
+        self.rows.add(sample, loaded, offset=len(self.rows), size=size, image=None)
+
+    def flush(self) -> None:
+        """Hand on what is held."""
+        if len(self._group):
+            self._write(self._group.table())
+            self._group = self._group.empty()
+
+
+class RowGroup:
     """Samples on their way into one row group; image bytes lie end to end in one buffer that Arrow takes over."""
 
-    def __init__(self, schema: pa.Schema) -> None:
+    def __init__(self, schema: pa.Schema, make: MakeRow) -> None:
         self._schema = schema
+        self._make = make
         self._several = "images" in schema.names
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[Mapping[str, Any]] = []
         self._data = bytearray()
         self._ends = [0]  # of each image in the buffer
-        self._paths: list[str | None] = []  # of each image; one a sample, null where it has none, unless several
+        self._paths: list[str | None] = []  # of each image, null where there is a gap
         self._starts = [0]  # of each sample among the images
+
+    def empty(self) -> RowGroup:
+        """One to go on with."""
+        return RowGroup(self._schema, self._make)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -99,16 +152,13 @@ class _RowGroup:
 
     def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
         """Take a sample in; its images are copied, so what was loaded can go."""
-        if len(loaded) > 1 and not self._several:
-            raise ValueError(f"sample {sample.id} has {len(loaded)} images in a pack of one a sample")
-        self._rows.append({**_fields(sample), **_per_image(sample, loaded, self._several)})
-        for image in loaded:
-            self._data += image.data
+        row = self._make(sample, loaded)
+        self._rows.append(row.fields)
+        for image in row.images:
+            path, data = image or (None, b"")
+            self._data += data
             self._ends.append(len(self._data))
-        self._paths += image_names(sample)
-        if not loaded and not self._several:
-            self._ends.append(len(self._data))
-            self._paths.append(None)
+            self._paths.append(path)
         self._starts.append(len(self._paths))
 
     def table(self) -> pa.Table:
@@ -124,16 +174,10 @@ class _RowGroup:
         ends = pa.array(self._ends, pa.int32()).buffers()[1]
         data = pa.Array.from_buffers(pa.binary(), len(self._paths), [None, ends, pa.py_buffer(self._data)])
         paths = pa.array(self._paths, pa.string())
-        images = pa.StructArray.from_arrays([data, paths], fields=list(_IMAGE), mask=paths.is_null())
+        images = pa.StructArray.from_arrays([data, paths], fields=list(IMAGE), mask=paths.is_null())
         if not self._several:
             return images
         return pa.ListArray.from_arrays(pa.array(self._starts, pa.int32()), images)
-
-
-def _write(group: _RowGroup, writer: pq.ParquetWriter) -> _RowGroup:
-    """Write the row group; returns an empty one to go on with."""
-    writer.write_table(group.table(), row_group_size=len(group))
-    return _RowGroup(writer.schema)
 
 
 def _fields(sample: PackSample) -> dict[str, Any]:
@@ -186,7 +230,7 @@ def shard_schema(contents: Contents) -> pa.Schema:
         ("key", pa.string()),
         ("source", pa.string()),
         ("split", pa.string()),
-        ("images" if several else "image", per_image(_IMAGE)),
+        ("images" if several else "image", per_image(IMAGE)),
         ("caption", pa.string()),
         ("captions", pa.list_(pa.string())),
         ("languages", pa.list_(pa.string())),
@@ -209,7 +253,7 @@ def shard_schema(contents: Contents) -> pa.Schema:
     fields += [("cluster", pa.string()), ("weight", pa.float32()), ("repeats", pa.int32())]
     taken = {name for name, _ in fields}
     fields += [(name, kind) for name, kind in contents.columns.items() if name not in taken]
-    features = {name: _feature(kind) for name, kind in fields}
+    features = {name: feature(kind) for name, kind in fields}
     return pa.schema(fields, metadata={"huggingface": json.dumps({"info": {"features": features}})})
 
 
@@ -234,13 +278,13 @@ def _leaves(path: str, kind: pa.DataType) -> list[str]:
     return [path]
 
 
-def _feature(kind: pa.DataType) -> Any:
+def feature(kind: pa.DataType) -> Any:
     """The Hugging Face feature of an Arrow type; a struct in a list stays a list of structs."""
-    if kind == _IMAGE:
+    if kind == IMAGE:
         return {"_type": "Image"}
     if pa.types.is_struct(kind):
-        return {field.name: _feature(field.type) for field in kind}
+        return {field.name: feature(field.type) for field in kind}
     if pa.types.is_list(kind):
-        inner = _feature(kind.value_type)
+        inner = feature(kind.value_type)
         return {"feature": inner, "_type": "Sequence"} if "_type" in inner else [inner]
     return {"dtype": _VALUE_NAMES.get(str(kind), str(kind)), "_type": "Value"}

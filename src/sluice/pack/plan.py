@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import RecipeError
+from sluice.pack.base import SHARD_NAMES
 
 Splits: TypeAlias = pa.Array | pa.ChunkedArray | npt.NDArray[np.str_] | Sequence[str]
 
@@ -24,13 +25,13 @@ class Shard:
     index: int  # from 0 in its split
     rows: npt.NDArray[np.int64]
 
-    def path(self, format: str, suffix: str) -> str:
+    def path(self, format: str) -> str:
         """Its path below `04_final/`, as the manifest names it; names sort as numbers do.
 
-        >>> Shard("train", 7, np.arange(2)).path("webdataset", ".tar")
+        >>> Shard("train", 7, np.arange(2)).path("webdataset")
         'webdataset/train/shard-000007.tar'
         """
-        return f"{format}/{self.split}/shard-{self.index:06d}{suffix}"
+        return f"{format}/{self.split}/{SHARD_NAMES[format].format(self.index)}"
 
 
 def cut_shards(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.pack.tar import BLOCK, TarError, read_members
+from sluice.pack import offset_table, tfrecord
+from sluice.pack.fields import Record
+from sluice.pack.tar import BLOCK, read_members
 
 _END: Final = bytes(2 * BLOCK)
-_COLUMNS: Final = ("id", "caption", "captions", "conversations", "image", "images")
+_COLUMNS: Final = ("id", "caption", "captions", "conversations", "image", "images", "general_metadata")
 
 
 @dataclass(frozen=True)
@@ -35,22 +38,29 @@ def read_packed(folder: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Packed
     """The samples that the manifest's `rows` name, shard by shard; what cannot be read is a `Packed` with a problem."""
     ordered = sorted(rows, key=lambda row: (row["shard"], row["index"]))
     for shard, named in groupby(ordered, key=lambda row: row["shard"]):
-        path, wanted = folder / shard, list(named)
-        yield from _from_tar(path, wanted) if path.suffix == ".tar" else _from_parquet(path, wanted)
+        path, wanted, format = folder / shard, list(named), shard.partition("/")[0]
+        if format in _TABLES:
+            yield from _from_table(path, wanted, _TABLES[format])
+        else:
+            yield from _from_range(path, wanted, _RANGES[format])
 
 
-def _from_tar(path: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Packed]:
+_Parse: TypeAlias = Callable[[bytes, Path, str], Packed]  # what lies in the range, the shard, the id
+
+
+def _from_range(path: Path, rows: Sequence[dict[str, Any]], parse: _Parse) -> Iterator[Packed]:
     for row in rows:
         try:
             with path.open("rb") as file:
                 file.seek(row["offset"])
-                part = BytesIO(file.read(row["size"]) + _END)
-            yield _checked(_tar_sample(part, row["id"]), row)
-        except (OSError, TarError, KeyError, TypeError, ValueError) as error:
+                data = file.read(row["size"])
+            yield _checked(parse(data, path, row["id"]), row)
+        except (OSError, KeyError, TypeError, ValueError) as error:
             yield Packed(row["id"], problem=_unreadable(error))
 
 
-def _tar_sample(part: BytesIO, id: str) -> Packed:
+def _tar_sample(data: bytes, path: Path, id: str) -> Packed:
+    part = BytesIO(data + _END)
     images: list[tuple[str, bytes]] = []
     document: dict[str, Any] = {}
     for member in list(read_members(part)):
@@ -63,26 +73,46 @@ def _tar_sample(part: BytesIO, id: str) -> Packed:
             document = json.loads(data)
         elif extension != "txt":
             images.append((extension.rpartition(".")[2], data))
+    return _packed(document, images)
+
+
+def _packed(document: dict[str, Any], images: Iterable[tuple[str, bytes]]) -> Packed:
     captions = tuple(caption["text"] for caption in document["captions"])
     turns = tuple((text["role"], text["text"]) for text in document["texts"])
     return Packed(document["id"], tuple(images), captions, turns)
 
 
-def _from_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Packed]:
+def _record(record: Record) -> Packed:
+    named = [_extension(image["file"]) for image in record.document["images"]]
+    if record.document["id"] != record.id:
+        raise ValueError(f"there lies the document of sample {record.document['id']}")
+    return _packed(record.document, zip(named, record.images, strict=True))
+
+
+def _beside(data: bytes, path: Path, id: str) -> Packed:
+    document = json.loads(data)
+    names: list[str] = [image["file"] for image in document["images"]]
+    images = [(_extension(name), (path.with_suffix("") / Path(name).name).read_bytes()) for name in names]
+    return _packed(document, images)
+
+
+def _extension(name: str | None) -> str:
+    return (name or "").rpartition(".")[2]
+
+
+def _from_table(path: Path, rows: Sequence[dict[str, Any]], opened: Callable[[Path], _Table]) -> Iterator[Packed]:
     left = list(rows)
     try:
-        with pq.ParquetFile(path) as file:
-            names = [name for name in _COLUMNS if name in file.schema_arrow.names]
+        with closing(opened(path)) as table:
             start = 0
-            for group in range(file.num_row_groups):
-                size = file.metadata.row_group(group).num_rows
+            for group, size in enumerate(table.sizes()):
                 here = [row for row in left if start <= row["index"] < start + size]
                 if here:
-                    table = file.read_row_group(group, names)
+                    held = table.group(group)
                     for row in here:
-                        (found,) = table.slice(row["index"] - start, 1).to_pylist()
+                        (found,) = held.slice(row["index"] - start, 1).to_pylist()
                         left.remove(row)
-                        yield _checked(_parquet_sample(found), row)
+                        yield _checked(_table_sample(found), row)
                 start += size
         problem = "the shard has no such row"
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
@@ -91,9 +121,52 @@ def _from_parquet(path: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Packed
         yield Packed(row["id"], problem=problem)
 
 
-def _parquet_sample(row: dict[str, Any]) -> Packed:
-    held = row["images"] if "images" in row else [row["image"]] if row["image"] else []
-    images = tuple(((one["path"] or "").rpartition(".")[2], one["bytes"] or b"") for one in held or [])
+class _Table(Protocol):
+    """A table in groups of rows."""
+
+    def sizes(self) -> Iterable[int]: ...
+    def group(self, number: int) -> pa.Table: ...
+    def close(self) -> None: ...
+
+
+class _Parquet:
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetFile(path)
+        self._names = [name for name in _COLUMNS if name in self._file.schema_arrow.names]
+
+    def sizes(self) -> Iterable[int]:
+        return (self._file.metadata.row_group(group).num_rows for group in range(self._file.num_row_groups))
+
+    def group(self, number: int) -> pa.Table:
+        return self._file.read_row_group(number, self._names)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _Arrow:
+    def __init__(self, path: Path) -> None:
+        self._file = pa.memory_map(str(path))
+        self._reader = pa.ipc.open_file(self._file)
+        self._names = [name for name in _COLUMNS if name in self._reader.schema.names]
+
+    def sizes(self) -> Iterable[int]:
+        return (self._reader.get_batch(number).num_rows for number in range(self._reader.num_record_batches))
+
+    def group(self, number: int) -> pa.Table:
+        batch = self._reader.get_batch(number)
+        batch.validate(full=True)  # offsets of a damaged file would read past its end
+        return pa.Table.from_batches([batch]).select(self._names)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _table_sample(row: dict[str, Any]) -> Packed:
+    held = row["images"] if "images" in row else [row["image"]]
+    images = tuple((_extension(one["path"]), one["bytes"] or b"") for one in held or [] if one)
+    if "general_metadata" in row:
+        return _packed(json.loads(row["general_metadata"]), images)
     turns = tuple((turn["from"], turn["value"]) for turn in row.get("conversations") or [])
     return Packed(row["id"], images, tuple(row["captions"] or ()), turns)
 
@@ -113,3 +186,15 @@ def _checked(found: Packed, row: dict[str, Any]) -> Packed:
 
 def _unreadable(error: Exception) -> str:
     return f"cannot be read from its shard: {error or type(error).__name__}"
+
+
+_TABLES: Final[dict[str, Callable[[Path], _Table]]] = {"parquet": _Parquet, "obelics": _Parquet, "arrow": _Arrow}
+_RANGES: Final[dict[str, _Parse]] = {
+    "webdataset": _tar_sample,
+    "energon": _tar_sample,
+    "tfrecord": lambda data, path, id: _record(tfrecord.parse(data)),
+    "mds": lambda data, path, id: _record(offset_table.parse(data)),
+    "litdata": lambda data, path, id: _record(offset_table.parse(data)),
+    "llava": _beside,
+    "coco": _beside,
+}

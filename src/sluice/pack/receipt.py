@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -14,20 +14,12 @@ import pyarrow as pa
 
 from sluice.errors import SampleFailure
 from sluice.media.redact import Redaction, covered
-from sluice.pack.base import PackImage, PackSample, Read, ShardReceipt
+from sluice.pack.base import Loaded, PackImage, PackSample, Read, ShardReceipt
 from sluice.table.schema import MANIFEST, REDACTIONS
 
 _HELD: Final = 2**18  # bytes for one system call; what is held longer has left the processor's cache
 _PARTS: Final = 512  # for one system call: half of what Linux takes
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """The bytes of one image, with their SHA-256."""
-
-    data: bytes
-    sha256: str
-    redaction: Redaction | None = None
+_OFFSET, _SIZE, _IMAGE = (MANIFEST.get_field_index(name) for name in ("offset", "size", "image_offset"))
 
 
 def load(sample: PackSample, read: Read) -> list[Loaded]:
@@ -126,7 +118,7 @@ class Rows:
     """The manifest rows and the failures of one shard, as they come."""
 
     def __init__(self, format: str, name: str) -> None:
-        self._format = format
+        self.format = format
         self._name = name
         self._rows: list[tuple[Any, ...]] = []
         self._redactions: list[tuple[Any, ...]] = []
@@ -143,7 +135,7 @@ class Rows:
                 sample.id,
                 sample.key,
                 sample.source,
-                self._format,
+                self.format,
                 sample.split,
                 self._name,
                 len(self._rows),
@@ -166,6 +158,12 @@ class Rows:
             if one.redaction:
                 self._redactions.append((sample.id, packed.item, *_told(one.redaction)))
 
+    def shift(self, bytes: int) -> None:
+        """Move what was recorded by `bytes`: what goes before it in the shard was not known until now."""
+        for place, row in enumerate(self._rows):
+            offset, image = row[_OFFSET] + bytes, None if row[_IMAGE] is None else row[_IMAGE] + bytes
+            self._rows[place] = (*row[:_OFFSET], offset, row[_SIZE], image, *row[_IMAGE + 1 :])
+
     def fail(self, sample: PackSample, failure: SampleFailure) -> None:
         """Record a sample as left out."""
         self._failures.append((sample.id, failure.failure_class, failure.message))
@@ -187,3 +185,23 @@ def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
     columns = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+class FileShard(ABC):
+    """A shard that is one file; a format adds how a sample is appended to it."""
+
+    def __init__(self, rows: Rows, file: HashedFile) -> None:
+        self.rows = rows
+        self.file = file
+
+    @abstractmethod
+    def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
+        """Append a sample and its images."""
+
+    def fail(self, sample: PackSample, failure: SampleFailure) -> None:
+        """Note that a sample is left out."""
+        self.rows.fail(sample, failure)
+
+    def receipt(self) -> ShardReceipt:
+        """What was written, once the file is closed."""
+        return self.rows.receipt(self.file)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -14,14 +17,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.pack.base import FORMATS
+from sluice.pack.base import FORMATS, SHARD_NAMES
 from sluice.pack.checks import Problem, ShardCheck, check_shard
+from sluice.pack.formats import index_of
+from sluice.pack.indexes import files_beside, index_problems
+from sluice.pack.listed import Listed
 from sluice.pack.manifest import MANIFEST_FILE, read_checksums
 from sluice.table.duck import connect
 from sluice.table.schema import MANIFEST
 
 Progress: TypeAlias = Callable[[int, int], None]  # shards checked, shards in all
 
+_SHARDS: Final = {
+    format: re.compile("[^/]+/" + re.escape(name).replace(re.escape("{:06d}"), "[0-9]{6,}"))
+    for format, name in SHARD_NAMES.items()
+}
 MANY: Final = 1_000  # problems of one kind said one by one; past these only their number
 
 
@@ -63,10 +73,11 @@ def verify(folder: Path, progress: Progress | None = None) -> VerifyReport:
 def is_shard(name: str) -> bool:
     """Whether `name`, below `04_final/`, names a shard.
 
-    >>> is_shard("webdataset/train/shard-000000.tar"), is_shard("manifest.parquet")
-    (True, False)
+    >>> is_shard("webdataset/train/shard-000000.tar"), is_shard("mds/train/index.json"), is_shard("manifest.parquet")
+    (True, False, False)
     """
-    return name.partition("/")[0] in FORMATS
+    format, _, rest = name.partition("/")
+    return format in _SHARDS and _SHARDS[format].fullmatch(rest) is not None
 
 
 def shard_checks(folder: Path) -> Iterator[ShardCheck]:
@@ -83,21 +94,53 @@ def shard_checks(folder: Path) -> Iterator[ShardCheck]:
 def check_pack(folder: Path) -> list[Problem]:
     """What no single shard can tell: strange files, ids missing or twice, formats that differ, splits that leak."""
     checksums = read_checksums(folder)
+    beside = _beside(folder, checksums)
     problems = [
         Problem(name, None, "its SHA-256 is not the one written down, or it is missing")
         for name, digest in checksums.items()
-        if not is_shard(name) and _sha256(folder / name) != digest
+        if not is_shard(name) and (beside.get(name) or _sha256(folder / name)) != digest
     ]
-    formats = [format for format in FORMATS if (folder / format).is_dir()]
     present = {
         path.relative_to(folder).as_posix()
-        for format in formats
+        for format in FORMATS
         for path in (folder / format).rglob("*")
         if path.is_file()
     }
     problems += [Problem(name, None, "SHA256SUMS does not name it") for name in sorted(present - set(checksums))]
     formats = sorted({name.partition("/")[0] for name in checksums if is_shard(name)})
-    return problems + _check_manifest(folder / MANIFEST_FILE, formats)
+    problems += _check_manifest(folder / MANIFEST_FILE, formats)
+    return problems + _check_indexes(folder, checksums, formats)
+
+
+def _beside(folder: Path, checksums: Mapping[str, str]) -> dict[str, str]:
+    """The SHA-256 of files beside shards, as the shards name them: `check_shard` holds the files against these."""
+    found: dict[str, str] = {}
+    for name in filter(is_shard, checksums):
+        with suppress(OSError, KeyError, TypeError, ValueError):  # a damaged shard, which its own check names
+            found.update(files_beside(folder, name))
+    return found
+
+
+def _check_indexes(folder: Path, checksums: Mapping[str, str], formats: list[str]) -> list[Problem]:
+    """The files that list shards, made again from the shards and compared."""
+    listing = [format for format in formats if index_of(format) is not None]
+    listed: dict[str, list[Listed]] = {format: [] for format in listing}
+    for name in sorted(filter(is_shard, checksums)):
+        path, format = folder / name, name.partition("/")[0]
+        if format in listing and path.is_file():
+            rows = partial(_rows_of, folder / MANIFEST_FILE, name)
+            listed[format].append(Listed(name, rows().num_rows, path.stat().st_size, checksums[name], rows))
+    problems: list[Problem] = []
+    for format, shards in listed.items():
+        try:
+            problems += [Problem(name, None, what) for name, what in index_problems(folder, format, shards)]
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            problems.append(Problem(format, None, f"its shards cannot be listed: {type(error).__name__}: {error}"))
+    return problems
+
+
+def _rows_of(manifest: Path, shard: str) -> pa.Table:
+    return pq.read_table(manifest, schema=MANIFEST, filters=[("shard", "=", shard)])
 
 
 def _rows_by_shard(path: Path) -> Iterator[tuple[str, pa.Table]]:

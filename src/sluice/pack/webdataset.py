@@ -15,15 +15,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
-from sluice.errors import SampleFailure
-from sluice.pack.base import Contents, PackImage, PackSample, PackText, Read, Scalar, ShardReceipt
-from sluice.pack.receipt import HashedFile, Loaded, Rows, load
+from sluice.pack.base import Contents, Loaded, PackImage, PackSample, PackText, Scalar
+from sluice.pack.receipt import FileShard, HashedFile, Rows
 from sluice.pack.tar import Sink, member_parts, write_end
 from sluice.table.commit import commit
 
@@ -36,28 +36,28 @@ _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow
 class WebDatasetPacker:
     """Writes WebDataset tars."""
 
-    format: str = "webdataset"
-    suffix: str = ".tar"
-
-    def __init__(self, contents: Contents) -> None:
+    def __init__(self, contents: Contents, format: str = "webdataset") -> None:
+        self.format = format
         self._contents = contents
 
-    def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
+    @contextmanager
+    def open_shard(self, path: Path, name: str) -> Generator[FileShard]:
         """Commit one tar; one sample is held in memory at a time."""
-        rows = Rows(self.format, name)
         with commit(path) as partial, HashedFile(partial) as file:
-            for sample in samples:
-                try:
-                    loaded = load(sample, read)
-                except SampleFailure as failure:
-                    rows.fail(sample, failure)
-                    continue
-                start = file.position
-                head = write_members(file, sample_members(sample, loaded, self._contents))
-                rows.add(sample, loaded, start, file.position - start, start + head if loaded else None)
+            yield _Tar(Rows(self.format, name), file, self._contents)
             write_end(file, file.position)
             file.close()
-            return rows.receipt(file)
+
+
+class _Tar(FileShard):
+    def __init__(self, rows: Rows, file: HashedFile, contents: Contents) -> None:
+        super().__init__(rows, file)
+        self._contents = contents
+
+    def add(self, sample: PackSample, loaded: Sequence[Loaded]) -> None:
+        start = self.file.position
+        head = write_members(self.file, sample_members(sample, loaded, self._contents))
+        self.rows.add(sample, loaded, start, self.file.position - start, start + head if loaded else None)
 
 
 def write_members(sink: Sink, members: Iterable[tuple[str, bytes]]) -> int:

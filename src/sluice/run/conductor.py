@@ -15,6 +15,7 @@ import pyarrow as pa
 from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
+from sluice.pack.formats import packer
 from sluice.run.balancing import check_balance
 from sluice.run.boxes import box_plan
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
@@ -78,7 +79,7 @@ def prepare(file: RecipeFile) -> Prepared:
     rules = compile_filter(file, schema)
     box_plan(file, plan.plugins)
     checks = prepare_checks(file, schema, measures)
-    _check_carried(file, pa.schema([*schema, *score_fields(checks.scores)]) if checks else schema)
+    _check_packs(file, pa.schema([*schema, *score_fields(checks.scores)]) if checks else schema)
     captions = prepare_captions(file, schema, plan, measures, checks)
     check_balance(file, pa.schema([*schema, *ALIGNMENT, *score_fields(checks.scores)]) if checks else schema)
     return Prepared(file, plan, measures, schema, rules, order, checks, captions)
@@ -198,8 +199,9 @@ def finish_pack(run: Run) -> int:
     return len(written)
 
 
-def _check_carried(file: RecipeFile, schema: pa.Schema) -> None:
+def _check_packs(file: RecipeFile, schema: pa.Schema) -> None:
     for place, pack in enumerate(file.recipe.pack):
+        packer(pack.format)  # a package that is missing is said now, not when all is measured
         for name in pack.columns or ():
             if name not in schema.names:
                 where = file.where("pack", place, "columns")

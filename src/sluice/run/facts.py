@@ -62,7 +62,7 @@ def _facts(file: RecipeFile, layout: Layout, plan: MeasurePlan, final: Mapping[s
         seed=recipe.seed,
         splits=final["splits"],
         formats=tuple(
-            FormatFacts(pack.format, final["shards"][pack.format], final["bytes"][pack.format]) for pack in recipe.pack
+            FormatFacts(format, shards, final["bytes"][format]) for format, shards in final["shards"].items()
         ),
         images=images,
         most_images=most,

@@ -17,10 +17,11 @@ from sluice.media.limits import Limits
 from sluice.pack.base import Contents, ShardReceipt
 from sluice.pack.formats import packer
 from sluice.pack.takedown import rewrite_shard_without
+from sluice.pack.writing import Target, write_shards
 from sluice.run.shard_samples import CoveringPlan, ShardSamples
 from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
-from sluice.table.layout import Layout
+from sluice.table.layout import REDACTIONS_FILE, Layout
 from sluice.table.read import read_table
 from sluice.table.refs import RefReader
 from sluice.table.schema import REDACTIONS
@@ -29,16 +30,38 @@ _RECEIPT: Final = b"sluice.receipt"
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a pack goes: its folder, and where the receipts of its shards are kept."""
+
+    folder: Path
+    receipts: Path
+
+    @property
+    def redacted(self) -> Path:
+        """Where it is kept what was covered in the images of each shard."""
+        return self.receipts.with_name("redacted")
+
+
+@dataclass(frozen=True)
 class ShardJob:
     """One shard to write: which samples, by unit and ordinal, and where it goes."""
 
     format: str
     split: str
-    name: str  # below 04_final/, e.g. webdataset/train/shard-000000.tar
+    name: str  # below the pack's folder, e.g. webdataset/train/shard-000000.tar
     samples: tuple[tuple[int, tuple[int, ...]], ...]  # (unit, places among the unit's entered samples)
+    columns: tuple[str, ...]  # measured values to carry along
     without: tuple[str, ...]  # ids of this shard that are not to be in it: taken down, or failed
     whole: str  # fingerprint of the shard with those
     fingerprint: str
+
+
+@dataclass(frozen=True)
+class ShardGroup:
+    """Shards of several formats that hold the same: their samples are read once for all of them."""
+
+    jobs: tuple[ShardJob, ...]
+    contents: Contents
 
 
 @dataclass(frozen=True)
@@ -46,34 +69,45 @@ class PackShared:
     """What all shards of a run have in common."""
 
     layout: Layout
+    place: Place
     limits: Limits
-    contents: Contents
     groups: str  # file with the split group of each sample
     covering: CoveringPlan | None = None
 
 
-def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tuple[str, int, int]:
-    """Write one shard and its receipt; (name, samples, bytes). Runs in a worker."""
-    layout = shared.layout
-    written = read_receipt(layout, job.name)
-    if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
-        shard = layout.final / job.name
-        receipt = rewrite_shard_without(shard, job.format, written.rows(), job.without, _successor(shard))
-        left = None
-        if shared.covering:
-            left = read_table(_redacted_path(layout, job.name))
-            left = left.filter(pc.is_in(left.column("id"), receipt.rows.column("id").combine_chunks()))
-        receipt = replace(receipt, failures=written.failures, redactions=left)
-        _keep_receipt(shared, job, receipt)
-        _successor(shard).replace(shard)
-    else:
-        made = packer(job.format, shared.contents)
-        samples = ShardSamples(layout, shared.contents, Path(shared.groups), shared.covering)
+def pack_shards(shared: PackShared, group: ShardGroup, context: WorkerContext) -> list[tuple[str, int, int]]:
+    """Write the shards of a group and their receipts; (name, samples, bytes) of each. Runs in a worker."""
+    place = shared.place
+    receipts: dict[ShardJob, ShardReceipt] = {}
+    targets: dict[ShardJob, Target] = {}
+    for job in group.jobs:
+        written = read_receipt(place, job.name)
+        if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
+            receipts[job] = _rewrite(shared, job, written)
+        else:
+            targets[job] = Target(packer(job.format, group.contents), place.folder / job.name, job.name)
+    if targets:
+        samples = ShardSamples(shared.layout, group.contents, Path(shared.groups), shared.covering)
         with samples, RefReader(shared.limits.bytes) as reader:
-            found = samples.read(job.split, job.samples)
-            receipt = made.write_shard(layout.final / job.name, job.name, found, reader.read)
-        _keep_receipt(shared, job, receipt)
-    return job.name, receipt.rows.num_rows, receipt.bytes
+            first = next(iter(targets))
+            found = samples.read(first.split, first.samples)
+            for job, receipt in zip(targets, write_shards(list(targets.values()), found, reader.read), strict=True):
+                _keep_receipt(shared, job, receipt)
+                receipts[job] = receipt
+    return [(job.name, receipt.rows.num_rows, receipt.bytes) for job, receipt in receipts.items()]
+
+
+def _rewrite(shared: PackShared, job: ShardJob, written: Written) -> ShardReceipt:
+    shard = shared.place.folder / job.name
+    receipt = rewrite_shard_without(shard, job.format, written.rows(), job.without, _successor(shard))
+    left = None
+    if shared.covering:
+        left = read_table(_redacted_path(shared.place, job.name))
+        left = left.filter(pc.is_in(left.column("id"), receipt.rows.column("id").combine_chunks()))
+    receipt = replace(receipt, failures=written.failures, redactions=left)
+    _keep_receipt(shared, job, receipt)
+    _successor(shard).replace(shard)
+    return receipt
 
 
 def _successor(shard: Path) -> Path:
@@ -93,28 +127,29 @@ def _holds(written: Written, job: ShardJob) -> bool:
     return written.whole == job.whole and len(set(there) - set(job.without)) == wanted
 
 
-def receipt_path(layout: Layout, name: str) -> Path:
+def receipt_path(place: Place, name: str) -> Path:
     """Where the receipt of the shard `name` is kept."""
-    return layout.state / "receipts" / f"{name}.parquet"
+    return place.receipts / f"{name}.parquet"
 
 
-def _redacted_path(layout: Layout, name: str) -> Path:
+def _redacted_path(place: Place, name: str) -> Path:
     """Where it is kept what was covered in the images of the shard `name`."""
-    return layout.state / "redacted" / f"{name}.parquet"
+    return place.redacted / f"{name}.parquet"
 
 
-def write_redactions(layout: Layout, shards: Sequence[str], covering: CoveringPlan | None) -> dict[str, str]:
+def write_redactions(place: Place, shards: Sequence[str], covering: CoveringPlan | None) -> dict[str, str]:
     """Write what was covered in which image, or remove it where nothing is to be; its SHA-256 by its name.
 
     All formats hold the same images, so those of one are all.
     """
+    path = place.folder / REDACTIONS_FILE
     if covering is None:
-        layout.redactions.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         return {}
     of_one = [name for name in shards if name.partition("/")[0] == shards[0].partition("/")[0]]
-    tables = [read_table(_redacted_path(layout, name)) for name in of_one]
-    write_table(layout.redactions, pa.concat_tables([pa.Table.from_batches([], REDACTIONS), *tables]))
-    return {layout.redactions.name: _sha256(layout.redactions)}
+    tables = [read_table(_redacted_path(place, name)) for name in of_one]
+    write_table(path, pa.concat_tables([pa.Table.from_batches([], REDACTIONS), *tables]))
+    return {path.name: _sha256(path)}
 
 
 @dataclass(frozen=True)
@@ -122,6 +157,7 @@ class Written:
     """A shard that is there whole, and what it was to hold; its rows are read when asked for, for shards are many."""
 
     path: Path  # of its receipt
+    samples: int
     failures: tuple[tuple[str, str, str], ...]  # id, class, message
     bytes: int
     sha256: str
@@ -133,22 +169,22 @@ class Written:
         return read_table(self.path).replace_schema_metadata(None)
 
 
-def read_receipt(layout: Layout, name: str) -> Written | None:
+def read_receipt(place: Place, name: str) -> Written | None:
     """The receipt of the shard `name`; None if the shard is not there whole."""
-    path, shard = receipt_path(layout, name), layout.final / name
+    path, shard = receipt_path(place, name), place.folder / name
     if not path.is_file() or not shard.is_file():
         return None
-    facts = json.loads((pq.read_schema(path).metadata or {})[_RECEIPT])
+    held = pq.read_metadata(path)
+    facts = json.loads((held.metadata or {})[_RECEIPT])
     if _successor(shard).is_file() and _sha256(_successor(shard)) == facts["sha256"]:
         _successor(shard).replace(shard)  # a rewrite was killed before this, its last step
     if shard.stat().st_size != facts["bytes"]:
         return None
     failures = tuple((row[0], row[1], row[2]) for row in facts["failures"])
-    return Written(path, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
+    return Written(path, held.num_rows, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
 
 
 def _keep_receipt(shared: PackShared, job: ShardJob, receipt: ShardReceipt) -> None:
-    layout = shared.layout
     facts = {
         "job": job.fingerprint,
         "whole": job.whole,
@@ -157,7 +193,7 @@ def _keep_receipt(shared: PackShared, job: ShardJob, receipt: ShardReceipt) -> N
         "failures": receipt.failures,
     }
     if shared.covering and receipt.redactions is not None:
-        write_table(_redacted_path(layout, job.name), receipt.redactions.replace_schema_metadata(None))
+        write_table(_redacted_path(shared.place, job.name), receipt.redactions.replace_schema_metadata(None))
     rows = receipt.rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
-    with commit(receipt_path(layout, job.name)) as partial, table_writer(partial, rows.schema) as writer:
+    with commit(receipt_path(shared.place, job.name)) as partial, table_writer(partial, rows.schema) as writer:
         writer.write_table(rows)

@@ -26,6 +26,7 @@ from sluice.run.score_config import ScoreConfig
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
 
+_LARGEST_OFFSETS = 4_000_000_000  # bytes: offsets of 32 bits, and room for the table of them
 KEEP_BEST = "pixels desc, characters desc, id"
 
 
@@ -281,15 +282,38 @@ class ModelsConfig(_Model):
     memory: int = Field(8 * 2**30, ge=2**30, description="bytes of data that a worker may hold")
 
 
+def largest_shard(format: str) -> int:
+    """The most bytes that a shard of `format` may be cut at."""
+    return _LARGEST_OFFSETS if format in ("mds", "litdata") else 2**63 - 1
+
+
 class PackConfig(_Model):
     """One format to write the kept samples in."""
 
-    format: Literal["webdataset", "parquet"] = Field(description="the training format")
+    format: Literal[
+        "webdataset",
+        "parquet",
+        "arrow",
+        "tfrecord",
+        "mds",
+        "litdata",
+        "energon",
+        "llava",
+        "coco",
+        "obelics",
+    ] = Field(description="the training format")
     shard_bytes: int = Field(256 * 2**20, gt=0, description="a shard is closed before it would pass this size")
     shard_samples: int = Field(10_000, gt=0, description="... or this many samples")
     columns: tuple[str, ...] | None = Field(
         None, description="measured columns to carry along; default: size, format, hash, language, licence"
     )
+
+    @model_validator(mode="after")
+    def _within_offsets(self) -> PackConfig:
+        largest = largest_shard(self.format)
+        if self.shard_bytes > largest:
+            raise ValueError(f"a shard of {self.format} holds less than 4 GiB: shard_bytes at most {largest}")
+        return self
 
 
 class EngineConfig(_Model):

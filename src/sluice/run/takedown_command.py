@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sluice.errors import RecipeError, SluiceError
 from sluice.run import takedown
+from sluice.run.exports import elsewhere
 from sluice.table.commit import sweep
 from sluice.table.duck import connect
 from sluice.table.layout import FILTERED, RAW
@@ -40,6 +41,7 @@ class TakenDown:
     new: int  # of those, not taken down before
     unmatched: tuple[str, ...]  # lines that name no sample
     shards_rewritten: int
+    copies: tuple[str, ...] = ()  # folders that the run was exported into: they still hold what is gone
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -51,6 +53,7 @@ class TakenDown:
             f"{self.new:,} of them new; {counted(self.shards_rewritten, 'shard')} rewritten"
         ]
         lines += [f"  names no sample of this run: {line}" for line in self.unmatched]
+        lines += [f"  is a copy and still holds it, until you export into it again: {folder}" for folder in self.copies]
         return "\n".join(lines)
 
 
@@ -71,7 +74,8 @@ def take_down(run: Run, request: Request) -> TakenDown:
         rewritten = finish_pack(run) if packed else 0  # though none is new: a takedown that was killed goes on here
     lines = [f"{kind} {line}" for kind, lines in wanted.items() for line in lines]
     unmatched = tuple(line for line in lines if line not in matched)
-    return TakenDown(len(lines), len(found), new, unmatched, rewritten)
+    copies = tuple(str(exports.folder) for exports in elsewhere(run.layout)) if found else ()
+    return TakenDown(len(lines), len(found), new, unmatched, rewritten, copies)
 
 
 def _read(request: Request) -> dict[str, list[str]]:

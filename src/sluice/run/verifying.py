@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 
 from sluice.errors import RunError
-from sluice.pack.verify import verify
+from sluice.pack.manifest import MANIFEST_FILE
+from sluice.pack.verify import VerifyReport, verify
 from sluice.run.balance_columns import balance_path
 from sluice.run.stage import VERDICT_KINDS, stage_record
 from sluice.table.compute import pc
@@ -29,6 +31,7 @@ class Verification:
     rows: int  # of the manifest: a sample counts once a format
     bytes: int
     problems: tuple[str, ...]
+    stages: bool = True  # whether the counts of a run's stages were held against each other too
 
     @property
     def fine(self) -> bool:
@@ -37,12 +40,13 @@ class Verification:
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
-        return {**vars(self), "fine": self.fine}
+        plain = {name: value for name, value in vars(self).items() if name != "stages"}
+        return {**plain, "fine": self.fine}
 
     def __str__(self) -> str:
         head = f"{counted(self.shards, 'shard')}, {counted(self.rows, 'row')}, {counted(self.bytes, 'byte')} re-read: "
         if self.fine:
-            return head + "all as the manifest says; the counts of all stages add up"
+            return head + "all as the manifest says" + ("; the counts of all stages add up" if self.stages else "")
         shown = [f"  {problem}" for problem in self.problems[:_SHOWN]]
         more = len(self.problems) - _SHOWN
         return "\n".join(
@@ -58,10 +62,23 @@ def verify_run(layout: Layout) -> Verification:
                 f"{layout.root}: {stage} is not finished, so there is nothing to verify; run the recipe to its end"
             )
     report = verify(layout.final)
-    problems = [f"{found.shard}: {found.id or 'the file'} {found.what}" for found in report.problems] + count_problems(
-        layout
-    )
-    return Verification(report.shards, report.samples, report.bytes, tuple(problems))
+    problems = (*_told(report), *count_problems(layout))
+    return Verification(report.shards, report.samples, report.bytes, problems)
+
+
+def is_pack(folder: Path) -> bool:
+    """Whether `folder` is a pack and no run: what `export --into` writes, or a copy of a run's `04_final`."""
+    return (folder / MANIFEST_FILE).is_file() and not Layout(folder).recipe_lock.is_file()
+
+
+def verify_exported(folder: Path) -> Verification:
+    """Check a pack alone."""
+    report = verify(folder)
+    return Verification(report.shards, report.samples, report.bytes, _told(report), stages=False)
+
+
+def _told(report: VerifyReport) -> tuple[str, ...]:
+    return tuple(f"{found.shard}: {found.id or 'the file'} {found.what}" for found in report.problems)
 
 
 def count_problems(layout: Layout) -> list[str]:

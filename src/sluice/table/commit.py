@@ -6,8 +6,10 @@ Parquet is written so that equal tables give equal bytes: fixed version, compres
 from __future__ import annotations
 
 import errno
+import filecmp
 import json
 import os
+import shutil
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,25 +22,48 @@ from sluice.errors import RunError
 
 ROW_GROUP: Final = 16_384
 _DISTINCT: Final = {"id", "key", "text", "sha256", "content_hash", "text_hash"}
-_PARTIAL: Final = ".partial"
+PARTIAL: Final = ".partial"
 _NO_ROOM: Final = {errno.ENOSPC, errno.EDQUOT}
 _NO_FOLDER: Final = {errno.ENOTDIR, errno.EEXIST}
 _NO_WRITE: Final = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
-def commit(path: Path) -> Generator[Path]:
-    """Yield a temporary path; on success it is flushed to disk and becomes `path`, else it is removed."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}{_PARTIAL}")
+def commit(path: Path, *, keep_equal: bool = False) -> Generator[Path]:
+    """Yield a temporary path; on success it is flushed to disk and becomes `path`, else it is removed.
+
+    `keep_equal`: a file that is there already and holds the same is not touched.
+    """
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
+        if keep_equal and path.is_file() and filecmp.cmp(partial, path, shallow=False):
+            return
         _flush(partial)
         partial.replace(path)
     except OSError as error:
         raise explain(error, path) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def commit_folder(path: Path) -> Generator[Path]:
+    """Yield a temporary folder; on success its files are flushed to disk and it becomes `path`, in place of another."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        partial.mkdir(parents=True)
+        yield partial
+        for file in sorted(partial.iterdir()):
+            _flush(file)
+        _flush(partial)
+        shutil.rmtree(path, ignore_errors=True)
+        partial.replace(path)
+    except OSError as error:
+        raise explain(error, path) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -80,9 +105,12 @@ def _leaves(field: pa.Field, path: str) -> Iterator[str]:
 
 def sweep(folder: Path) -> int:
     """Remove what killed processes left half-written below `folder`; return how many files that were."""
-    left = [path for path in folder.rglob(f"*{_PARTIAL}") if path.is_file()]
+    left = [path for path in folder.rglob(f"*{PARTIAL}") if path.is_file() or path.is_dir()]
     for path in left:
-        path.unlink(missing_ok=True)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
     return len(left)
 
 

@@ -14,6 +14,7 @@ CAPTIONED: Final = "02_captioned"
 CHECKED: Final = "03_quality_checked"
 FINAL: Final = "04_final"
 BOXES: Final = "boxes"  # no stage: what was found before packing, outside the folder that goes to the trainer
+REDACTIONS_FILE: Final = "redactions.parquet"
 STAGES: Final = (RAW, FILTERED, CAPTIONED, CHECKED, FINAL)  # a recipe need not have all of them
 
 
@@ -140,6 +141,11 @@ class Layout:
         return self.root / FINAL
 
     @property
+    def exports(self) -> Path:
+        """The formats that were asked for after the run, beside those of the recipe."""
+        return self.root / "exports.json"
+
+    @property
     def manifest(self) -> Path:
         """A row a packed sample."""
         return self.final / "manifest.parquet"
@@ -151,7 +157,7 @@ class Layout:
     @property
     def redactions(self) -> Path:
         """A row an image that was written anew while it was packed."""
-        return self.final / "redactions.parquet"
+        return self.final / REDACTIONS_FILE
 
     def check(self) -> Layout:
         """This layout, if `root` is a run folder."""

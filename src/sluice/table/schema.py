@@ -79,13 +79,13 @@ MANIFEST: Final = pa.schema(
         ("id", pa.string()),
         ("key", pa.string()),
         ("source", pa.string()),
-        ("format", pa.string()),  # webdataset | parquet
+        ("format", pa.string()),  # webdataset | parquet | ...
         ("split", pa.string()),
         ("shard", pa.string()),  # path below 04_final/
         ("index", pa.int32()),  # place in the shard
-        ("offset", pa.int64()),  # webdataset: first byte of its first member; parquet: row
-        ("size", pa.int64()),  # webdataset: bytes of all its members, padding included; parquet: image bytes
-        ("image_offset", pa.int64()),  # webdataset: first byte of the first image itself
+        ("offset", pa.int64()),  # first byte of the sample in its shard; in a table: the row
+        ("size", pa.int64()),  # bytes of the sample, padding included; in a table: image bytes
+        ("image_offset", pa.int64()),  # first byte of the first image itself, where it lies in the shard
         ("image_size", pa.int64()),
         ("width", pa.int32()),
         ("height", pa.int32()),

@@ -10,7 +10,18 @@ from sluice.report.parts import ROLES, Page, as_table, chip, percent, plural, se
 from sluice.report.plots import Series, bars_plot
 from sluice.table.layout import FINAL, RAW
 
-_FORMATS: Final = {"webdataset": "WebDataset", "parquet": "Parquet"}
+_FORMATS: Final = {
+    "webdataset": "WebDataset",
+    "parquet": "Parquet",
+    "arrow": "Arrow",
+    "tfrecord": "TFRecord",
+    "mds": "MosaicML MDS",
+    "litdata": "LitData",
+    "energon": "Megatron-Energon",
+    "llava": "LLaVA",
+    "coco": "COCO captions",
+    "obelics": "OBELICS",
+}
 
 
 def head(facts: Facts) -> Html:

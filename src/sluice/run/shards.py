@@ -1,0 +1,119 @@
+"""The shards of a pack: cut from the kept samples, written in parallel and each sample read once for all formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from sluice.engine import Engine, Task
+from sluice.media.limits import Limits
+from sluice.pack.base import FORMATS, Contents
+from sluice.pack.indexes import finish_pack
+from sluice.pack.listed import Listed
+from sluice.pack.plan import Shard, cut_shards
+from sluice.run.events import Events
+from sluice.run.kept import Kept, among
+from sluice.run.packing import (
+    PackShared,
+    Place,
+    ShardGroup,
+    ShardJob,
+    Written,
+    pack_shards,
+    read_receipt,
+    write_redactions,
+)
+from sluice.run.recipe import PackConfig
+from sluice.run.shard_samples import CoveringPlan
+from sluice.table.ids import fingerprint
+from sluice.table.layout import Layout
+
+CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
+
+
+@dataclass(frozen=True)
+class Packing:
+    """A pack to write: the samples, the formats, the place, and what all of it follows from."""
+
+    layout: Layout
+    place: Place
+    kept: Kept
+    packs: Sequence[PackConfig]
+    columns: Mapping[str, pa.DataType]  # that measures write
+    limits: Limits
+    decided: str
+    covering: CoveringPlan | None
+
+    def jobs(self, without: Set[str]) -> list[ShardJob]:
+        """The shards, in the order of the manifest, without the samples `without`."""
+        absent = among(self.kept.ids, without)
+        jobs = [
+            self._job(pack, shard, absent)
+            for pack in self.packs
+            for shard in cut_shards(self.kept.sizes, self.kept.splits, pack.shard_bytes, pack.shard_samples)
+        ]
+        return sorted(jobs, key=lambda job: job.name)
+
+    def _job(self, pack: PackConfig, shard: Shard, absent: npt.NDArray[np.bool_]) -> ShardJob:
+        name = shard.path(pack.format)
+        whole = fingerprint(self.decided, pack.model_dump_json(), name, str(_places(self.kept, shard.rows)))
+        without = tuple(self.kept.ids.take(pa.array(shard.rows[absent[shard.rows]])).to_pylist())
+        samples = _places(self.kept, shard.rows[~absent[shard.rows]])
+        columns = tuple(name for name in pack.columns or CARRIED if name in self.columns)
+        return ShardJob(pack.format, shard.split, name, samples, columns, without, whole, fingerprint(whole, *without))
+
+    def write(self, jobs: Sequence[ShardJob], engine: Engine, events: Events) -> None:
+        """Write the shards that are not there yet; formats whose shards hold the same share one pass over them."""
+        missing = [job for job in jobs if not _is_there(self.place, job)]
+        groups: dict[Any, list[ShardJob]] = {}
+        for job in missing:
+            groups.setdefault((job.split, job.samples, job.columns), []).append(job)
+        split_groups = str(self.layout.state / "groups.parquet")
+        shared = PackShared(self.layout, self.place, self.limits, split_groups, self.covering)
+        tasks = [
+            Task(number, ShardGroup(tuple(group), self._contents(columns)))
+            for number, ((_, _, columns), group) in enumerate(groups.items())
+        ]
+        events.tell("packing", shards=len(jobs), missing=len(missing))
+        for outcome in engine.run(f"{pack_shards.__module__}:{pack_shards.__name__}", shared, tasks):
+            for name, samples, size in outcome.result:
+                events.tell("shard_written", shard=name, samples=samples, bytes=size)
+
+    def _contents(self, columns: Sequence[str]) -> Contents:
+        carried = {name: self.columns[name] for name in columns}
+        return replace(self.kept.contents, columns=carried, redacted=self.covering is not None)
+
+    def finish(self, shards: Mapping[str, Written]) -> None:
+        """Write what lists the finished `shards`, in order, and remove what is not of this pack."""
+        listed = [Listed(name, found.samples, found.bytes, found.sha256, found.rows) for name, found in shards.items()]
+        redactions = write_redactions(self.place, list(shards), self.covering)
+        self._remove_others(finish_pack(self.place.folder, listed, redactions), shards)
+
+    def _remove_others(self, files: Mapping[str, str], shards: Mapping[str, Written]) -> None:
+        """Remove shards, receipts and files of formats that are not of this pack."""
+        receipts = {f"{name}.parquet" for name in shards}
+        place = self.place
+        for root, stays in ((place.folder, files.keys()), (place.receipts, receipts), (place.redacted, receipts)):
+            for path in sorted(path for format in FORMATS for path in (root / format).rglob("*"))[::-1]:
+                if path.is_dir():
+                    with suppress(OSError):  # it holds something
+                        path.rmdir()
+                elif path.relative_to(root).as_posix() not in stays:
+                    path.unlink()
+
+
+def _is_there(place: Place, job: ShardJob) -> bool:
+    written = read_receipt(place, job.name)
+    return written is not None and written.fingerprint == job.fingerprint
+
+
+def _places(kept: Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """By unit, the places of the samples among those that entered."""
+    units = kept.unit[rows]
+    return tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))
