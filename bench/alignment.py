@@ -418,9 +418,8 @@ def embed(options: argparse.Namespace) -> None:
                 in_a_process(call, job, answer)
                 found[what].append(json.loads(answer.read_text()))
         load = os.getloadavg()[0]
-        print(
-            f"{count:,} pairs, threads {options.threads}, batch {options.batch}, {options.rounds} rounds, load {load:.0f}"
-        )
+        settings = f"threads {options.threads}, batch {options.batch}, {options.rounds} rounds"
+        print(f"{count:,} pairs, {settings}, load {load:.0f}")
         for what, took in found.items():
             told(what, took)
         wall = {what: statistics.median(second for second, _ in took) for what, took in found.items()}
