@@ -22,7 +22,7 @@ demo: $(VENV)/core.installed
 test: lint types docs test-code
 
 test-code: $(VENV)/all.installed
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term
 
 lint: $(VENV)/all.installed
 	$(BIN)/ruff check

@@ -7,7 +7,9 @@
             `imagehash` is not installed.
 `bare`      the same with Sluice's own pHash, the same bits in a third of the time.
 `bare+`     the same, and what else the run's hashes and views need: gray at 256 px, dHash, SHA-256.
-`run`       `sluice run` with all built-in image and text measures, 12 rules, duplicates, WebDataset; from nothing.
+`asked`     `sluice run` with what the aim names: header, quality, pHash, texts and their language, 12 rules, duplicates
+            by bytes, hash and caption, WebDataset, report; from nothing.
+`run`       the same with all built-in measures.
 `equal`     `sluice run` with what the recipe for Data-Juicer asks and no more (and shards, which that does not write);
             run where Data-Juicer is, on the same files.
 `again`     the same command with nothing changed;  `threshold`: with a changed rule.
@@ -52,6 +54,12 @@ engine: {{workers: {workers}}}
 pack: [{{format: webdataset, shard_samples: 5000}}]
 """
 
+
+# The measures of `asked`: those that the aim names, and the two hashes that duplicates are found by.
+ASKED = (
+    "measures: [image.header, image.quality, image.phash, image.content_hash, text.basic, text.language, "
+    "text.content_hash]\n"
+)
 
 # What `juicer` below asks of Data-Juicer, rule by rule.
 EQUAL = """\
@@ -233,11 +241,12 @@ def main() -> None:
         folder = Path(name)
         recipe = folder / "recipe.yaml"
 
-        def write(sharpness: int) -> None:
+        def write(sharpness: int, measures: str = "", run: str = "run") -> None:
             recipe.write_text(
                 RECIPE.format(
-                    run=folder / "run", corpus=options.corpus.absolute(), workers=options.workers, sharpness=sharpness
+                    run=folder / run, corpus=options.corpus.absolute(), workers=options.workers, sharpness=sharpness
                 )
+                + measures
             )
 
         def note(what: str, seconds: tuple[float, float]) -> None:
@@ -248,7 +257,10 @@ def main() -> None:
             print(f"round {number + 1}", flush=True)
             for kind in loops:
                 note(kind, timed(bare_command(options.corpus, options.workers, kind)))
-            shutil.rmtree(folder / "run", ignore_errors=True)
+            write(50, ASKED, "asked")
+            note("asked", timed(sluice(recipe)))
+            for run in ("asked", "run"):
+                shutil.rmtree(folder / run, ignore_errors=True)
             write(50)
             note("run", timed(sluice(recipe), memory))
             note("again", timed(sluice(recipe)))
@@ -274,10 +286,12 @@ def main() -> None:
     for what, seconds in wall.items():
         images = options.data_juicer_count if what in ("data-juicer", "equal") else count
         print(f"{what:<12} {seconds:8.2f} s {images / seconds:9,.0f} images/s {1e6 * cpu[what] / images:8,.0f} us CPU")
-    for bare in loops:
-        print(
-            f"run / {bare:<12} {wall[bare] / wall['run']:.2f} of its images/s; {cpu[bare] / cpu['run']:.2f} by CPU time"
-        )
+    for kind in ("asked", "run"):
+        for bare in loops:
+            print(
+                f"{kind + ' / ' + bare:<18} {wall[bare] / wall[kind]:.2f} of its images/s; "
+                f"{cpu[bare] / cpu[kind]:.2f} by CPU time"
+            )
     if "data-juicer" in wall:
         scale = count / options.data_juicer_count
         print(

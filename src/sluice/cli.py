@@ -77,7 +77,7 @@ def _plan(options: argparse.Namespace) -> None:
     from sluice.run.plan import plan
     from sluice.run.recipe import load_recipe
 
-    _show(plan(load_recipe(options.recipe), options.sample), options)
+    _show(plan(load_recipe(options.recipe), options.sample, ask=options.ask), options)
 
 
 def _init(options: argparse.Namespace) -> None:
@@ -249,6 +249,12 @@ def _parser() -> argparse.ArgumentParser:
     one = command("plan", _plan, "measure a sample and forecast yield, time and disk for the whole")
     one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
     one.add_argument("--sample", type=_share, default=0.01, metavar="SHARE", help="e.g. 1%%; default: 1%%")
+    one.add_argument(
+        "--ask",
+        action="store_true",
+        help="ask captioners and services about the sample, to forecast what they will take: services charge for it; "
+        "without this nobody is asked, and nothing is paid",
+    )
     one.add_argument("--json", action="store_true", help="print JSON")
 
     recipe = commands.add_parser("recipe", help="check a recipe, or print the schema for editors")

@@ -275,7 +275,7 @@ def test_what_failed_for_free_is_asked_again_by_the_next_run(cache: AnswerCache)
 
 
 def test_every_fault_at_once_and_the_books_agree(cache: AnswerCache) -> None:
-    """300 images, half with some trouble that passes or stays: each has one outcome, and our count is the service's."""
+    """160 images, half with some trouble that passes or stays: each has one outcome, and our count is the service's."""
     chance = random.Random(5)
     acts = [*[act for act, _, _ in PASSING.values()], *[act for act, _ in FINAL.values()], drip, hang]
     fate: dict[str, list[Act]] = {}
@@ -284,12 +284,12 @@ def test_every_fault_at_once_and_the_books_agree(cache: AnswerCache) -> None:
         acts_of = fate.setdefault(image_in(body), chance.choices(acts, k=chance.choice([0, 0, 0, 1, 2, 3])))
         return acts_of[times - 1] if times <= len(acts_of) else right
 
-    asked = requests(300)
+    asked = requests(160)
     with chat_api(plan) as api:
-        captioner = build(config(api, limits={"concurrency": 16, "timeout": 2.0}), cache)
+        captioner = build(config(api, limits={"concurrency": 32, "timeout": 2.0}), cache)
         outcomes = list(captioner.caption(asked))
         assert [one.id for one in outcomes] == [one.id for one in asked]
-        assert 0 < sum(one.failure is None for one in outcomes) < 300
+        assert 0 < sum(one.failure is None for one in outcomes) < 160
         assert sum(one.spent.attempts for one in outcomes) == len(api.requests) == captioner.spent.requests
         assert max(api.asked.values()) <= 3
         rights = [one for one in outcomes if one.failure is None]
@@ -297,7 +297,7 @@ def test_every_fault_at_once_and_the_books_agree(cache: AnswerCache) -> None:
         assert captioner.spent.tokens >= api.tokens
         known = sum((one.spent.tokens_in or 0) + (one.spent.tokens_out or 0) for one in outcomes)
         assert known <= captioner.spent.tokens
-        assert api.most_in_flight <= 16 + 5  # a hanging one is still in the server when its client has left
+        assert api.most_in_flight <= 2 * 32  # one that is answered, or was given up, may be in the server a while yet
         asked_so_far = len(api.requests)
         again = list(build(config(api), cache).caption([one for one in asked if one.id in {r.id for r in rights}]))
         assert texts(again) == texts(rights)

@@ -21,6 +21,7 @@ from sluice.caption.load import load_captioner
 from support.chat_api import TOKENS_IN, TOKENS_OUT, Act, ChatApi, chat_api, right, says, status
 
 COUNT, CONCURRENCY, KILLS = 240, 6, 20
+_PRELOAD = ["sluice.caption.load", "sluice.caption.chat", "sluice.caption.picture", "support.chat_api"]
 
 
 def _caption_all(
@@ -51,7 +52,7 @@ def _plan(body: dict[str, object], times: int) -> Act:
 
 def _start(*arguments: object) -> multiprocessing.process.BaseProcess:
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sluice.caption.chat", "sluice.caption.picture"])
+    context.set_forkserver_preload(_PRELOAD)
     process = context.Process(target=_caption_all, args=arguments)
     process.start()
     return process
@@ -105,6 +106,15 @@ def test_a_captioner_killed_twenty_times_says_the_same_and_pays_once(tmp_path: P
         cache.close()
     assert spent.requests - spent.unknown <= len(api.requests) <= spent.requests
     assert spent.tokens >= COUNT * (TOKENS_IN + TOKENS_OUT)
+
+
+def test_a_process_that_joins_late_sets_aside_what_others_know_a_question_takes(tmp_path: Path) -> None:
+    each, cache, out = TOKENS_IN + TOKENS_OUT, tmp_path / "late.sqlite", tmp_path / "late.json"
+    with chat_api(delay=0.2) as api:
+        _caption_all(api.url, cache, out, 0, 2, 6 * each)
+        _caption_all(api.url, cache, out, 2, 12, 6 * each)  # by its own guess of 110 tokens, five more would fit
+        assert api.tokens == 6 * each
+    assert [kind for _, _, kind, _ in json.loads(out.read_text())].count(None) == 4
 
 
 def test_processes_that_share_a_cache_ask_for_nothing_twice_and_keep_one_budget(tmp_path: Path) -> None:

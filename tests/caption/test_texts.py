@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sluice.caption.augment import Original, back_translated, expanded, of_length, paraphrased
+from sluice.caption.base import Spent
 from sluice.caption.consensus import consensus
 from sluice.caption.content_words import content_words
 from sluice.caption.facts import changed, digits, quoted, sides
@@ -57,6 +58,12 @@ def test_numbers_that_differ_are_claims_of_each() -> None:
     assert set(found.agreed) == {"two", "dogs"}
     assert found.claims == {"a": (), "b": ("three",), "c": ()}
     assert found.best == "a"
+
+
+def test_the_sentences_that_are_agreed_on_whole_are_a_caption() -> None:
+    said = {"a": "A red ball. A zebra sleeps.", "b": "The ball is red. There is a dog.", "c": "A dog."}
+    assert consensus(said, "en").caption == "The ball is red. There is a dog."
+    assert consensus({"a": "A red cup", "b": "A blue cup"}, "en").caption is None
 
 
 def test_function_words_are_no_claims_in_any_language() -> None:
@@ -170,6 +177,7 @@ class Sayings:
     """A translator that says what a function makes of a text."""
 
     identity = "sayings@1"
+    stopped = None
 
     def __init__(self, say: Callable[[str, str, str], str | SampleFailure]) -> None:
         self.say = say
@@ -177,6 +185,7 @@ class Sayings:
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[str | SampleFailure]:
         self.calls.append((len(texts), source, target))
+        self.took = [Spent(1, 10, 2)] * len(texts)
         return [self.say(text, source, target) for text in texts]
 
 
@@ -217,6 +226,7 @@ def test_there_and_back_again_by_language_and_what_fails_on_the_way_is_not_sent_
     assert made[2].failure is not None
     assert [one.origin for one in made] == list("abcde")
     assert made[0].maker == "sayings@1 > de > sayings@1"
+    assert (made[0].spent, made[2].spent) == (Spent(2, 20, 4), Spent(1, 10, 2))  # there and back; there alone
 
 
 def test_expanded_and_cut_captions_name_their_origin() -> None:

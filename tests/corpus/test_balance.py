@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sluice.corpus.caps import capped
-from sluice.corpus.diversity import facility_location, facility_stochastic, farthest_first
+from sluice.corpus.diversity import facility_location, facility_stochastic
 from sluice.corpus.draws import keys, mixed, uniform
+from sluice.corpus.farthest import farthest_first
 from sluice.corpus.kmeans import kmeans, nearest_centre
-from sluice.corpus.mixture import importance, quotas, shares_of, tempered
+from sluice.corpus.mixture import importance, quotas, shares_of, taken, tempered
 
 GROUPS = st.lists(st.integers(-1, 4), max_size=60)
 
@@ -84,6 +85,33 @@ def vectors(count, dim=8, seed=0):
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float16)
 
 
+@given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=5), repeats=st.integers(1, 6), data=st.data())
+def test_repeating_meets_the_shares_and_takes_no_sample_too_often(counts, repeats, data):
+    weights = data.draw(st.lists(st.integers(1, 9), min_size=len(counts), max_size=len(counts)))
+    groups = np.repeat(np.arange(len(counts)), counts)
+    shares = shares_of(weights)
+    quota = quotas(np.asarray(counts), shares, repeats=repeats)
+    times = taken(groups, key_of(groups.tolist()), np.ones(len(groups), np.int64), quota)
+    of = np.bincount(groups, times, minlength=len(counts))
+    assert of.tolist() == quota.tolist()
+    assert times.max() <= repeats
+    assert (np.abs(of - shares * of.sum()) <= len(counts)).all()
+    for group in range(len(counts)):  # as evenly as can be
+        assert np.ptp(times[groups == group]) <= 1
+    if repeats > 1:
+        fewer = quotas(np.asarray(counts), shares, repeats=repeats - 1)
+        assert (fewer <= quota).all()
+        assert (taken(groups, key_of(groups.tolist()), np.ones(len(groups), np.int64), fewer) <= times).all()
+
+
+def test_what_is_repeated_already_is_drawn_down_time_by_time():
+    groups, before = np.zeros(2_000, np.int64), np.repeat([4, 1], 1_000)
+    times = taken(groups, key_of(groups.tolist()), before, np.array([2_500]))
+    assert times.sum() == 2_500
+    assert (times <= before).all()
+    assert times[:1_000].sum() == pytest.approx(2_000, rel=0.05)  # four of five, as before
+
+
 def farthest_slowly(values, size):
     values = values.astype(np.float64)
     chosen = [0]
@@ -110,6 +138,14 @@ def facility_slowly(values, size):
 def test_farthest_first_is_the_plain_one_with_any_pool(seed, pool, size):
     values = vectors(50, seed=seed)
     assert farthest_first(values, size, pool).tolist() == farthest_slowly(values, size)
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows=st.lists(st.integers(0, 7), min_size=1, max_size=60), least=st.integers(1, 60), data=st.data())
+def test_among_equals_the_earlier_row_is_taken(rows, least, data):
+    values = np.eye(4, dtype=np.float16)[np.asarray(rows) % 4] * np.where(np.asarray(rows) < 4, 1, -1)[:, None]
+    size = data.draw(st.integers(1, len(rows)))
+    assert farthest_first(values.astype(np.float16), size, least).tolist() == farthest_slowly(values, size)
 
 
 @settings(max_examples=25, deadline=None)

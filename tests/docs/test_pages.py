@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sluice.run.conductor import prepare
@@ -53,6 +55,22 @@ def test_the_reference_of_the_recipe_is_current() -> None:
 def test_the_example_recipes_pass_every_check(page: str, tmp_path: Path) -> None:
     blocks = re.findall(r"^```yaml\n((?:sluice|filter):.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
     assert blocks
+    for block in blocks:
+        whole = block if block.startswith("sluice") else f"name: x\nsources: [{{type: folder, path: x}}]\n{block}"
+        prepare(parse_recipe(whole, tmp_path / "recipe.yaml"))
+
+
+def test_the_recipes_of_the_safety_page_pass_every_check(tmp_path: Path) -> None:
+    page = (ROOT / "docs/safety.md").read_text(encoding="utf-8")
+    head = {"format": "sluice-head/1", "name": "x", "revision": "1", "encoder": "ab" * 16, "output": "sigmoid"}
+    for name in ("nsfw.npz", "watermark.npz"):
+        np.savez(tmp_path / name, head=json.dumps(head), weight_0=np.ones((4, 1)), bias_0=np.ones(1))
+    (tmp_path / "words.txt").write_text("a word\n")
+    (tmp_path / "optout").mkdir()
+    (tmp_path / "optout" / "domains.txt").write_text("example.org\n")
+    (tmp_path / "optout" / "portraits.csv").write_text(f"phash\n{'0' * 16}\n")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert len(blocks) >= 4
     for block in blocks:
         whole = block if block.startswith("sluice") else f"name: x\nsources: [{{type: folder, path: x}}]\n{block}"
         prepare(parse_recipe(whole, tmp_path / "recipe.yaml"))

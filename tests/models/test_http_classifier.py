@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import base64
-import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,45 +12,8 @@ import pytest
 from sluice.errors import SluiceError
 from sluice.models.http_classifier import ClassifierConfig, HttpClassifier
 from sluice.models.http_post import Poster
+from support.classifier import LABELS, Service, right
 from support.corpus import encoded, picture
-
-LABELS = ("violence", "sexual")
-
-
-class Service:
-    """Scores a text by its length; `script` says what it answers to the next requests instead."""
-
-    def __init__(self) -> None:
-        self.script: list[Callable[[dict[str, Any]], tuple[int, Any]]] = []
-        self.requests: list[dict[str, Any]] = []
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                service.requests.append({"path": self.path, **body})
-                status, answer = service.script.pop(0)(body) if service.script else (200, right(body))
-                data = json.dumps(answer).encode()
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                self.wfile.write(data)
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def right(body: dict[str, Any]) -> dict[str, Any]:
-    scores = [len(json.dumps(one)) % 10 / 10 for one in body["input"]]
-    return {"results": [{"flagged": False, "category_scores": {"violence": s, "sexual": s / 2}} for s in scores]}
 
 
 @pytest.fixture
@@ -94,13 +54,22 @@ def test_images_go_one_by_one_as_the_bytes_that_they_are(service: Service) -> No
     assert urls[1].startswith("data:image/png;")
 
 
-def test_a_batch_that_fails_costs_that_batch_only(service: Service) -> None:
-    service.script = [lambda body: (200, right(body)), lambda body: (400, {"error": {"message": "too long"}})]
+def test_one_text_that_is_refused_costs_no_other_its_score(service: Service) -> None:
+    def refusing(body: dict[str, Any]) -> tuple[int, Any]:
+        return (400, {"error": {"message": "too long"}}) if "t6" in body["input"] else (200, right(body))
+
+    service.script = [refusing] * 20
     scores, errors = classifier(service).score_texts([f"t{number}" for number in range(12)])
-    assert np.isnan(scores[4:8]).all()
-    assert np.isfinite(scores[[*range(4), *range(8, 12)]]).all()
-    assert set(errors[4:8]) == {f"api: {service.url}/moderations: HTTP 400: too long"}
-    assert errors[:4] + errors[8:] == [None] * 8
+    assert np.flatnonzero(np.isnan(scores).any(axis=1)).tolist() == [6]
+    assert errors[6] == f"api: {service.url}/moderations: HTTP 400: too long"
+    assert errors[:6] + errors[7:] == [None] * 11
+
+
+def test_a_service_that_is_down_costs_the_batch_and_is_not_asked_for_each_of_it(service: Service) -> None:
+    service.script = [lambda body: (503, {})] * 2
+    scores, errors = classifier(service).score_texts([f"t{number}" for number in range(8)])
+    assert np.isnan(scores[:4]).all() and np.isfinite(scores[4:]).all()
+    assert len(service.requests) == 3 and None not in errors[:4]
 
 
 @pytest.mark.parametrize(

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import logging
 import shutil
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from email.utils import formatdate
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from sluice.errors import SampleFailure, SluiceError
 from sluice.models.config import ServiceConfig
@@ -27,71 +23,19 @@ from sluice.models.http_post import Poster
 from sluice.models.http_service import HttpService
 from sluice.models.load import load_encoder
 from sluice.models.preprocess import fitted
+from support.embedding_api import EmbeddingApi, characters, pixels_of, whole
+from support.loopback import write
 from support.tiny_models import Pixels
 
 KEY = "sk-very-secret-0123456789"
 
 
-class Service:
-    """An embedding service. `script` holds what it does to the next requests; after that it answers right."""
-
-    def __init__(self, secured: ssl.SSLContext | None = None) -> None:
-        self.script: list[Callable[[BaseHTTPRequestHandler, dict[str, Any]], object]] = []
-        self.requests: list[dict[str, Any]] = []
-        self.headers: list[dict[str, str]] = []
-        self.over = threading.Event()
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                service.requests.append({"path": self.path, **body})
-                service.headers.append(dict(self.headers))
-                act = service.script.pop(0) if service.script else answer_right
-                act(self, body)
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        if secured is not None:
-            self._server.socket = secured.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"http{'s' if secured else ''}://127.0.0.1:{self._server.server_address[1]}/v1"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
-
-
-def vector(item: object) -> list[float]:
-    """What the service makes of a text or a data URL: four numbers of its characters."""
-    text = item["image"] if isinstance(item, dict) else str(item)
-    return [float(len(text) % 97 + 1), float(sum(text.encode()) % 101), 2.0, -1.0]
-
-
-def whole(body: dict[str, Any]) -> dict[str, Any]:
-    rows = [{"object": "embedding", "index": at, "embedding": vector(one)} for at, one in enumerate(body["input"])]
-    return {"object": "list", "data": rows, "model": body["model"], "usage": {"prompt_tokens": 1, "total_tokens": 1}}
-
-
-def send(handler: BaseHTTPRequestHandler, data: bytes, status: int = 200, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(data)))
-    handler.end_headers()
-    handler.wfile.write(data)
-
-
 def answer_right(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
-    send(handler, json.dumps(whole(body)).encode())
+    write(handler, json.dumps(whole(body)).encode())
 
 
 def answer(status: int, text: str = "", **headers: str) -> Callable[[BaseHTTPRequestHandler, dict[str, Any]], None]:
-    return lambda handler, body: send(handler, text.encode(), status, **headers)
+    return lambda handler, body: write(handler, text.encode(), status, **headers)
 
 
 def changed(
@@ -100,13 +44,13 @@ def changed(
     def act(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         fields = whole(body)
         change(fields["data"])
-        send(handler, json.dumps(fields).encode())
+        write(handler, json.dumps(fields).encode())
 
     return act
 
 
 def cut_json(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
-    send(handler, json.dumps(whole(body)).encode()[:-20])
+    write(handler, json.dumps(whole(body)).encode()[:-20])
 
 
 def cut_connection(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
@@ -122,13 +66,13 @@ def no_answer_at_all(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> N
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    running = Service()
+def service() -> Iterator[EmbeddingApi]:
+    running = EmbeddingApi()
     yield running
     running.close()
 
 
-def _encoder(service: Service, sleeps: list[float] | None = None, **fields: Any) -> HttpService:
+def _encoder(service: EmbeddingApi, sleeps: list[float] | None = None, **fields: Any) -> HttpService:
     config = ServiceConfig.model_validate({"type": "http", "url": service.url, "model": "m", "dim": 4, **fields})
     poster = Poster(
         f"{config.url}/embeddings",
@@ -142,14 +86,14 @@ def _encoder(service: Service, sleeps: list[float] | None = None, **fields: Any)
 
 
 def _normal(items: list[Any]) -> np.ndarray:
-    vectors = np.array([vector(item) for item in items])
+    vectors = np.array(characters(items))
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 TEXTS = [f"text {'x' * number}" for number in range(7)]
 
 
-def test_texts_are_sent_in_batches_and_come_back_in_order(service: Service) -> None:
+def test_texts_are_sent_in_batches_and_come_back_in_order(service: EmbeddingApi) -> None:
     service.script = [changed(lambda rows: rows.reverse()), answer_right, answer_right]
     encoder = _encoder(service, batch=3)
     assert np.abs(encoder.encode_texts(TEXTS) - _normal(TEXTS)).max() < 1e-6
@@ -159,7 +103,7 @@ def test_texts_are_sent_in_batches_and_come_back_in_order(service: Service) -> N
     assert encoder.encode_texts([]).shape == (0, 4)
 
 
-def test_the_length_of_a_vector_is_asked_once_where_it_is_not_stated(service: Service) -> None:
+def test_the_length_of_a_vector_is_asked_once_where_it_is_not_stated(service: EmbeddingApi) -> None:
     encoder = load_encoder(ServiceConfig(type="http", url=f"{service.url}/", model="m"))
     assert service.requests == []
     assert (encoder.dim, encoder.dim) == (4, 4)
@@ -169,7 +113,7 @@ def test_the_length_of_a_vector_is_asked_once_where_it_is_not_stated(service: Se
 
 @pytest.mark.parametrize("form", ["data_url", "object", "modality"])
 def test_images_are_sent_as_the_model_wants_them_and_lose_nothing(
-    form: str, service: Service, photos: list[Pixels]
+    form: str, service: EmbeddingApi, photos: list[Pixels]
 ) -> None:
     encoder = _encoder(service, images=form, size=32, batch=4)
     out = encoder.encode_images(photos)
@@ -177,14 +121,11 @@ def test_images_are_sent_as_the_model_wants_them_and_lose_nothing(
     assert np.abs(out - _normal(sent)).max() < 1e-6
     urls = [item["image"] if form == "object" else item for item in sent]
     for url, photo in zip(urls, photos, strict=True):
-        head, _, data = url.partition(",")
-        assert head == "data:image/png;base64"
-        with Image.open(io.BytesIO(base64.b64decode(data))) as seen:
-            assert np.array_equal(np.asarray(seen), fitted(photo, encoder.preprocess))
+        assert np.array_equal(pixels_of(url), fitted(photo, encoder.preprocess))
     assert {request.get("modality") for request in service.requests} == {"image" if form == "modality" else None}
 
 
-def test_a_service_that_was_not_said_to_take_images_is_sent_none(service: Service, photos: list[Pixels]) -> None:
+def test_a_service_that_was_not_said_to_take_images_is_sent_none(service: EmbeddingApi, photos: list[Pixels]) -> None:
     with pytest.raises(SluiceError, match="say images: data_url, object or modality"):
         _encoder(service).encode_images(photos)
     assert service.requests == []
@@ -213,7 +154,7 @@ PASSING: dict[str, Callable[[BaseHTTPRequestHandler, dict[str, Any]], object]] =
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_passing_fault_is_tried_again_and_nothing_is_lost(fault: str, service: Service) -> None:
+def test_a_passing_fault_is_tried_again_and_nothing_is_lost(fault: str, service: EmbeddingApi) -> None:
     sleeps: list[float] = []
     service.script = [PASSING[fault]] * 2
     assert np.abs(_encoder(service, sleeps).encode_texts(TEXTS) - _normal(TEXTS)).max() < 1e-6
@@ -222,7 +163,7 @@ def test_a_passing_fault_is_tried_again_and_nothing_is_lost(fault: str, service:
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_fault_that_stays_fails_after_three_tries_as_an_api_failure(fault: str, service: Service) -> None:
+def test_a_fault_that_stays_fails_after_three_tries_as_an_api_failure(fault: str, service: EmbeddingApi) -> None:
     service.script = [PASSING[fault]] * 9
     with pytest.raises(SampleFailure, match=r"tried 3 times") as caught:
         _encoder(service).encode_texts(TEXTS)
@@ -231,7 +172,7 @@ def test_a_fault_that_stays_fails_after_three_tries_as_an_api_failure(fault: str
     assert len(service.requests) == 3
 
 
-def test_retry_after_is_obeyed_in_seconds_and_as_a_date(service: Service) -> None:
+def test_retry_after_is_obeyed_in_seconds_and_as_a_date(service: EmbeddingApi) -> None:
     sleeps: list[float] = []
     date = formatdate(time.time() + 30, usegmt=True)
     service.script = [answer(429, Retry_After="7"), answer(503, Retry_After=date)]
@@ -240,7 +181,7 @@ def test_retry_after_is_obeyed_in_seconds_and_as_a_date(service: Service) -> Non
     assert 25 < sleeps[1] <= 30
 
 
-def test_a_wait_longer_than_allowed_fails_at_once_and_says_so(service: Service) -> None:
+def test_a_wait_longer_than_allowed_fails_at_once_and_says_so(service: EmbeddingApi) -> None:
     sleeps: list[float] = []
     service.script = [answer(429, Retry_After="3600")]
     with pytest.raises(SampleFailure, match=r"HTTP 429; it asks for 3600 s, and longest_wait is 120 s"):
@@ -249,7 +190,7 @@ def test_a_wait_longer_than_allowed_fails_at_once_and_says_so(service: Service) 
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_inputs_that_are_refused_are_not_sent_again(status: int, service: Service) -> None:
+def test_inputs_that_are_refused_are_not_sent_again(status: int, service: EmbeddingApi) -> None:
     service.script = [answer(status, json.dumps({"error": {"message": "too\nlong"}}))]
     with pytest.raises(SampleFailure, match=rf"api: .*HTTP {status}: too long$"):
         _encoder(service).encode_texts(["a"])
@@ -259,7 +200,7 @@ def test_inputs_that_are_refused_are_not_sent_again(status: int, service: Servic
 @pytest.mark.parametrize(
     ("status", "hint"), [(401, "key_variable"), (403, "key_variable"), (404, "check url: and model:")]
 )
-def test_what_the_person_must_mend_stops_the_run(status: int, hint: str, service: Service) -> None:
+def test_what_the_person_must_mend_stops_the_run(status: int, hint: str, service: EmbeddingApi) -> None:
     service.script = [answer(status)]
     with pytest.raises(SluiceError, match=hint):
         _encoder(service).encode_texts(["a"])
@@ -267,7 +208,7 @@ def test_what_the_person_must_mend_stops_the_run(status: int, hint: str, service
 
 
 @pytest.mark.parametrize("how", ["hang", "drip", "drip in the head"])
-def test_an_answer_that_never_ends_ends_at_the_deadline(how: str, service: Service) -> None:
+def test_an_answer_that_never_ends_ends_at_the_deadline(how: str, service: EmbeddingApi) -> None:
     def never(handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         try:
             if how == "drip":
@@ -296,7 +237,7 @@ def test_over_tls_it_is_the_same_and_a_stranger_is_not_believed(
     subprocess.run([*made.split(), *files], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
-    service = Service(context)
+    service = EmbeddingApi(secured=context)
     try:
         with pytest.raises(SampleFailure, match=r"the connection failed: .*certificate verify failed"):
             _encoder(service, tries=1).encode_texts(["a"])
@@ -319,8 +260,8 @@ def test_over_tls_it_is_the_same_and_a_stranger_is_not_believed(
         service.close()
 
 
-def test_a_proxy_of_the_environment_is_used(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    proxy = Service()
+def test_a_proxy_of_the_environment_is_used(service: EmbeddingApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = EmbeddingApi()
     try:
         monkeypatch.setenv("http_proxy", proxy.url.removesuffix("/v1"))
         monkeypatch.delenv("no_proxy", raising=False)
@@ -333,14 +274,14 @@ def test_a_proxy_of_the_environment_is_used(service: Service, monkeypatch: pytes
         proxy.close()
 
 
-def test_a_host_that_is_not_there_is_an_api_failure(service: Service) -> None:
+def test_a_host_that_is_not_there_is_an_api_failure(service: EmbeddingApi) -> None:
     service.close()
     with pytest.raises(SampleFailure, match=r"the connection failed: .*refused"):
         _encoder(service).encode_texts(["a"])
 
 
 def test_the_key_is_sent_and_told_to_nobody(
-    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    service: EmbeddingApi, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("EMBEDDING_KEY", f" {KEY}\n")
     caplog.set_level(logging.DEBUG)
@@ -356,9 +297,11 @@ def test_the_key_is_sent_and_told_to_nobody(
     assert KEY not in "".join(messages) + caplog.text
 
 
-def test_a_redirect_does_not_carry_the_key_to_another_host(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_redirect_does_not_carry_the_key_to_another_host(
+    service: EmbeddingApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("EMBEDDING_KEY", KEY)
-    other = Service()
+    other = EmbeddingApi()
     try:
         service.script = [answer(code, Location=f"{other.url}/embeddings") for code in (301, 302, 307, 308)]
         for _ in range(4):
@@ -370,7 +313,7 @@ def test_a_redirect_does_not_carry_the_key_to_another_host(service: Service, mon
 
 
 def test_a_key_that_is_not_set_or_cannot_be_sent_is_named_by_its_variable(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: EmbeddingApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoder = _encoder(service, key_variable="EMBEDDING_KEY")
     monkeypatch.delenv("EMBEDDING_KEY", raising=False)
@@ -390,7 +333,7 @@ def test_a_secret_in_the_address_is_refused_without_repeating_it(url: str) -> No
     assert "secret" not in str(caught.value)
 
 
-def test_the_identity_is_of_what_was_asked_and_of_whom(service: Service) -> None:
+def test_the_identity_is_of_what_was_asked_and_of_whom(service: EmbeddingApi) -> None:
     first = _encoder(service).identity
     assert (first.name, first.revision) == ("m", "not stated")
     assert _encoder(service, batch=7, timeout=3, key_variable="K").identity == first
@@ -400,7 +343,7 @@ def test_the_identity_is_of_what_was_asked_and_of_whom(service: Service) -> None
         _encoder(service, hash="0" * 32)
 
 
-def test_two_vectors_without_direction_are_none_and_cost_the_others_nothing(service: Service) -> None:
+def test_two_vectors_without_direction_are_none_and_cost_the_others_nothing(service: EmbeddingApi) -> None:
     service.script = [changed(lambda rows: rows[1].update(embedding=[0.0] * 4))]
     out = _encoder(service).encode_texts(TEXTS)
     assert np.isnan(out[1]).all()

@@ -1,11 +1,10 @@
-"""The folder of two towers: run by onnxruntime, checked by hash, broken in every way; and CLIP exported to it."""
+"""The folder of two towers: run by onnxruntime, checked by hash, broken in every way."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,7 @@ from sluice.models.hashed_words import HashedWords, tokens
 from sluice.models.load import load_encoder
 from sluice.models.onnx_pair import OnnxPair
 from sluice.models.preprocess import tensor
-from support.tiny_models import SIDE, TEXTS, Pixels, save_onnx_pair, save_transformers, word_tokenizer
-
-_WITH_TORCH = pytest.mark.skipif(
-    find_spec("torch") is None or find_spec("transformers") is None or find_spec("onnxscript") is None,
-    reason="torch, transformers and onnxscript: needs the dependency group `models`: pip install --group models",
-)
+from support.tiny_models import TEXTS, Pixels, save_onnx_pair, word_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -164,64 +158,3 @@ def test_the_built_in_encoder_loads_and_tells_what_it_knows() -> None:
     encoder = load_encoder(BuiltinConfig(type="builtin"))
     assert encoder.identity.world
     assert encoder.encode_texts(["a red ball"]).shape == (1, encoder.dim)
-
-
-@_WITH_TORCH
-@pytest.mark.parametrize("family", ["clip", "siglip"])
-def test_a_model_exported_to_onnx_gives_the_vectors_of_the_original(
-    family: Any, tmp_path: Path, photos: list[Pixels]
-) -> None:
-    import torch
-    import transformers as hf
-
-    from sluice.models.transformers_model import TransformersModel
-
-    original = TransformersModel(save_transformers(tmp_path / "original", family))
-    model = hf.AutoModel.from_pretrained(tmp_path / "original", attn_implementation="eager").eval()
-    folder = tmp_path / "exported"
-    folder.mkdir()
-
-    class Tower(torch.nn.Module):
-        def __init__(self, features: Any) -> None:
-            super().__init__()
-            self.model = model
-            self.features = features
-            self.eval()
-
-        def forward(self, given: Any) -> Any:
-            return self.features(given).pooler_output
-
-    pixels = torch.zeros(2, 3, SIDE, SIDE)
-    tokens = torch.tensor([[1, 4, 5, 7, 2] + [0] * 11] * 2)
-    for name, features, example, takes in (
-        ("image", lambda given: model.get_image_features(pixel_values=given), pixels, "pixels"),
-        ("text", lambda given: model.get_text_features(input_ids=given), tokens, "tokens"),
-    ):
-        torch.onnx.export(
-            Tower(features),
-            (example,),
-            str(folder / f"{name}.onnx"),
-            input_names=[takes],
-            output_names=["vectors"],
-            dynamic_shapes=({0: torch.export.Dim("n")},),
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-    shutil.copy(tmp_path / "original" / "tokenizer.json", folder)
-    fields = {
-        "format": "sluice-encoder/1",
-        "name": "exported",
-        "revision": "1",
-        "dim": original.dim,
-        "languages": None,
-        "world": None,
-        "preprocess": original.preprocess.__dict__,
-        "image": {"file": "image.onnx", "input": "pixels", "output": "vectors"},
-        "text": {"file": "text.onnx", "input": "tokens", "output": "vectors"},
-        "tokenizer": {"type": "tokenizers", "file": "tokenizer.json", "length": 16, "pad": 0},
-    }
-    (folder / "encoder.json").write_text(json.dumps(fields))
-    exported = OnnxPair(folder, batch=4)
-    assert np.abs(exported.encode_images(photos) - original.encode_images(photos)).max() < 1e-4
-    assert np.abs(exported.encode_texts(TEXTS) - original.encode_texts(TEXTS)).max() < 1e-4

@@ -11,7 +11,7 @@ import pytest
 
 import sluice
 from sluice.synth.generate import generate
-from support.commands import cli, events, last_events, wait_for
+from support.commands import events, last_events, wait_for
 from support.folders import differing, tree_digest
 from support.recipes import RULES, write_recipe
 
@@ -87,10 +87,10 @@ def recipe_over(folder, world, **changes):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, world):
+def undisturbed(tmp_path_factory, world, launcher):
     folder = tmp_path_factory.mktemp("run")
     path = recipe_over(folder, world[0])
-    done = cli("run", path)
+    done = launcher.alone("run", path)
     assert done.code == 0, done.err
     return path, folder / "run"
 
@@ -140,21 +140,21 @@ def test_what_could_not_be_captioned_and_has_no_caption_fails_with_its_class(und
     assert "it will not" in str(sluice.Run.open(run).why(sorted(refused)[0]))
 
 
-def test_what_failed_is_tried_again_by_class_and_only_that(tmp_path, world):
+def test_what_failed_is_tried_again_by_class_and_only_that(tmp_path, world, launcher):
     run = tmp_path / "run"
     spoiled = shutil.copytree(world[0], tmp_path / "world")
     path = recipe_over(tmp_path, spoiled)
-    assert cli("run", path).code == 0
+    assert launcher.alone("run", path).code == 0
     assert record(run)["failed"] == len(world[3])
-    nothing = cli("retry", run, "--class", "io")
+    nothing = launcher.alone("retry", run, "--class", "io")
     assert nothing.code == 0 and "no failure of the class 'io'" in nothing.out
-    assert cli("retry", run, "--class", "apis").code == 2
+    assert launcher.alone("retry", run, "--class", "apis").code == 2
     (spoiled / "true.json").write_text(json.dumps(world[1]))  # the service has come to its senses
-    again = cli("retry", run, "--class", "api")
+    again = launcher.alone("retry", run, "--class", "api")
     assert again.code == 0, again.err
     assert f"{STAGE}: 2 failures of the class 'api' to be tried again" in again.out
     assert record(run)["failed"] == 0
-    assert cli("verify", run).code == 0
+    assert launcher.alone("verify", run).code == 0
 
 
 def test_every_caption_says_who_made_it_and_is_measured_as_any_text(undisturbed):
@@ -170,21 +170,21 @@ def test_every_caption_says_who_made_it_and_is_measured_as_any_text(undisturbed)
     assert json.loads(items[0]["meta"])["captioner"] == "true"
 
 
-def test_before_and_after_are_told_and_the_counts_of_all_stages_add_up(undisturbed):
+def test_before_and_after_are_told_and_the_counts_of_all_stages_add_up(undisturbed, launcher):
     run = undisturbed[1]
     (told,) = record(run, CHECKED)["captioners"]
     assert told["captioner"] == "true" and told["samples"] > 0 and told["after"] > told["before"]
     assert told["units_held"] == 0
-    assert cli("verify", run).code == 0
+    assert launcher.alone("verify", run).code == 0
     status = sluice.Run.open(run).status()
     assert [stage.stage for stage in status.stages if stage.state == "done"] == [
         "00_raw", "01_filtered", STAGE, CHECKED, "04_final",
     ]  # fmt: skip
 
 
-def test_a_captioner_that_makes_things_worse_is_held_as_a_whole(tmp_path, world):
+def test_a_captioner_that_makes_things_worse_is_held_as_a_whole(tmp_path, world, launcher):
     captions = {"captioners": [{"type": "plugin", "name": "poor", "function": "test.poor"}]}  # all are captioned
-    assert cli("run", recipe_over(tmp_path, world[0], captions=captions)).code == 0
+    assert launcher.alone("run", recipe_over(tmp_path, world[0], captions=captions)).code == 0
     run = tmp_path / "run"
     (told,) = record(run, CHECKED)["captioners"]
     assert told["after"] < told["before"] and told["units_held"] == 3
@@ -194,27 +194,27 @@ def test_a_captioner_that_makes_things_worse_is_held_as_a_whole(tmp_path, world)
     assert {keys(run)[sample] for sample in packed.column("id").to_pylist()} <= fine
 
 
-def test_run_again_asks_nobody_and_another_captioner_leaves_nothing_of_the_first(tmp_path, world):
+def test_run_again_asks_nobody_and_another_captioner_leaves_nothing_of_the_first(tmp_path, world, launcher):
     path = recipe_over(tmp_path, world[0])
     run = tmp_path / "run"
-    assert cli("run", path).code == 0
+    assert launcher.alone("run", path).code == 0
     digest = tree_digest(run)
-    assert cli("run", path).code == 0
+    assert launcher.alone("run", path).code == 0
     assert not [e for e in last_events(run) if e["event"] in ("captioning", "embedding")]
     assert differing(digest, tree_digest(run)) == []
     template = {"captioners": [{"type": "template", "name": "words", "template": "a picture by {author}"}]}
-    assert cli("run", recipe_over(tmp_path, world[0], captions=template)).code == 0
+    assert launcher.alone("run", recipe_over(tmp_path, world[0], captions=template)).code == 0
     rows = pq.read_table(run / CHECKED / "rows.parquet").to_pylist()
     made = [row for row in rows if row["caption_origin"]]
     assert made and all(row["text"].startswith("a picture by ") for row in made)
-    assert cli("run", recipe_over(tmp_path, world[0])).code == 0  # and back: the vectors are those of these captions
+    assert launcher.alone("run", recipe_over(tmp_path, world[0])).code == 0
     again = {name: value for name, value in tree_digest(run).items() if "/measures/" not in name}
     before = {name: value for name, value in digest.items() if "/measures/" not in name}
     assert [name for name in differing(before, again) if "words@" not in name] == []
 
 
-def test_other_workers_give_the_same_bytes(tmp_path, world, undisturbed):
-    assert cli("run", recipe_over(tmp_path, world[0], engine={"workers": 2})).code == 0
+def test_other_workers_give_the_same_bytes(tmp_path, world, undisturbed, launcher):
+    assert launcher.run("run", recipe_over(tmp_path, world[0], engine={"workers": 2})).code == 0
     ignored = ("recipe.lock.yaml",)
     assert differing(tree_digest(undisturbed[1], ignored), tree_digest(tmp_path / "run", ignored)) == []
 
@@ -227,24 +227,26 @@ def test_a_run_killed_while_it_captions_gives_the_same_bytes(tmp_path, world, un
     told = events(undisturbed[1])
     started = next(i for i, e in enumerate(told) if e["event"] == "stage_started" and e["stage"] == STAGE)
     ended = next(i for i, e in enumerate(told) if e["event"] == "stage_done" and e["stage"] == CHECKED)
-    for number in range(6):
+    for number in range(5):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        command = launcher.start("run", path)
-        wait_for(command, tmp_path / "run", started + number * (ended - started) // 6)
+        command = launcher.start("run", path, inline=number % 2 == 1)
+        wait_for(command, tmp_path / "run", started + number * (ended - started) // 5)
         time.sleep(random.Random(number).random() * 0.3)
         command.kill(signal.SIGKILL)
         command.wait()
-        again = launcher.run("run", path)
+        again = launcher.alone("run", path)
         assert again.code == 0, again.err
         assert differing(digest, tree_digest(tmp_path / "run", ignored)) == [], f"kill {number}"
 
 
-def test_a_wrong_captioner_or_route_is_said_before_anything_runs(tmp_path, world):
+def test_a_wrong_captioner_or_route_is_said_before_anything_runs(tmp_path, world, launcher):
     unknown = {"captioners": [{"type": "plugin", "name": "x", "function": "test.tru"}]}
-    done = cli("run", recipe_over(tmp_path, world[0], captions=unknown))
+    done = launcher.alone("run", recipe_over(tmp_path, world[0], captions=unknown))
     assert done.code == 2 and "did you mean test.true" in done.err
     route = {**unknown, "captioners": [{"type": "plugin", "name": "x", "function": "test.true"}]}
-    done = cli("run", recipe_over(tmp_path, world[0], captions={**route, "recaption": {"weak": "alignmen < 1"}}))
+    done = launcher.alone(
+        "run", recipe_over(tmp_path, world[0], captions={**route, "recaption": {"weak": "alignmen < 1"}})
+    )
     assert done.code == 2 and "captions.recaption.weak" in done.err
-    done = cli("run", recipe_over(tmp_path, world[0], captions=None), "--only", STAGE)
+    done = launcher.alone("run", recipe_over(tmp_path, world[0], captions=None), "--only", STAGE)
     assert done.code == 2 and "has no `captions`" in done.err

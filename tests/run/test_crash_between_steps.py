@@ -9,12 +9,13 @@ from support.folders import differing, tree_digest
 from support.recipes import write_recipe
 
 MEASURES = ["image.header", "image.quality", "image.phash", "text.basic"]
+BALANCE = {"mixture": {"column": "format", "temperature": 9, "repeats": 3}}
 
 
 @pytest.mark.slow
 def test_a_crash_before_any_step_of_a_run_is_mended_by_running_again(tmp_path, launcher):
     source = build_corpus(tmp_path / "images", 24)
-    recipe = write_recipe(tmp_path / "recipe.yaml", source, measures=MEASURES)
+    recipe = write_recipe(tmp_path / "recipe.yaml", source, measures=MEASURES, balance=BALANCE)
     run, count = tmp_path / "run", tmp_path / "count"
     assert launcher.run("run", recipe, inline=True, crash_at=0, count=str(count)).code == 0
     undisturbed, steps = tree_digest(run), int(count.read_text())
@@ -30,7 +31,7 @@ def test_a_crash_before_any_step_of_a_run_is_mended_by_running_again(tmp_path, l
 
 def test_crashing_again_at_every_further_step_still_ends_in_the_same_bytes(tmp_path, launcher):
     source = build_corpus(tmp_path / "images", 24)
-    recipe = write_recipe(tmp_path / "recipe.yaml", source, unit=12)
+    recipe = write_recipe(tmp_path / "recipe.yaml", source, unit=12, balance=BALANCE)
     run = tmp_path / "run"
     assert launcher.run("run", recipe, inline=True).code == 0
     undisturbed = tree_digest(run)

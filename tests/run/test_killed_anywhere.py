@@ -14,13 +14,18 @@ from support.recipes import write_recipe
 
 KILLS = 48  # two thirds of them in the conductor, the others in a worker; each seeded
 
+BALANCE = {
+    "caps": [{"column": "format", "cap": 30}],
+    "mixture": {"column": "format", "temperature": 9, "repeats": 3},
+}
+
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory, corpus, launcher):
     """A whole run: (its recipe with one worker and with two, its folder, its digest, its events)."""
     folder = tmp_path_factory.mktemp("killed")
-    one = write_recipe(folder / "recipe.yaml", corpus)
-    two = write_recipe(folder / "two.yaml", corpus, engine={"workers": 2})
+    one = write_recipe(folder / "recipe.yaml", corpus, balance=BALANCE)
+    two = write_recipe(folder / "two.yaml", corpus, balance=BALANCE, engine={"workers": 2})
     done = launcher.run("run", two, report=True)
     assert done.code == 0, done.err
     told = last_events(folder / "run")

@@ -13,8 +13,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
+
+from support.loopback import Loopback, write
 
 Act = Callable[["ChatApi", BaseHTTPRequestHandler, dict[str, Any]], object]
 
@@ -34,7 +36,7 @@ def caption_of(body: dict[str, Any]) -> str:
     return f"A photograph called {image_in(body)} on a table."
 
 
-class ChatApi:
+class ChatApi(Loopback):
     """The service. `plan` says what happens to a request, by its payload's name and how often that was asked."""
 
     def __init__(self, plan: Callable[[dict[str, Any], int], Act] | None = None, delay: float = 0.0) -> None:
@@ -50,47 +52,25 @@ class ChatApi:
         self.in_flight = 0
         self.most_in_flight = 0
         self.lock = threading.Lock()
-        self.over = threading.Event()
-        api = self
+        super().__init__()
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                name = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
-                with api.lock:
-                    api.requests.append(body)
-                    api.headers.append(dict(self.headers))
-                    api.arrived.append((time.monotonic(), name))
-                    times = api.asked[name] = api.asked[name] + 1
-                    api.in_flight += 1
-                    api.most_in_flight = max(api.most_in_flight, api.in_flight)
-                try:
-                    api.over.wait(api.delay)
-                    api.plan(body, times)(api, self, body)
-                except OSError:
-                    return  # the client has gone
-                finally:
-                    with api.lock:
-                        api.in_flight -= 1
-
-            def log_message(self, *_: object) -> None:
-                """Quiet."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, *_: object) -> None:
-                """A client that was killed is no error of ours."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
-        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def close(self) -> None:
-        self.over.set()
-        self._server.shutdown()
-        self._server.server_close()
+    def post(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
+        name = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+        with self.lock:
+            self.requests.append(body)
+            self.headers.append(dict(handler.headers))
+            self.arrived.append((time.monotonic(), name))
+            times = self.asked[name] = self.asked[name] + 1
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            self.over.wait(self.delay)
+            self.plan(body, times)(self, handler, body)
+        except OSError:
+            return  # the client has gone
+        finally:
+            with self.lock:
+                self.in_flight -= 1
 
     def send(self, handler: BaseHTTPRequestHandler, body: dict[str, Any], answer: object) -> None:
         """An answer in full, which is charged for."""
@@ -102,15 +82,6 @@ class ChatApi:
             self.tokens += tokens
             self.billed.setdefault(handler.headers.get("Idempotency-Key") or f"none {len(self.billed)}", (name, tokens))
         write(handler, json.dumps(answer).encode())
-
-
-def write(handler: BaseHTTPRequestHandler, data: bytes, status: int = 200, **headers: str) -> None:
-    handler.send_response(status)
-    for name, value in headers.items():
-        handler.send_header(name.replace("_", "-"), value)
-    handler.send_header("Content-Length", str(len(data)))
-    handler.end_headers()
-    handler.wfile.write(data)
 
 
 def whole(text: str, finish: str = "stop", tokens: tuple[int, int] = (TOKENS_IN, TOKENS_OUT)) -> dict[str, Any]:

@@ -118,6 +118,10 @@ class Launcher:
         """Run `sluice ARGUMENTS` to its end."""
         return self.start(*arguments, cwd=cwd, **order).wait()
 
+    def alone(self, *arguments: str | Path, **order: Any) -> Done:
+        """Run `sluice ARGUMENTS` in a single process: for what is not about workers."""
+        return self.run(*arguments, inline=True, **order)
+
     def close(self) -> None:
         """End the process that forks."""
         self._process.kill()

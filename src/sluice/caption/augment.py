@@ -7,10 +7,11 @@ same again; both are recorded, with the reason.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Literal
 
+from sluice.caption.base import Spent
 from sluice.caption.facts import changed
 from sluice.caption.gaps import Gaps, MissingFieldError
 from sluice.caption.sentences import OutOfBandError, in_band
@@ -43,6 +44,7 @@ class Variation:
     text: str | None
     discarded: str | None = None
     failure: SampleFailure | None = None  # the translator failed: this can be tried again
+    spent: Spent = field(default_factory=Spent)  # of the translator
 
 
 def expanded(originals: Iterable[Original], template: str) -> Iterator[Variation]:
@@ -81,8 +83,8 @@ def paraphrased(originals: Iterable[Original], translator: Translator) -> Iterat
     for batch in _batches(originals):
         for language, some in _by_language(batch).items():
             said = translator.translate([one.text for one in some], language, language)
-            for one, text in zip(some, said, strict=True):
-                yield _made(one, "paraphrase", translator.identity, text)
+            for one, text, spent in zip(some, said, translator.took, strict=True):
+                yield _made(one, "paraphrase", translator.identity, text, spent)
 
 
 def back_translated(
@@ -94,16 +96,20 @@ def back_translated(
     for batch in _batches(originals):
         for language, some in _by_language(batch).items():
             away = there.translate([one.text for one in some], language, pivot)
-            reached = [text for text in away if isinstance(text, str)]
-            home = iter(back.translate(reached, pivot, language))
-            for one, text in zip(some, away, strict=True):
-                yield _made(one, "back_translation", maker, next(home) if isinstance(text, str) else text)
+            paid = there.took
+            home = iter(back.translate([text for text in away if isinstance(text, str)], pivot, language))
+            paid_home = iter(back.took)
+            for one, text, spent in zip(some, away, paid, strict=True):
+                if isinstance(text, str):
+                    yield _made(one, "back_translation", maker, next(home), spent + next(paid_home))
+                else:
+                    yield _made(one, "back_translation", maker, text, spent)
 
 
-def _made(one: Original, method: Method, maker: str, text: str | SampleFailure) -> Variation:
+def _made(one: Original, method: Method, maker: str, text: str | SampleFailure, spent: Spent) -> Variation:
     if isinstance(text, SampleFailure):
-        return Variation(one.id, method, maker, None, failure=text)
-    return _checked(one, method, maker, text, facts=True)
+        return Variation(one.id, method, maker, None, failure=text, spent=spent)
+    return replace(_checked(one, method, maker, text, facts=True), spent=spent)
 
 
 def _checked(one: Original, method: Method, maker: str, text: str, *, facts: bool) -> Variation:

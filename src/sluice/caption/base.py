@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from sluice.errors import FailureClass
 
+N = TypeVar("N", int, float)
 CaptionKind = Literal["short", "dense", "ocr", "grounded", "qa"]
 FailureKind = Literal[
     "budget",  # not asked: the budget is used up
@@ -99,6 +100,25 @@ class Spent:
     tokens_out: int | None = None
     cost: float | None = None  # in the currency of the price
     seconds: float = 0.0  # of the exchange that gave the answer, without waits
+
+    def __add__(self, other: Spent) -> Spent:
+        """
+        >>> Spent(1, 20, None) + Spent(2, 10, 4)
+        Spent(attempts=3, tokens_in=30, tokens_out=4, cost=None, seconds=0.0)
+        """
+        return Spent(
+            self.attempts + other.attempts,
+            _sum(self.tokens_in, other.tokens_in),
+            _sum(self.tokens_out, other.tokens_out),
+            _sum(self.cost, other.cost),
+            self.seconds + other.seconds,
+        )
+
+
+def _sum(one: N | None, other: N | None) -> N | None:
+    if one is None or other is None:
+        return one if other is None else other
+    return one + other
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ _SCHEMA: Final = (
     "requests INTEGER NOT NULL, tokens INTEGER NOT NULL, money REAL NOT NULL)",
     "CREATE TABLE IF NOT EXISTS spending (scope TEXT PRIMARY KEY, requests INTEGER NOT NULL, tokens INTEGER NOT NULL, "
     "money REAL NOT NULL, unknown INTEGER NOT NULL)",
+    # By the service's own count: a process that has asked nothing yet must not set aside less than others know.
+    "CREATE TABLE IF NOT EXISTS largest (scope TEXT PRIMARY KEY, tokens_in INTEGER NOT NULL)",
 )
 _VERSION: Final = 1
 _PATIENCE: Final = 60_000  # ms that a writer waits for another
@@ -155,9 +157,30 @@ class AnswerCache:
             )
             return "go"
 
-    def settle(self, key: str, took: Amount | None, answer: Answer | None = None) -> None:
-        """A try has ended: it took so much (None: nobody knows, and what was set aside counts); keep its answer."""
+    def largest_in(self, scope: str) -> int:
+        """Tokens of the largest question that `scope` has asked in any process, as the service counted; 0: none yet."""
+        with self._lock:
+            row = self._database.execute("SELECT tokens_in FROM largest WHERE scope = ?", [scope]).fetchone()
+        return 0 if row is None else row[0]
+
+    @contextmanager
+    def at_once(self) -> Generator[None]:
+        """What is done within is one transaction: nobody spends between two looks."""
+        with self._writing():
+            yield
+
+    def settle(self, key: str, took: Amount | None, answer: Answer | None = None, tokens_in: int = 0) -> None:
+        """A try has ended: it took so much (None: nobody knows, and what was set aside counts); keep its answer.
+
+        `tokens_in`: of the question, as the service counted.
+        """
         with self._writing() as database:
+            if tokens_in:
+                database.execute(
+                    "INSERT INTO largest SELECT scope, ? FROM asking WHERE key = ? "
+                    "ON CONFLICT (scope) DO UPDATE SET tokens_in = max(tokens_in, excluded.tokens_in)",
+                    [tokens_in, key],
+                )
             if took is None:
                 self._settle(database, "key = ?", key)
             else:

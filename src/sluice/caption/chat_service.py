@@ -93,7 +93,6 @@ class ChatService:
         self._pace = pace or Pace(limits.tokens_per_minute, sleep=self._sleep)
         self._lock = threading.Lock()
         self._asked_anew: set[str] = set()
-        self._largest_in = 0  # tokens of the largest question so far, by the service's own count
         self._unasked = 0
         self._stopped = False
 
@@ -172,8 +171,8 @@ class ChatService:
         return Reply(None, CaptionFailure("api", "budget", why), spent or Spent())
 
     def _largest_try(self, guess: int) -> Amount:
-        """What a try takes at most: as many tokens in as any so far took, and the longest answer."""
-        tokens_in = self._largest_in or guess
+        """What a try takes at most: as many tokens in as any so far took, here or elsewhere, and the longest answer."""
+        tokens_in = self._cache.largest_in(self._scope) or guess
         tokens_out = self._config.max_tokens
         price = self._config.price
         return Amount(1, tokens_in + tokens_out, 0.0 if price is None else price.of(tokens_in, tokens_out))
@@ -187,10 +186,11 @@ class ChatService:
         if self.interrupted.wait(seconds):
             raise _NotAskedError("api", "")
 
-    def _set_aside(self, key: str, amount: Amount) -> None:
+    def _set_aside(self, key: str, guess: int) -> None:
         """Wait until the budget bears the try beside those in flight, or raise."""
         while not self._stopped and not self.interrupted.is_set():
-            state = self._cache.set_aside(key, amount, self._config.budget)
+            with self._cache.at_once():  # what others learn while this one waits counts for it
+                state = self._cache.set_aside(key, self._largest_try(guess), self._config.budget)
             if state == "go":
                 return
             if state == "stop":
@@ -258,9 +258,9 @@ class _Asking(Generic[T]):
     def attempt(self, tried: int) -> Generator[Mapping[str, str]]:
         """Around one try: wait for its turn, set its worst aside, and count what it took together with its answer."""
         service = self.service
-        amount = service._largest_try(service._guess(self.question))
-        correct = service._pace.start(amount.tokens)
-        service._set_aside(self.key, amount)
+        guess = service._guess(self.question)
+        correct = service._pace.start(service._largest_try(guess).tokens)
+        service._set_aside(self.key, guess)
         self.attempts, self.usage, self.kind = tried, None, None
         began = time.monotonic()
         try:
@@ -289,7 +289,6 @@ class _Asking(Generic[T]):
         self.usage = _usage(answer)
         if self.usage is not None:
             self.told.append(self.usage)
-            self.service._largest_in = max(self.service._largest_in, self.usage[0])
         try:
             self.text = _text(answer)
             return self.reader(self.text)
@@ -321,7 +320,7 @@ class _Asking(Generic[T]):
                 spent.cost,
                 spent.seconds,
             )
-        self.service._cache.settle(self.key, took, kept)
+        self.service._cache.settle(self.key, took, kept, self.usage[0] if self.usage else 0)
 
 
 def _usage(answer: object) -> tuple[int, int] | None:

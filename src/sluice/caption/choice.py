@@ -38,10 +38,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen. `role` and `weight` are of candidates; `misaligned` and `held` are positions of samples."""
+    """What was chosen. `role`, `weight` and `worse` are of candidates; `misaligned` and `held` of samples."""
 
     role: npt.NDArray[np.int8]
     weight: npt.NDArray[np.float32]  # among the kept captions of a sample they add up to 1; 0 for all others
+    worse: Bools  # of candidates: its captioner batch is held as a whole
     misaligned: Bools  # of samples: no candidate passes
     held: Bools  # of samples: one of its captioner batches is held as a whole
     batches: tuple[Batch, ...]
@@ -88,69 +89,86 @@ def choose(
     role[passing] = np.select([place[passing] == 0, place[passing] <= alternatives], [CHOSEN, ALTERNATIVE], LOST)
     misaligned = np.ones(count, bool)
     misaligned[of[role == CHOSEN]] = False
-    batches, held_rows = _batches(of, scores, by, units, role, count)
+    batches, worse = _batches(of, scores, by, units, role, count)
     held = np.zeros(count, bool)
-    held[of[held_rows]] = True
-    return Choice(role, _weights(of, scores, role, count), misaligned, held, batches)
+    held[of[worse]] = True
+    kept = role <= ALTERNATIVE
+    weight = np.zeros(of.shape, np.float32)
+    weight[kept] = weights(of[kept], scores[kept])
+    return Choice(role, weight, worse, misaligned, held, batches)
+
+
+def weights(sample: npt.ArrayLike, score: npt.ArrayLike) -> npt.NDArray[np.float32]:
+    """How much each of the captions that are kept counts among those of its sample: a softmax of their cosines.
+
+    The weights of a sample add up to 1. A caption without a score (NaN) has none: NaN.
+
+    >>> [f"{one:.2f}" for one in weights([0, 0, 1, 1], [0.30, 0.25, 0.2, float("nan")])]
+    ['0.73', '0.27', '1.00', 'nan']
+    """
+    of: Ints = np.asarray(sample, np.int64)
+    scores: Floats = np.asarray(score, np.float64)
+    count = int(of.max()) + 1 if of.size else 0
+    scored = ~np.isnan(scores)
+    best = np.full(count, -np.inf)
+    np.maximum.at(best, of[scored], scores[scored])
+    share = np.full(of.shape, np.nan)
+    share[scored] = np.exp((scores[scored] - best[of[scored]]) / _TEMPERATURE)
+    total = np.bincount(of[scored], share[scored], minlength=count)
+    return (share / total[of]).astype(np.float32)
 
 
 def _places(of: Ints, scores: Floats, by: Ints) -> Ints:
     """The place of each candidate among those of its sample: 0 is the best, no score is last."""
-    order = np.lexsort((np.arange(of.size), by, np.where(np.isnan(scores), np.inf, -scores), of))
+    order = np.lexsort((by, np.where(np.isnan(scores), np.inf, -scores), of))  # it keeps the order of equal ones
     ordered = of[order]
-    first = np.searchsorted(ordered, ordered)  # where the run of each sample begins
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
     place = np.empty(of.size, np.int64)
-    place[order] = np.arange(of.size) - first
+    place[order] = np.arange(of.size) - np.repeat(begins, np.diff(begins, append=of.size))
     return place
-
-
-def _weights(of: Ints, scores: Floats, role: npt.NDArray[np.int8], count: int) -> npt.NDArray[np.float32]:
-    kept = role <= ALTERNATIVE
-    best = np.full(count, -np.inf)
-    np.maximum.at(best, of[kept], scores[kept])
-    raw = np.zeros(of.shape)
-    raw[kept] = np.exp((scores[kept] - best[of[kept]]) / _TEMPERATURE)
-    total = np.bincount(of, raw, minlength=count)
-    weight = np.zeros(of.shape)
-    weight[kept] = raw[kept] / total[of[kept]]
-    return weight.astype(np.float32)
 
 
 def _batches(
     of: Ints, scores: Floats, by: Ints, units: Ints, role: npt.NDArray[np.int8], count: int
 ) -> tuple[tuple[Batch, ...], Bools]:
-    """Each captioner batch, and which candidates lie in a held one."""
+    """Each captioner batch, and which candidates lie in one that made things worse."""
     best_raw = np.full(count, -np.inf)
     raw = (by == RAW) & ~np.isnan(scores)
     np.maximum.at(best_raw, of[raw], scores[raw])
 
     made = np.flatnonzero(by != RAW)
-    names, batch = np.unique(np.stack([by[made], units[made]], axis=1), axis=0, return_inverse=True)
-    batch = batch.reshape(-1)
-    chosen = _distinct(batch[role[made] == CHOSEN], of[made][role[made] == CHOSEN])
+    captioners, captioner = np.unique(by[made], return_inverse=True)
+    places, place = np.unique(units[made], return_inverse=True)
+    found, batch = np.unique(captioner * len(places) + place, return_inverse=True)  # one number a pair sorts faster
+    won = _once(batch, of[made], role[made] == CHOSEN)[0]
     compared = ~np.isnan(scores[made]) & np.isfinite(best_raw[of[made]])
-    rows, in_batch = made[compared], batch[compared]
-    order = np.lexsort((-scores[rows], of[rows], in_batch))
-    rows, in_batch = rows[order], in_batch[order]
-    first = np.ones(rows.size, bool)  # of each sample in each batch: its best
-    first[1:] = (in_batch[1:] != in_batch[:-1]) | (of[rows][1:] != of[rows][:-1])
-    rows, in_batch = rows[first], in_batch[first]
-    samples = np.bincount(in_batch, minlength=len(names))
+    in_batch, of_sample, best = _once(batch, of[made], compared, scores[made])
+    samples = np.bincount(in_batch, minlength=len(found))
     with np.errstate(invalid="ignore"):
-        before = np.bincount(in_batch, best_raw[of[rows]], minlength=len(names)) / samples
-        after = np.bincount(in_batch, scores[rows], minlength=len(names)) / samples
+        before = np.bincount(in_batch, best_raw[of_sample], minlength=len(found)) / samples
+        after = np.bincount(in_batch, best, minlength=len(found)) / samples
     worse = after < before
+    columns = zip(
+        captioners[found // len(places)].tolist() if len(found) else (),
+        places[found % len(places)].tolist() if len(found) else (),
+        samples.tolist(),
+        before.tolist(),
+        after.tolist(),
+        np.bincount(won, minlength=len(found)).tolist(),
+        worse.tolist(),
+        strict=True,
+    )
+    spoiled = np.zeros(of.shape, bool)
+    spoiled[made] = worse[batch]
+    return tuple(Batch(*one) for one in columns), spoiled
 
-    held = np.zeros(of.shape, bool)
-    held[made] = worse[batch]
-    wins = np.bincount(chosen, minlength=len(names))
-    columns = zip(names.tolist(), samples.tolist(), before, after, wins.tolist(), worse, strict=True)
-    return tuple(
-        Batch(name, unit, compared_of, float(was), float(is_now), won, bool(bad))
-        for (name, unit), compared_of, was, is_now, won, bad in columns
-    ), held
 
-
-def _distinct(batch: Ints, of: Ints) -> Ints:
-    """The batch of each pair of batch and sample, once."""
-    return np.unique(np.stack([batch, of], axis=1), axis=0)[:, 0]
+def _once(batch: Ints, of: Ints, wanted: Bools, scores: Floats | None = None) -> tuple[Ints, Ints, Floats]:
+    """Batch and sample of the `wanted` candidates, each pair once, with its best score."""
+    batch, of = batch[wanted], of[wanted]
+    best = np.zeros(batch.shape) if scores is None else scores[wanted]
+    key = batch * (int(of.max(initial=0)) + 1) + of
+    order = np.argsort(key, kind="stable")
+    begins = np.flatnonzero(np.diff(key[order], prepend=-1))
+    first = order[begins]
+    return batch[first], of[first], np.maximum.reduceat(best[order], begins) if len(begins) else best[:0]

@@ -27,6 +27,12 @@ from sluice.caption.translate_config import (
     LocalTranslatorBase,
     TransformersTranslatorConfig,
 )
+from sluice.caption.variation_config import (
+    BackTranslationConfig,
+    ConsensusConfig,
+    LengthConfig,
+    VariationsConfig,
+)
 from sluice.errors import SluiceError
 
 BEGIN: Final = "<!-- options: made by sluice.caption.reference; a test keeps them current -->"
@@ -44,6 +50,10 @@ _SECTIONS: Final[tuple[tuple[str, type[BaseModel], tuple[type[BaseModel], ...]],
     ("`limits:`", Limits, ()),
     ("`budget:`", Budget, ()),
     ("`price:`", Price, ()),
+    ("`consensus:`", ConsensusConfig, ()),
+    ("`variations:`", VariationsConfig, ()),
+    ("`length:`", LengthConfig, ()),
+    ("`back_translation:`", BackTranslationConfig, ()),
     ("Translator `chat`, besides", ChatTranslatorConfig, (ServiceBase,)),
     ("Translators `transformers` and `ctranslate2`", LocalTranslatorBase, ()),
     ("Translator `transformers`, besides", TransformersTranslatorConfig, (LocalTranslatorBase,)),

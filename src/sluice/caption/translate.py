@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from sluice.caption.base import Spent
 from sluice.caption.batches import Batches, OutOfMemoryError
 from sluice.caption.cache import AnswerCache
 from sluice.caption.chat_service import ChatService, Question
@@ -43,6 +44,16 @@ class Translator(Protocol):
         """One for each text, in order. Where both languages are one, it says the text in other words, if it can."""
         ...
 
+    @property
+    def took(self) -> Sequence[Spent]:
+        """What the texts of the last call took, one each."""
+        ...
+
+    @property
+    def stopped(self) -> str | None:
+        """Why it takes no more (its budget), and what is left; None while it does."""
+        ...
+
 
 def load_translator(
     config: TranslatorConfig, cache: AnswerCache, *, scope: str = "", again: bool = False
@@ -66,6 +77,7 @@ class ChatTranslator:
         self.identity: Final = (
             f"{config.model}@{fingerprint('translate/1', json.dumps(said, sort_keys=True), *prompts)}"
         )
+        self.took: Sequence[Spent] = ()
 
     @property
     def stopped(self) -> str | None:
@@ -78,16 +90,19 @@ class ChatTranslator:
         gaps = Gaps(prompt.text)
         named = {"source": language_name(source), "target": language_name(target)}
 
-        def one(text: str) -> Translation:
+        def one(text: str) -> tuple[Translation, Spent]:
             if not text.strip():
-                return SampleFailure("model", "there is no text to translate")
+                return SampleFailure("model", "there is no text to translate"), Spent()
             reply = self._service.ask(Question(gaps.filled({**named, "text": text}), prompt.system), _read)
             if reply.failure is not None:
-                return SampleFailure(reply.failure.failure_class, f"{reply.failure.kind}: {reply.failure.message}")
-            return reply.value or ""
+                why = SampleFailure(reply.failure.failure_class, f"{reply.failure.kind}: {reply.failure.message}")
+                return why, reply.spent
+            return reply.value or "", reply.spent
 
         self._service.interrupted.clear()
-        return list(in_order(texts, one, self._threads, self._service.interrupted.set))
+        said = list(in_order(texts, one, self._threads, self._service.interrupted.set))
+        self.took = [spent for _, spent in said]
+        return [text for text, _ in said]
 
 
 class LocalTranslator:
@@ -100,6 +115,8 @@ class LocalTranslator:
         told = config.model_dump(include={"type", "codes", "beams", "max_tokens"})
         self.identity: Final = f"{config.name}@{fingerprint(json.dumps([told, hashes], sort_keys=True))}"
         self._loaded: dict[str, Any] = {}
+        self.took: Sequence[Spent] = ()
+        self.stopped: str | None = None
 
     def translate(self, texts: Sequence[str], source: str, target: str) -> list[Translation]:
         """One for each text, in order; the longest go together."""
@@ -114,7 +131,9 @@ class LocalTranslator:
         codes = self._config.codes
         run = partial(self._loaded[home].run, source=codes.get(source, source), target=codes.get(target, target))
         batches = Batches[str, Translation](run, self._config.batch, weigh=len, failed=_failed)
-        return list(batches(texts))
+        said = list(batches(texts))
+        self.took = [Spent()] * len(said)  # no seconds: equal runs are to write equal tables
+        return said
 
 
 class _Seq2Seq:

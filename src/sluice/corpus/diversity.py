@@ -1,7 +1,6 @@
-"""Choosing a few of many unit vectors so that they cover all: farthest-first, and facility location.
+"""Choosing a few of many unit vectors that serve all others best: facility location.
 
-Vectors stay as stored (float16); a block at a time is made float32. Both choices are the exact greedy ones, ties
-going to the earlier row; the work is only put off and done for many picks at once.
+Vectors stay as stored (float16); a block at a time is made float32.
 """
 
 from __future__ import annotations
@@ -16,55 +15,8 @@ from sluice.corpus.kmeans import Stored, blocks
 
 Indices = npt.NDArray[np.int64]
 
-_POOL: Final = 1_024  # candidates that one pass over all rows provides
 _FRESH: Final = 64  # gains brought up to date at once
 _REFERENCE: Final = 4_096
-
-
-def farthest_first(vectors: Stored, size: int, pool: int = _POOL) -> Indices:
-    """`size` rows, the first row first, then always the one least like any chosen so far (k-center, greedy).
-
-    Likeness to what is chosen only grows. So of the `pool` rows that are least like it, the next picks are right as
-    long as they are less like it than every row outside was; one pass over all rows then serves many picks.
-
-    >>> farthest_first(np.array([[1, 0], [0.8, 0.6], [0, 1], [-1, 0]], np.float16), 3).tolist()
-    [0, 3, 2]
-    """
-    size = min(size, len(vectors))
-    if not size:
-        return np.zeros(0, np.int64)
-    chosen = [0]
-    likeness = np.full(len(vectors), -np.inf, np.float32)
-    fresh = [0]
-    while len(chosen) < size:
-        centres = vectors[fresh].astype(np.float32).T
-        for rows, values in blocks(vectors):
-            np.maximum(likeness[rows], (values @ centres).max(axis=1), out=likeness[rows])
-        likeness[chosen] = np.inf
-        fresh = _from_pool(vectors, likeness, size - len(chosen), pool)
-        chosen += fresh
-    return np.asarray(chosen, np.int64)
-
-
-def _from_pool(vectors: Stored, likeness: npt.NDArray[np.float32], most: int, pool: int) -> list[int]:
-    """The next picks, as many as the rows least like the chosen can tell; at least one."""
-    if pool < len(likeness):
-        bound = np.partition(likeness, pool)[pool]  # the least likeness outside of the pool
-        among = np.flatnonzero(likeness < bound)
-        among = among if len(among) else np.array([np.argmin(likeness)])
-    else:
-        bound, among = np.float32(np.inf), np.arange(len(likeness))
-    held = vectors[among].astype(np.float32)
-    now = likeness[among].copy()
-    picks: list[int] = []
-    while len(picks) < most:
-        best = int(np.argmin(now))
-        if (picks and now[best] >= bound) or now[best] == np.inf:
-            break
-        picks.append(int(among[best]))
-        np.maximum(now, held @ held[best], out=now)
-        now[best] = np.inf
-    return picks
 
 
 def facility_location(vectors: Stored, size: int, reference: int = _REFERENCE) -> Indices:

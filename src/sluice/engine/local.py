@@ -29,6 +29,7 @@ _STRIKES: Final = 2  # deaths with a position in hand, the last time alone, befo
 _STRIKES_KILLED: Final = 3  # ... when it may have been somebody else's SIGKILL
 _BLIND_DEATHS: Final = 5  # deaths of one task with nothing in hand before the run gives up
 _RANGE_PATIENCE: Final = 4  # a measure over a whole batch may take so many times one sample's limit
+_NOTHING: Final = "builtins:print"  # no task is given before another function is
 _WORKER: Final = "from sluice.engine.worker import main; main()"
 _ENVIRONMENT: Final = {
     "OMP_NUM_THREADS": "1",
@@ -80,6 +81,8 @@ class LocalEngine:
                 worker.set_up(Setup(function, shared, self._memory))
                 worker.give(trial)
             yield from self._supervise(busy, queue)
+            for worker in busy:
+                worker.rest()
         finally:
             for worker in busy:
                 if worker.trial:
@@ -162,6 +165,12 @@ class _Worker:
                 self.connection.send(setup)
         else:
             self._start()
+
+    def rest(self) -> None:
+        """Have the process let go of what it kept for the tasks that are done; it stays for others."""
+        if self._process and self._process.poll() is None:
+            with contextlib.suppress(ConnectionError):
+                self.connection.send(Setup(_NOTHING, None, None))
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()

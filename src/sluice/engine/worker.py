@@ -21,6 +21,7 @@ from sluice.engine.base import WorkerContext
 from sluice.engine.journal import Journal
 from sluice.engine.spool import Spool
 from sluice.errors import FailureClass, SluiceError
+from sluice.table.memory import forget_kept, give_back
 
 _PR_SET_PDEATHSIG: Final = 1
 _M_TRIM_THRESHOLD: Final = -1
@@ -69,13 +70,14 @@ def main() -> None:
         while True:
             message: Setup | Job = connection.recv()
             if isinstance(message, Setup):
+                forget_kept()
                 function, shared = resolve(message.function), message.shared
                 _hold_memory(message.memory)
                 continue
             reply = _serve(function, shared, message, journal, spool)
             journal.clear()
             connection.send(reply)
-            _give_back_memory()
+            give_back()
     except (EOFError, ConnectionError):
         return
 
@@ -121,12 +123,6 @@ def _keep_freed_memory() -> None:
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _KEPT)
         ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT)
-
-
-def _give_back_memory() -> None:
-    """Give what is free to the system: kept from task to task, its gaps would grow with the corpus."""
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _die_with_parent() -> None:

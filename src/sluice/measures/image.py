@@ -6,8 +6,9 @@ threshold means the same for a thumbnail's worth of a photo from any camera. Sma
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,8 @@ __all__ = [
     "phash",
     "sharpness",
 ]
+
+Reals: TypeAlias = npt.NDArray[np.float64]
 
 # Levels of 255 that count as clipped: JPEG and area averaging move a clipped pixel by one or two.
 _DARK: Final = 2
@@ -144,7 +147,7 @@ def image_quality(batch: Batch) -> Columns:
     return {
         "sharpness": [sharpness(pixels) for pixels in batch.gray],
         **_tones(counts),
-        "colourfulness": [colourfulness(sampled(pixels, 64)) for pixels in batch.rgb],
+        "colourfulness": _colourfulness([_products(sampled(pixels, 64)) for pixels in batch.rgb]),
         "border": [border(pixels) for pixels in batch.gray],
     }
 
@@ -202,19 +205,29 @@ def colourfulness(pixels: Pixels) -> float:
     >>> colourfulness(np.full((4, 4, 3), 90, np.uint8))
     0.0
     """
+    return float(_colourfulness([_products(pixels)])[0])
+
+
+def _products(pixels: Pixels) -> Reals:
+    """The sums of the products of any two of red, green, blue and 1 over an image, 4 x 4."""
     height, width, _ = pixels.shape
-    # Channel by channel: a copy of three bytes at a time would cost more than all that follows.
-    planes = np.empty((3, height, width))
-    for plane, channel in zip(planes, range(3), strict=True):
-        plane[...] = pixels[:, :, channel]
-    colours = planes.reshape(3, -1)
-    number = height * width
-    # Sums of products of bytes: whole numbers far below 2**53, so exact, in whatever order BLAS adds them.
-    mean = colours.sum(axis=1) / number
-    covariance = colours @ colours.T / number - np.outer(mean, mean)
-    spread = float((_OPPONENTS @ covariance * _OPPONENTS).sum())
-    away = _OPPONENTS @ mean
-    return max(spread, 0.0) ** 0.5 + 0.3 * float(away @ away) ** 0.5
+    colours = np.empty((height, width, 4))
+    colours[..., :3] = pixels
+    colours[..., 3] = 1
+    lines = colours.reshape(-1, 4)
+    # Products of bytes are whole numbers, their sums far below 2**53: exact, in whatever order BLAS adds them.
+    return lines.T @ lines
+
+
+def _colourfulness(products: Sequence[Reals]) -> Reals:
+    """Colourfulness from the `_products` of each image."""
+    sums = np.array(products).reshape(-1, 4, 4)
+    number = sums[:, 3, 3]
+    mean = sums[:, :3, 3] / number[:, None]
+    covariance = sums[:, :3, :3] / number[:, None, None] - mean[:, :, None] * mean[:, None, :]
+    spread = (_OPPONENTS @ covariance * _OPPONENTS).sum(axis=(1, 2))
+    away = mean @ _OPPONENTS.T
+    return np.sqrt(np.maximum(spread, 0.0)) + 0.3 * np.sqrt((away * away).sum(axis=1))
 
 
 def border(pixels: Pixels) -> float:

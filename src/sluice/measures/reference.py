@@ -49,7 +49,18 @@ def listing() -> str:
 
 def _built_in() -> Iterator[Measure]:
     """The measures that Sluice brings, whatever else is registered."""
-    for module in ("image", "text", "generated", "claims", "pii", "language", "rights", "optout", "word_list"):
+    for module in (
+        "image",
+        "text",
+        "generated",
+        "claims",
+        "pii",
+        "language",
+        "rights",
+        "optout",
+        "word_list",
+        "tokens",
+    ):
         import_module(f"sluice.measures.{module}")
     for measure in all_registered().values():
         home = sys.modules[measure.function.__module__]

@@ -249,7 +249,10 @@ def apply(measure: Measure, rows: Sequence[Row]) -> Measured:
             _scatter(_call(measure, [rows[i] for i in seen], views), seen, columns)
         except SluiceError:
             raise
-        except Exception:  # third-party code: find the rows that it raises on, keep the others
+        except Exception as trouble:  # third-party code: find the rows that it raises on, keep the others
+            if len(seen) == 1 and isinstance(trouble, SampleFailure):  # asked alone already
+                errors[seen[0]] = str(trouble)
+                return Measured(columns, errors)
             for position, row_views in zip(seen, views, strict=True):
                 try:
                     _scatter(_call(measure, [rows[position]], [row_views]), [position], columns)
@@ -260,6 +263,11 @@ def apply(measure: Measure, rows: Sequence[Row]) -> Measured:
                 except Exception as error:
                     errors[position] = failed("crash", f"{measure.name} raised {type(error).__name__}: {error}")
     return Measured(columns, errors)
+
+
+def try_out(measure: Measure) -> None:
+    """Run `measure` over no rows: what it loads from files is loaded, and what is wrong with that is said."""
+    _call(measure, [], [])
 
 
 def failed(failure_class: FailureClass, message: str) -> str:

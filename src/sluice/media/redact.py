@@ -10,7 +10,7 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from sluice.errors import SampleFailure
 from sluice.media.header import read_header, require_whole
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Box: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom in px."""
+Method = Literal["blur", "fill"]
+"""`blur`: a smoothed mosaic. `fill`: one colour, the mean of what was there."""
 
 _CELLS: Final = 6  # of the mosaic along a box's longer side: a face in 6 x 6 cells is nobody's
 _GROWN: Final = 0.1  # of a box's sides, at each: detectors cut off hair, chin and ears
@@ -29,10 +31,21 @@ _FORMATS: Final = {"jpeg": "JPEG", "png": "PNG", "webp": "WEBP"}
 
 
 @dataclass(frozen=True)
+class Covering:
+    """What is to be covered in an image, and how."""
+
+    boxes: tuple[Box, ...]
+    method: Method = "blur"
+    share: bool = False  # the boxes are in shares of width and height, not in px
+    limits: Limits = Limits()  # noqa: RUF009 - frozen
+
+
+@dataclass(frozen=True)
 class Redaction:
     """What was done to an image, for the ledger: these bytes are no longer those of the source."""
 
-    boxes: tuple[Box, ...]
+    boxes: tuple[Box, ...]  # px
+    method: Method
     format: str
     sha256_before: str
     sha256_after: str
@@ -44,7 +57,12 @@ class Redaction:
         return {**vars(self), "boxes": [list(box) for box in self.boxes]}
 
 
-def blur_boxes(data: bytes, boxes: Sequence[Box], limits: Limits = Limits()) -> bytes:  # noqa: B008 - frozen
+def blur_boxes(
+    data: bytes,
+    boxes: Sequence[Box],
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    method: Method = "blur",
+) -> bytes:
     """The image with `boxes` made unrecognisable, in its own format; the very same bytes where there are none.
 
     Each box, grown by a tenth, becomes a mosaic of at most 6 x 6 cells that is then smoothed: unlike a blur it cannot
@@ -69,18 +87,24 @@ def blur_boxes(data: bytes, boxes: Sequence[Box], limits: Limits = Limits()) -> 
         if shown.mode in ("P", "1") or "transparency" in shown.info:
             shown = shown.convert("RGBA" if shown.has_transparency_data else "RGB")
         for box in boxes:
-            _cover(shown, box)
+            _cover(shown, box, _CELLS if method == "blur" else 1)
         return _encoded(shown, _FORMATS[header.format], kept)
 
 
-def redacted(data: bytes, boxes: Sequence[Box]) -> tuple[bytes, Redaction | None]:
+def redacted(
+    data: bytes,
+    boxes: Sequence[Box],
+    limits: Limits = Limits(),  # noqa: B008 - frozen
+    method: Method = "blur",
+) -> tuple[bytes, Redaction | None]:
     """`blur_boxes`, and what to write down of it; None where nothing was changed."""
-    after = blur_boxes(data, boxes)
+    after = blur_boxes(data, boxes, limits, method)
     if after is data:
         return data, None
     return after, Redaction(
         boxes=tuple(boxes),
-        format=read_header(after, Limits()).format,
+        method=method,
+        format=read_header(after, limits).format,
         sha256_before=hashlib.sha256(data).hexdigest(),
         sha256_after=hashlib.sha256(after).hexdigest(),
         bytes_before=len(data),
@@ -88,8 +112,18 @@ def redacted(data: bytes, boxes: Sequence[Box]) -> tuple[bytes, Redaction | None
     )
 
 
-def _cover(image: Image.Image, box: Box) -> None:
-    """Smooth a mosaic over `box`."""
+def covered(data: bytes, covering: Covering) -> tuple[bytes, Redaction | None]:
+    """`redacted`, by a covering whose boxes may be in shares of the image."""
+    boxes = covering.boxes
+    if boxes and covering.share:
+        header = read_header(data, covering.limits)
+        wide, high = header.width, header.height
+        boxes = tuple((box[0] * wide, box[1] * high, box[2] * wide, box[3] * high) for box in boxes)
+    return redacted(data, boxes, covering.limits, covering.method)
+
+
+def _cover(image: Image.Image, box: Box, most: int) -> None:
+    """Smooth a mosaic of at most `most` cells a side over `box`."""
     from PIL import Image as Pillow
 
     left, top, right, bottom = box
@@ -105,7 +139,7 @@ def _cover(image: Image.Image, box: Box) -> None:
     width, height = area[2] - area[0], area[3] - area[1]
     if width <= 0 or height <= 0:
         return  # outside the image: nothing of it is seen
-    cell = max(width, height) / _CELLS
+    cell = max(width, height) / most
     cells = max(1, round(width / cell)), max(1, round(height / cell))
     mosaic = image.crop(area).resize(cells, Pillow.Resampling.BOX)
     image.paste(mosaic.resize((width, height), Pillow.Resampling.BICUBIC), area)

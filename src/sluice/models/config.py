@@ -119,6 +119,7 @@ class ServiceConfig(EncoderBase):
     size: int = Field(default=224, ge=1, description="Side of the square images sent, px: that of the model.")
     fit: Literal["crop", "pad", "stretch"] = Field(default="crop", description="How an image is made square.")
     interpolation: Literal["bilinear", "bicubic", "lanczos"] = Field(default="bicubic", description="How it is scaled.")
+    fill: int = Field(default=0, ge=0, le=255, description="Grey of the padding, where `fit` is `pad`.")
     timeout: float = Field(default=60, gt=0, description="Seconds for a whole request, however slowly it drips.")
     tries: int = Field(default=3, ge=1, le=10, description="Tries of a request that failed for a passing reason.")
     longest_wait: float = Field(
@@ -134,6 +135,13 @@ class PrecomputedConfig(EncoderBase):
         description="Parquet files (a path or a glob) with the keys, and with the vectors unless these lie beside."
     )
     key: str = Field(description="Column that holds the key: an id, a URL or a file name.")
+    by: str = Field(
+        default="key",
+        pattern=r"^(id|key|url|file|meta\..+)$",
+        description="What of a sample a run looks for under `key`: its `id`, its `key` (its name in its source), its "
+        "`url` (where it was published), `file` (its image's name, without folders) or `meta.NAME`, a field that its "
+        "source keeps, such as `meta.uid`.",
+    )
     image: str | None = Field(
         default=None,
         description="Where vectors of images are: a column, an array of the `.npz` beside each file (DataComp's "
@@ -153,3 +161,6 @@ class PrecomputedConfig(EncoderBase):
 EncoderConfig: TypeAlias = Annotated[
     BuiltinConfig | OnnxConfig | TransformersConfig | OpenClipConfig | ServiceConfig, Field(discriminator="type")
 ]
+"""What encodes."""
+VectorsConfig: TypeAlias = Annotated[EncoderConfig | PrecomputedConfig, Field(discriminator="type")]
+"""What a run has its vectors from: an encoder, or files of vectors that somebody has computed already."""

@@ -22,9 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sluice.errors import SampleFailure
 from sluice.models.base import Identity
 from sluice.models.digest import check_hash, content_hash
-from sluice.models.http_post import Poster
+from sluice.models.http_post import Poster, PostFailure, poster_to
 
 _FORMATS: Final = ((b"\xff\xd8\xff", "jpeg"), (b"\x89PNG", "png"), (b"GIF8", "gif"), (b"RIFF", "webp"))
+
+_OF_THE_INPUT: Final = ("rejected", "answer")  # troubles that one input of a batch may make
 
 T = TypeVar("T")
 
@@ -55,13 +57,7 @@ class HttpClassifier:
 
     def __init__(self, config: ClassifierConfig, poster: Poster | None = None) -> None:
         self._config = config
-        self._post = poster or Poster(
-            f"{config.url.rstrip('/')}/moderations",
-            key_variable=config.key_variable,
-            timeout=config.timeout,
-            tries=config.tries,
-            longest_wait=config.longest_wait,
-        )
+        self._post = poster or poster_to(config, "moderations")
         stated = config.model_dump(include={"url", "model", "revision", "labels"})
         found = content_hash({"classifier": json.dumps(stated, sort_keys=True).encode()})
         self.identity: Final = Identity(config.model, config.revision, check_hash(found, config.hash, config.url), None)
@@ -73,21 +69,27 @@ class HttpClassifier:
 
     def score_images(self, images: Sequence[bytes]) -> tuple[npt.NDArray[np.float32], list[str | None]]:
         """The same of encoded images (JPEG, PNG, GIF, WebP)."""
-        return self._scored(images, 1, lambda some: [_as_input(image) for image in some])
+        return self._scored(images, 1, lambda some: [image_input(image) for image in some])
 
     def _scored(
         self, items: Sequence[T], size: int, body: Callable[[Sequence[T]], list[Any]]
     ) -> tuple[npt.NDArray[np.float32], list[str | None]]:
         scores = np.full((len(items), len(self.labels)), np.nan, np.float32)
         errors: list[str | None] = [None] * len(items)
-        for start in range(0, len(items), size):
-            piece = items[start : start + size]
+        waiting = [(start, min(start + size, len(items))) for start in range(0, len(items), size)]
+        while waiting:
+            start, end = waiting.pop(0)
+            piece = items[start:end]
             read = partial(self._read, len(piece))
             try:
                 request = {"model": self._config.model, "input": body(piece)}
-                scores[start : start + size] = self._post(request, read)
+                scores[start:end] = self._post(request, read)
             except SampleFailure as failure:
-                errors[start : start + size] = [str(failure)] * len(piece)
+                if len(piece) > 1 and isinstance(failure, PostFailure) and failure.kind in _OF_THE_INPUT:
+                    middle = (start + end) // 2  # one input that is refused must not cost the others their score
+                    waiting[:0] = [(start, middle), (middle, end)]
+                else:
+                    errors[start:end] = [str(failure)] * len(piece)
         return scores, errors
 
     def _read(self, count: int, answer: object) -> npt.NDArray[np.float32]:
@@ -107,7 +109,8 @@ class HttpClassifier:
         return scores
 
 
-def _as_input(image: bytes) -> dict[str, Any]:
+def image_input(image: bytes) -> dict[str, Any]:
+    """An encoded image as these services take it."""
     kind = next((name for magic, name in _FORMATS if image.startswith(magic)), None)
     if kind is None:
         raise SampleFailure("decode", "the service takes JPEG, PNG, GIF and WebP")

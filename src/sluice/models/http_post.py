@@ -19,7 +19,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import IO, TYPE_CHECKING, Any, Final, Literal, TypeAlias, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, Protocol, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 from sluice.errors import SampleFailure, SluiceError
@@ -60,6 +60,21 @@ class Passing(Exception):  # noqa: N818 - a reason to try again, not an error ye
         self.reason = reason
         self.kind: Trouble = kind
         self.retry_after = retry_after
+
+
+class Service(Protocol):
+    """What a recipe says of any service."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def key_variable(self) -> str | None: ...
+    @property
+    def timeout(self) -> float: ...
+    @property
+    def tries(self) -> int: ...
+    @property
+    def longest_wait(self) -> float: ...
 
 
 def _plainly(_: int) -> AbstractContextManager[Mapping[str, str]]:
@@ -182,6 +197,17 @@ def _read(read: Callable[[object], T], answer: object) -> T:
         raise Passing(failure.message, "answer") from failure
 
 
+def poster_to(service: Service, path: str) -> Poster:
+    """What sends to `path` of a service as it is configured."""
+    return Poster(
+        f"{service.url.rstrip('/')}/{path}",
+        key_variable=service.key_variable,
+        timeout=service.timeout,
+        tries=service.tries,
+        longest_wait=service.longest_wait,
+    )
+
+
 class _Clock:
     """Ends an exchange that takes too long by closing its socket under it."""
 
@@ -191,8 +217,8 @@ class _Clock:
         self.opener = urllib.request.OpenerDirector()
         for part in (
             urllib.request.ProxyHandler(),
-            _plain_handler(self._sockets),
-            _secure_handler(self._sockets),
+            _Plain(self._sockets),
+            _Secure(self._sockets),
             urllib.request.HTTPDefaultErrorHandler(),
             urllib.request.HTTPErrorProcessor(),
             urllib.request.UnknownHandler(),
@@ -220,30 +246,37 @@ def _deadline(seconds: float) -> Generator[_Clock]:
         timer.cancel()
 
 
-def _plain_handler(sockets: list[socket.socket]) -> urllib.request.HTTPHandler:
-    class Connection(http.client.HTTPConnection):
+class _Plain(urllib.request.HTTPHandler):
+    """http, its sockets in `sockets`."""
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        super().__init__()
+        self._sockets = sockets
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_noting(http.client.HTTPConnection, self._sockets), req)
+
+
+class _Secure(urllib.request.HTTPSHandler):
+    """https, its sockets in `sockets`."""
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        super().__init__()
+        self._sockets = sockets
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_noting(http.client.HTTPSConnection, self._sockets), req)
+
+
+def _noting(kind: type[http.client.HTTPConnection], sockets: list[socket.socket]) -> type[http.client.HTTPConnection]:
+    """Connections of this kind that note their socket once they have one."""
+
+    class Connection(kind):
         def connect(self) -> None:
             super().connect()
             sockets.append(self.sock)
 
-    class Handler(urllib.request.HTTPHandler):
-        def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-            return self.do_open(Connection, req)
-
-    return Handler()
-
-
-def _secure_handler(sockets: list[socket.socket]) -> urllib.request.HTTPSHandler:
-    class Connection(http.client.HTTPSConnection):
-        def connect(self) -> None:
-            super().connect()
-            sockets.append(self.sock)
-
-    class Handler(urllib.request.HTTPSHandler):
-        def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
-            return self.do_open(Connection, req)
-
-    return Handler()
+    return Connection
 
 
 def _whole(response: IO[bytes]) -> bytes:

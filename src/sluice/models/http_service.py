@@ -20,7 +20,7 @@ from sluice.errors import SampleFailure, SluiceError
 from sluice.models.base import Identity, Pixels, Preprocess, Vectors, in_batches
 from sluice.models.config import ServiceConfig
 from sluice.models.digest import check_hash, content_hash
-from sluice.models.http_post import Poster
+from sluice.models.http_post import Poster, poster_to
 from sluice.models.preprocess import fitted
 
 
@@ -29,13 +29,7 @@ class HttpService:
 
     def __init__(self, config: ServiceConfig, poster: Poster | None = None) -> None:
         self._config = config
-        self._post = poster or Poster(
-            f"{config.url.rstrip('/')}/embeddings",
-            key_variable=config.key_variable,
-            timeout=config.timeout,
-            tries=config.tries,
-            longest_wait=config.longest_wait,
-        )
+        self._post = poster or poster_to(config, "embeddings")
         self.preprocess: Final = Preprocess(
             width=config.size,
             height=config.size,
@@ -43,8 +37,11 @@ class HttpService:
             interpolation=config.interpolation,
             mean=(0, 0, 0),
             std=(1, 1, 1),
+            fill=(config.fill, config.fill, config.fill),
         )
-        stated = config.model_dump(include={"url", "model", "revision", "images", "size", "fit", "interpolation"})
+        stated = config.model_dump(
+            include={"url", "model", "revision", "images", "size", "fit", "interpolation", "fill"}
+        )
         found = content_hash({"service": json.dumps(stated, sort_keys=True).encode()})
         self.identity: Final = Identity(
             config.model, config.revision, check_hash(found, config.hash, config.url), config.languages

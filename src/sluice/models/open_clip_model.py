@@ -3,37 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from sluice.errors import SluiceError
-from sluice.models.base import Fit, Identity, Interpolation, Pixels, Preprocess, Vectors, in_batches
+from sluice.models.base import Fit, Identity, Interpolation, Preprocess
 from sluice.models.config import OpenClipConfig
 from sluice.models.digest import check_hash, content_hash
 from sluice.models.extras import optional
 from sluice.models.offline import Say, cached, missing, network
-from sluice.models.preprocess import tensor
 from sluice.models.probe import check_preprocess
+from sluice.models.torch_encoder import TorchEncoder, Towers
 
 _EXTRA: Final = ("a model of open_clip", "open-clip")
 _FITS: Final[Mapping[str, Fit]] = {"shortest": "crop", "longest": "pad", "squash": "stretch"}
 _WEIGHTS: Final = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # on the hub, in open_clip's order
 
 
-class OpenClipModel:
+class OpenClipModel(TorchEncoder):
     """An encoder by `open_clip`, its weights in a file whose hash is known before it is loaded."""
 
     def __init__(self, config: OpenClipConfig, say: Say) -> None:
         library: Any = optional("open_clip", *_EXTRA)
         found = _find(library, config, say)
-        self._torch = optional("torch", *_EXTRA)
-        self._torch.set_num_threads(config.threads)
+        torch: Any = optional("torch", *_EXTRA)
+        torch.set_num_threads(config.threads)
         with network(config.download):
             tokenizer = _called(found.name, library.get_tokenizer, found.source)
             parts: dict[str, Path | bytes] = {
@@ -44,31 +42,10 @@ class OpenClipModel:
             parts["preprocess"] = json.dumps(found.preprocess, sort_keys=True).encode()
             digest = check_hash(content_hash(parts), config.hash, found.name)
             model = _called(found.name, library.create_model, found.source, **found.options, require_pretrained=True)
-        self._tokenizer = tokenizer
-        self._model = model.float().eval().to(config.device)
-        self._device = config.device
-        self._batch = config.batch
-        self.identity: Final = Identity(found.name, found.revision, digest, config.languages)
-        self.preprocess: Final = _preprocess(model.visual.preprocess_cfg, found.name)
-        self.dim: Final[int] = self._texts(["a"]).shape[1]
-
-    def encode_images(self, images: Sequence[Pixels]) -> Vectors:
-        """A row an image, of length 1."""
-        return in_batches(images, self._batch, self.dim, self._images)
-
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """A row a text, of length 1."""
-        return in_batches(texts, self._batch, self.dim, self._texts)
-
-    def _images(self, images: Sequence[Pixels]) -> npt.NDArray[np.float32]:
-        pixels = self._torch.from_numpy(tensor(images, self.preprocess)).to(self._device)
-        with self._torch.inference_mode():
-            return self._model.encode_image(pixels).float().cpu().numpy()
-
-    def _texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        tokens = self._tokenizer(list(texts)).to(self._device)
-        with self._torch.inference_mode():
-            return self._model.encode_text(tokens).float().cpu().numpy()
+        identity = Identity(found.name, found.revision, digest, config.languages)
+        towers = Towers(model, tokenizer, model.encode_image, tokenizer, model.encode_text)
+        prepared = _preprocess(model.visual.preprocess_cfg, found.name)
+        super().__init__(identity, prepared, towers, torch, config.device, config.batch)
 
 
 @dataclass(frozen=True)

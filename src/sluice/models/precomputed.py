@@ -51,9 +51,7 @@ class Precomputed:
 
     def __init__(self, config: PrecomputedConfig) -> None:
         self._config = config
-        self._files = [Path(file) for file in sorted(glob.glob(config.path, recursive=True))]  # noqa: PTH207 - the pattern may be absolute
-        if not self._files:
-            raise SluiceError(f"{config.path}: there are no such Parquet files")
+        self._files = _files(config)
         self._index = _Index(_read_keys(file, config.key) for file in self._files)
         self._shard: Callable[[Path, str], _Shard] = lru_cache(maxsize=2)(_shard)  # an array of a .npz is held whole
         if config.text is not None and self._index.repeated:
@@ -61,7 +59,7 @@ class Precomputed:
                 f"{config.path}: {self._index.repeated:,} keys in the column {config.key!r} are repeated, so they "
                 " do not say which text is meant: choose a column whose values are unique, or leave text: out"
             )
-        self.identity: Final = self._identify()
+        self.identity: Final = identify(config)
         self.dim: Final[int] = self._dim()
 
     @property
@@ -99,17 +97,6 @@ class Precomputed:
         absent = np.isnan(out[:, 0])  # a row is a direction, or NaN throughout
         return Found(out, tuple(key for key, gone in zip(keys, absent, strict=True) if gone))
 
-    def _identify(self) -> Identity:
-        places = [place for place in (self._config.image, self._config.text) if place is not None]
-        parts: dict[str, Path | bytes] = {"places": repr((self._config.key, *places)).encode()}
-        for number, file in enumerate(self._files):
-            parts[f"{number} keys"] = file
-            for place in places:
-                if (beside := _beside(file, place)) is not None:
-                    parts[f"{number} {place}"] = beside
-        found = check_hash(content_hash(parts), self._config.hash, self._config.path)
-        return Identity(self._config.name, self._config.revision, found, self._config.languages)
-
     def _dim(self) -> int:
         place = self._config.image or self._config.text or ""
         for file, length in zip(self._files, self._index.lengths, strict=True):
@@ -118,6 +105,26 @@ class Precomputed:
                 if dim := self._shard(file, place).take(np.array([row])).shape[1]:
                     return dim
         raise SluiceError(f"{self._config.path}: {place} holds no vectors")
+
+
+def identify(config: PrecomputedConfig) -> Identity:
+    """Who the vectors are, by what their files hold; these are read once a process, and not kept."""
+    places = [place for place in (config.image, config.text) if place is not None]
+    parts: dict[str, Path | bytes] = {"places": repr((config.key, *places)).encode()}
+    for number, file in enumerate(_files(config)):
+        parts[f"{number} keys"] = file
+        for place in places:
+            if (beside := _beside(file, place)) is not None:
+                parts[f"{number} {place}"] = beside
+    found = check_hash(content_hash(parts), config.hash, config.path)
+    return Identity(config.name, config.revision, found, config.languages)
+
+
+def _files(config: PrecomputedConfig) -> list[Path]:
+    found = [Path(file) for file in sorted(glob.glob(config.path, recursive=True))]  # noqa: PTH207 - the pattern may be absolute
+    if not found:
+        raise SluiceError(f"{config.path}: there are no such Parquet files")
+    return found
 
 
 class _Index:
@@ -176,7 +183,10 @@ def _read_keys(file: Path, column: str) -> list[str | None]:
 
 def _beside(file: Path, place: str) -> Path | None:
     """The file that holds the vectors, where it is not the table itself."""
-    columns: list[str] = pq.read_schema(file).names
+    try:
+        columns: list[str] = pq.read_schema(file).names
+    except (OSError, pa.ArrowException) as error:
+        raise SluiceError(f"{file}: cannot be read as Parquet: {error}") from error
     if place in columns:
         return None
     ending = f".{place.removeprefix('.')}" if place.endswith(".npy") else ".npz"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sluice.errors import SluiceError
-from sluice.models.base import Identity, Interpolation, Pixels, Preprocess, Vectors, in_batches
+from sluice.models.base import Identity, Interpolation, Pixels, Preprocess
 from sluice.models.digest import check_hash, content_hash
 from sluice.models.extras import optional
 from sluice.models.offline import Say, cached, missing, network
-from sluice.models.preprocess import tensor
 from sluice.models.probe import check_preprocess
+from sluice.models.torch_encoder import TorchEncoder, Towers
 
 _EXTRA: Final = ("a model of transformers", "transformers")
 _RESAMPLE: Final[Mapping[int, Interpolation]] = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's
@@ -26,7 +26,7 @@ _SMALL_FILES: Final = re.compile(r"[^/]+\.(json|txt|model|spm|jinja)")
 _WEIGHTS: Final = (re.compile(r"[^/]+\.safetensors"), re.compile(r"pytorch_model[^/]*\.bin"))
 
 
-class TransformersModel:
+class TransformersModel(TorchEncoder):
     """An encoder from a folder that `save_pretrained` wrote, or the hub's copy of one. No code in it is run."""
 
     def __init__(
@@ -45,38 +45,24 @@ class TransformersModel:
         if "config.json" not in files:
             raise SluiceError(f"{folder}: is no model of transformers: it has no config.json")
         found = check_hash(content_hash(files), hash, str(folder))
-        self.identity: Final = Identity(name or folder.resolve().name, revision, found, languages)
         with network(False):  # everything is in the folder; what is not, is an error
-            self._torch = optional("torch", *_EXTRA)
-            self.preprocess: Final = _preprocess(folder)
-            self._torch.set_num_threads(threads)
-            self._model: Any = _model(folder, has_safetensors(files))
-            self._tokenizer: Any = load_class("AutoTokenizer", folder)
-        if not hasattr(self._model, "get_image_features") or not hasattr(self._model, "get_text_features"):
-            raise SluiceError(f"{folder}: {type(self._model).__name__} has no features of images and texts to compare")
-        self._model.float().eval().to(device)
-        self._device = device
-        self._batch = batch
-        self._tokens = _how_to_tokenize(self._model.config, self._tokenizer)
-        self.dim: Final[int] = self._texts(["a"]).shape[1]
-
-    def encode_images(self, images: Sequence[Pixels]) -> Vectors:
-        """A row an image, of length 1."""
-        return in_batches(images, self._batch, self.dim, self._images)
-
-    def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """A row a text, of length 1."""
-        return in_batches(texts, self._batch, self.dim, self._texts)
-
-    def _images(self, images: Sequence[Pixels]) -> npt.NDArray[np.float32]:
-        pixels = self._torch.from_numpy(tensor(images, self.preprocess)).to(self._device)
-        with self._torch.inference_mode():
-            return _features(self._model.get_image_features(pixel_values=pixels))
-
-    def _texts(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        tokens = self._tokenizer(list(texts), return_tensors="pt", **self._tokens).to(self._device)
-        with self._torch.inference_mode():
-            return _features(self._model.get_text_features(**tokens))
+            torch: Any = optional("torch", *_EXTRA)
+            torch.set_num_threads(threads)
+            preprocess = _preprocess(folder)
+            model: Any = _model(folder, has_safetensors(files))
+            tokenizer: Any = load_class("AutoTokenizer", folder)
+        if not hasattr(model, "get_image_features") or not hasattr(model, "get_text_features"):
+            raise SluiceError(f"{folder}: {type(model).__name__} has no features of images and texts to compare")
+        self.tokenizing: Final = _how_to_tokenize(model.config, tokenizer)
+        towers = Towers(
+            model,
+            tokenizer,
+            image=lambda pixels: _features(model.get_image_features(pixel_values=pixels)),
+            tokens=lambda texts: tokenizer(texts, return_tensors="pt", **self.tokenizing),
+            text=lambda tokens: _features(model.get_text_features(**tokens)),
+        )
+        identity = Identity(name or folder.resolve().name, revision, found, languages)
+        super().__init__(identity, preprocess, towers, torch, device, batch)
 
 
 def model_files(names: Iterable[str]) -> list[str]:
@@ -226,9 +212,9 @@ def _reserved(text: Any) -> int:
     return int(text.pad_token_id) + 1 if "roberta" in kind or "altclip" in kind else 0
 
 
-def _features(features: Any) -> npt.NDArray[np.float32]:
+def _features(features: Any) -> Any:
     """A tensor; since transformers 5 in the `pooler_output` of a larger answer."""
-    return getattr(features, "pooler_output", features).float().cpu().numpy()
+    return getattr(features, "pooler_output", features)
 
 
 def file_names(folder: Path) -> list[str]:

@@ -1,7 +1,8 @@
 """What a packer is: it copies kept samples, in order, into one shard and says what it wrote.
 
-A packer moves bytes and never re-encodes them. A sample whose bytes cannot be read any more, or are not those
-that were measured, is left out whole and becomes a failure in the receipt; there is no half sample in a shard.
+A packer moves bytes, and writes an image anew only to cover parts of it, where a recipe says so. A sample whose
+bytes cannot be read any more, or are not those that were measured, is left out whole and becomes a failure in the
+receipt; there is no half sample in a shard.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Protocol, TypeAlias
 
 import pyarrow as pa
 
+from sluice.media.redact import Covering
 from sluice.table.refs import Ref
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -32,6 +34,7 @@ class PackImage:
     width: int | None = None
     height: int | None = None
     sha256: str | None = None  # of the bytes that were measured; null: taken as they are
+    covering: Covering | None = None  # what to make unrecognisable; None: the bytes stay as they are
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,9 @@ class PackText:
     role: str
     text: str
     language: str | None = None
-    weight: float | None = None  # soft label of an answer
+    weight: float | None = None  # soft label of an answer; of a caption, its share among those of its sample
+    origin: str | None = None  # the captioner or variation that wrote it; null: its source
+    tokens: int | None = None  # as `text.tokens` counted them, if it did
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class PackSample:
     columns: Mapping[str, Scalar]  # measured values to carry along
     cluster: str | None = None
     weight: float = 1.0
+    repeats: int = 1  # how often an epoch takes it
 
     @property
     def captions(self) -> tuple[PackText, ...]:
@@ -70,6 +76,13 @@ class PackSample:
         """The texts that are parts: turns of a conversation, a question and its answers, running text."""
         return tuple(text for text in self.texts if text.role != CAPTION)
 
+    @property
+    def text_tokens(self) -> int | None:
+        """Tokens of what a model reads of it: all turns, and the best caption; None where one was not counted."""
+        counts = [text.tokens for text in (*self.turns, *self.captions[:1])]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
 
 @dataclass(frozen=True)
 class ShardReceipt:
@@ -79,6 +92,7 @@ class ShardReceipt:
     failures: tuple[tuple[str, str, str], ...]  # id, class, message
     bytes: int
     sha256: str  # of the shard file
+    redactions: pa.Table | None = None  # REDACTIONS; None where a recipe does not ask for any
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,10 @@ class Contents:
     images: int = 1  # most images in one sample
     turns: bool = False  # whether any sample has texts that are no captions
     weights: bool = False  # whether any of those carries a weight
+    scored: bool = False  # whether captions carry weights
+    generated: bool = False  # whether texts may have been written by captioners
     columns: Mapping[str, pa.DataType] = field(default_factory=dict[str, pa.DataType])  # measured values carried
+    redacted: bool = False  # whether images may be written anew, to cover parts of them
 
 
 class Packer(Protocol):

@@ -47,9 +47,18 @@ def _about(facts: CardFacts) -> str:
     return (
         f"# {facts.name}\n\n"
         f"{count(facts.samples, 'sample')}: {count(facts.images, 'image')}{several}, {texts or 'no texts'}. "
-        f"Packed as {formats or 'nothing'}. Images are stored byte for byte as they were found.\n\n{splits}\n\n"
+        f"Packed as {formats or 'nothing'}. {_bytes_kept(facts)}\n\n{splits}\n\n"
         f"Splits are drawn with seed {facts.seed}, cluster by cluster: images that are near each other are never in "
         "two splits."
+    )
+
+
+def _bytes_kept(facts: CardFacts) -> str:
+    if facts.redacted is None:
+        return "Images are stored byte for byte as they were found."
+    return (
+        f"In {count(facts.redacted, 'image')} parts were covered and the bytes written anew, as `redactions.parquet` "
+        "says; all others are stored byte for byte as they were found."
     )
 
 
@@ -110,12 +119,24 @@ def _balance(facts: CardFacts) -> str:
     if facts.balance is None:
         return ""
     steps = facts.balance["steps"]
+    drawn, epoch = facts.balance["drawn"], facts.balance["epoch"]
     rows = [(step["step"], code(step["of"]) if "of" in step else "", step["in"], step["drawn"]) for step in steps]
     parts = [
         "## Balance",
-        f"Of {facts.balance['in']:,} samples that passed every rule, {facts.balance['drawn']:,} were drawn.",
+        f"Of {facts.balance['in']:,} samples that passed every rule, {drawn:,} were drawn.",
         _table(("step", "of", "entered", "drawn"), rows),
     ]
+    if epoch > drawn:
+        parts.append(
+            f"Some are to be repeated: an epoch takes each as often as its `repeats` in the manifest says, {epoch:,} "
+            "in all. The shards hold each once."
+        )
+    for kind in facts.balance["kinds"]:
+        groups = [(code(name), *counts) for name, *counts in kind["groups"]]
+        if "others" in kind:
+            number, *counts = kind["others"]
+            groups.append((f"{number:,} others", *counts))
+        parts.append(_table((kind["of"], "before", "drawn", "an epoch sees"), groups))
     for step in steps:
         if "weights" in step:
             parts += [

@@ -109,6 +109,7 @@ class CardFacts:
     failures: Mapping[str, int]  # class -> samples, over all stages
     taken_down: int = 0
     balance: Mapping[str, Any] | None = None  # what the last stage's record says of it; None: all were taken
+    redacted: int | None = None  # images with parts covered; None where nothing was to be
     contact: str | None = None  # where to ask for a takedown
 
     @property

@@ -17,6 +17,7 @@ from sluice.pack.tar import Member, TarError, read_members
 
 _BLOCK: Final = 2**20
 _TEXTS: Final = ("txt", "json")
+_STATED: Final = ("key", "source", "split", "cluster", "weight", "repeats")  # by a sample as by its manifest row
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,7 @@ def _tar_sample(id: str, members: list[Member], file: BinaryIO) -> _Found:
     try:
         document = json.loads(texts["json"])
         captions = [caption["text"] for caption in document["captions"]]
-        values |= {"key": document["key"], "source": document["source"], "split": document["split"]}
-        values |= {"captions": len(captions), "cluster": document["cluster"]}
+        values |= {"captions": len(captions), **{name: document[name] for name in _STATED}}
         named = [(image["file"], image["sha256"]) for image in document["images"]]
         if document["id"] != id:
             wrong.append(f"its .json is of sample {document['id']}")
@@ -148,7 +148,7 @@ def _parquet(check: ShardCheck, file: BinaryIO) -> Iterator[_Found]:
         shard = pq.ParquetFile(file)
         names = shard.schema_arrow.names
         picture = "images" if "images" in names else "image"
-        columns = ["id", "key", "source", "split", "cluster", "captions", "caption", picture, "sha256"]
+        columns = ["id", *_STATED, "captions", "caption", picture, "sha256"]
         absent = [name for name in columns if name not in names]
         if absent:
             yield _Found(None, {}, (f"column {absent[0]} is missing",))
@@ -167,7 +167,7 @@ def _parquet_row(row: dict[str, Any], picture: str, offset: int) -> _Found:
     images = (row["images"] or []) if several else [row["image"]] if row["image"] else []
     data = [image["bytes"] or b"" for image in images]
     sums = [hashlib.sha256(each).hexdigest() for each in data]
-    values: dict[str, Any] = {name: row[name] for name in ("key", "source", "split", "cluster")}
+    values: dict[str, Any] = {name: row[name] for name in _STATED}
     values |= {"captions": len(row["captions"] or []), "offset": offset, "size": sum(map(len, data))}
     values |= {"image_size": len(data[0]) if data else None, "sha256": sums[0] if sums else None}
     wrong: list[str] = []

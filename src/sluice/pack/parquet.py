@@ -2,14 +2,16 @@
 
 | column | holds |
 | --- | --- |
-| `id`, `key`, `source`, `split`, `cluster`, `weight` | the sample |
+| `id`, `key`, `source`, `split`, `cluster`, `weight`, `repeats` | the sample |
 | `image` | struct `{bytes, path}`, the Hugging Face image feature; null where a sample has no image |
 | `sha256`, `width`, `height` | of the image |
 | `images` and the three above as lists | in place of them where any sample of the pack has several images |
 | `caption`, `captions`, `languages` | the best caption; all of them, best first; what the source declares of each |
+| `caption_weights`, `caption_origins` | how much each caption counts; who wrote it, null for its source; where known |
 | `conversations` | `{from, value}` a turn, a question, an answer; only where any sample of the pack has such texts |
-| `conversation_weights` | the soft label of each; only where there are any |
+| `conversation_weights`, `conversation_origins` | the soft label of each; who wrote it; only where there are any |
 | `licence`, `spdx`, `author`, `source_url`, `fetched`, `dataset` | the rights |
+| `sha256_before` | of the image as the source has it, where `redact` covered parts of it; only where a recipe asks |
 | anything else | the measured values that the pack carries; one of them never takes the place of a column above |
 
 Image bytes are stored as they are (they are compressed already), all else with zstd. Memory is a row group's.
@@ -145,11 +147,15 @@ def _fields(sample: PackSample) -> dict[str, Any]:
         "split": sample.split,
         "cluster": sample.cluster,
         "weight": sample.weight,
+        "repeats": sample.repeats,
         "caption": captions[0].text if captions else None,
         "captions": [text.text for text in captions],
         "languages": [text.language for text in captions],
+        "caption_weights": [text.weight for text in captions],
+        "caption_origins": [text.origin for text in captions],
         "conversations": [{"from": text.role, "value": text.text} for text in turns],
         "conversation_weights": [text.weight for text in turns],
+        "conversation_origins": [text.origin for text in turns],
     }
 
 
@@ -160,6 +166,7 @@ def _per_image(sample: PackSample, loaded: Sequence[Loaded], several: bool) -> d
         "width": [image.width for image in sample.images],
         "height": [image.height for image in sample.images],
     }
+    said["sha256_before"] = [image.redaction.sha256_before if image.redaction else None for image in loaded]
     return {name: values if several else next(iter(values), None) for name, values in said.items()}
 
 
@@ -184,14 +191,22 @@ def shard_schema(contents: Contents) -> pa.Schema:
         ("captions", pa.list_(pa.string())),
         ("languages", pa.list_(pa.string())),
     ]
+    if contents.scored:
+        fields.append(("caption_weights", pa.list_(pa.float32())))
+    if contents.generated:
+        fields.append(("caption_origins", pa.list_(pa.string())))
     if contents.turns:
         fields.append(("conversations", pa.list_(_TURN)))
         if contents.weights:
             fields.append(("conversation_weights", pa.list_(pa.float32())))
+        if contents.generated:
+            fields.append(("conversation_origins", pa.list_(pa.string())))
     fields += [(name, pa.string()) for name in RIGHTS]
     fields += [("sha256", per_image(pa.string()))]
     fields += [(name, per_image(pa.int32())) for name in ("width", "height")]
-    fields += [("cluster", pa.string()), ("weight", pa.float32())]
+    if contents.redacted:
+        fields += [("sha256_before", per_image(pa.string()))]
+    fields += [("cluster", pa.string()), ("weight", pa.float32()), ("repeats", pa.int32())]
     taken = {name for name, _ in fields}
     fields += [(name, kind) for name, kind in contents.columns.items() if name not in taken]
     features = {name: _feature(kind) for name, kind in fields}

@@ -13,8 +13,9 @@ from typing import Any, Final
 import pyarrow as pa
 
 from sluice.errors import SampleFailure
-from sluice.pack.base import PackSample, Read, ShardReceipt
-from sluice.table.schema import MANIFEST
+from sluice.media.redact import Redaction, covered
+from sluice.pack.base import PackImage, PackSample, Read, ShardReceipt
+from sluice.table.schema import MANIFEST, REDACTIONS
 
 _HELD: Final = 2**18  # bytes for one system call; what is held longer has left the processor's cache
 _PARTS: Final = 512  # for one system call: half of what Linux takes
@@ -26,6 +27,7 @@ class Loaded:
 
     data: bytes
     sha256: str
+    redaction: Redaction | None = None
 
 
 def load(sample: PackSample, read: Read) -> list[Loaded]:
@@ -41,8 +43,16 @@ def load(sample: PackSample, read: Read) -> list[Loaded]:
         sha256 = hashlib.sha256(data).hexdigest()
         if image.sha256 is not None and sha256 != image.sha256:
             raise SampleFailure("io", f"item {image.item} has changed since it was measured ({image.ref.uri})")
-        loaded.append(Loaded(data, sha256))
+        loaded.append(_covered(Loaded(data, sha256), image))
     return loaded
+
+
+def _covered(loaded: Loaded, image: PackImage) -> Loaded:
+    """The image with what is to be covered in it covered."""
+    if image.covering is None:
+        return loaded
+    data, redaction = covered(loaded.data, image.covering)
+    return Loaded(data, redaction.sha256_after, redaction) if redaction else loaded
 
 
 class HashedFile:
@@ -119,6 +129,7 @@ class Rows:
         self._format = format
         self._name = name
         self._rows: list[tuple[Any, ...]] = []
+        self._redactions: list[tuple[Any, ...]] = []
         self._failures: list[tuple[str, str, str]] = []
 
     def __len__(self) -> int:
@@ -143,13 +154,17 @@ class Rows:
                 first.width if first else None,
                 first.height if first else None,
                 len(sample.captions),
-                None,  # tokens: null until a tokenizer is given
-                None,
+                sample.text_tokens,
+                None,  # image tokens: a loader counts them from width and height, under its model's own rule
                 sample.weight,
+                sample.repeats,
                 loaded[0].sha256 if loaded else None,
                 sample.cluster,
             )
         )
+        for packed, one in zip(sample.images, loaded, strict=True):
+            if one.redaction:
+                self._redactions.append((sample.id, packed.item, *_told(one.redaction)))
 
     def fail(self, sample: PackSample, failure: SampleFailure) -> None:
         """Record a sample as left out."""
@@ -157,8 +172,18 @@ class Rows:
 
     def receipt(self, file: HashedFile) -> ShardReceipt:
         """The receipt of the shard written to `file`, now closed."""
-        columns = list(zip(*self._rows, strict=True)) or [()] * len(MANIFEST)
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, MANIFEST, strict=True)]
-        return ShardReceipt(
-            pa.Table.from_arrays(arrays, schema=MANIFEST), tuple(self._failures), file.position, file.sha256
-        )
+        rows = _table(self._rows, MANIFEST)
+        redactions = _table(self._redactions, REDACTIONS)
+        return ShardReceipt(rows, tuple(self._failures), file.position, file.sha256, redactions)
+
+
+def _told(redaction: Redaction) -> tuple[Any, ...]:
+    """A redaction as a row of REDACTIONS has it."""
+    hashes = redaction.sha256_before, redaction.sha256_after
+    return redaction.method, redaction.boxes, *hashes, redaction.bytes_before, redaction.bytes_after
+
+
+def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -140,6 +140,13 @@ _QUERIES: Final = {
             SELECT id, split,
                 row_number() OVER (PARTITION BY format, split ORDER BY shard, "index") - 1 AS place FROM manifest)
         GROUP BY split, place HAVING count(DISTINCT id) > 1 ORDER BY split, place""",
+    "is to be taken less than once": """
+        SELECT min(id) AS id, 'repeats ' || coalesce(repeats::VARCHAR, 'null') || ', weight '
+            || coalesce(weight::VARCHAR, 'null') AS told FROM manifest
+        WHERE NOT coalesce(repeats >= 1 AND weight > 0 AND isfinite(weight), false) GROUP BY id, repeats, weight""",
+    "has not the same weight and repeats in every format": """
+        SELECT id, string_agg(DISTINCT weight || ' x ' || repeats, ', ') AS told FROM manifest
+        GROUP BY id HAVING count(DISTINCT (weight, repeats)) > 1""",
     "is out of order in the manifest": """
         SELECT id, shard AS told FROM (
             SELECT *, lag((format, split, shard, "index")) OVER (ORDER BY file_row_number) AS before FROM manifest)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +29,7 @@ from sluice.table.commit import commit
 
 _GOOD_ID: Final = re.compile(r"(?!__)[A-Za-z0-9_-]+")  # a dot or slash would split the sample, `__` hide it
 _SMALL: Final = 8_192  # bytes: less to copy them than to pass them on alone
+_PLAIN: Final = Contents()
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
@@ -39,7 +40,7 @@ class WebDatasetPacker:
     suffix: str = ".tar"
 
     def __init__(self, contents: Contents) -> None:
-        self._hashes = frozenset(name for name, kind in contents.columns.items() if kind == pa.uint64())
+        self._contents = contents
 
     def write_shard(self, path: Path, name: str, samples: Iterable[PackSample], read: Read) -> ShardReceipt:
         """Commit one tar; one sample is held in memory at a time."""
@@ -52,7 +53,7 @@ class WebDatasetPacker:
                     rows.fail(sample, failure)
                     continue
                 start = file.position
-                head = write_members(file, sample_members(sample, loaded, self._hashes))
+                head = write_members(file, sample_members(sample, loaded, self._contents))
                 rows.add(sample, loaded, start, file.position - start, start + head if loaded else None)
             write_end(file, file.position)
             file.close()
@@ -78,12 +79,9 @@ def write_members(sink: Sink, members: Iterable[tuple[str, bytes]]) -> int:
 
 
 def sample_members(
-    sample: PackSample, loaded: Sequence[Loaded], hashes: Collection[str] = ()
+    sample: PackSample, loaded: Sequence[Loaded], contents: Contents = _PLAIN
 ) -> list[tuple[str, bytes]]:
-    """The members of one sample, names and data, in the order they are written: images, caption, JSON.
-
-    `hashes` are the measured values that the JSON holds as hexadecimal digits.
-    """
+    """The members of one sample, names and data, in the order they are written: images, caption, JSON."""
     if not _GOOD_ID.fullmatch(sample.id):
         raise ValueError(f"the id {sample.id!r} cannot name a WebDataset member")
     names = image_names(sample)
@@ -91,7 +89,7 @@ def sample_members(
     captions = sample.captions
     if captions:
         members.append((f"{sample.id}.txt", captions[0].text.encode()))
-    members.append((f"{sample.id}.json", sample_json(sample, loaded, names, hashes)))
+    members.append((f"{sample.id}.json", sample_json(sample, loaded, names, contents)))
     return members
 
 
@@ -103,7 +101,7 @@ def image_names(sample: PackSample) -> list[str]:
 
 
 def sample_json(
-    sample: PackSample, loaded: Sequence[Loaded], names: Sequence[str], hashes: Collection[str] = ()
+    sample: PackSample, loaded: Sequence[Loaded], names: Sequence[str], contents: Contents = _PLAIN
 ) -> bytes:
     """The `.json` member: keys in this order, UTF-8, no spaces; what is no JSON number (NaN) becomes null."""
     document: dict[str, Any] = {
@@ -112,12 +110,13 @@ def sample_json(
         "source": sample.source,
         "split": sample.split,
         "images": [_image(*entry) for entry in zip(sample.images, loaded, names, strict=True)],
-        "captions": [{"text": text.text, "language": text.language} for text in sample.captions],
-        "texts": [_text(text) for text in sample.turns],
+        "captions": [_caption(text, contents) for text in sample.captions],
+        "texts": [_text(text, contents) for text in sample.turns],
         "rights": dict(sample.rights),
-        "columns": {**sample.columns, **_hexadecimal(sample.columns, hashes)},
+        "columns": {**sample.columns, **_hexadecimal(sample.columns, contents.columns)},
         "cluster": sample.cluster,
         "weight": sample.weight,
+        "repeats": sample.repeats,
     }
     try:
         return _JSON.encode(document).encode()
@@ -127,7 +126,7 @@ def sample_json(
 
 
 def _image(image: PackImage, loaded: Loaded, name: str) -> dict[str, Scalar]:
-    return {
+    told: dict[str, Scalar] = {
         "file": name,
         "item": image.item,
         "width": image.width,
@@ -135,20 +134,34 @@ def _image(image: PackImage, loaded: Loaded, name: str) -> dict[str, Scalar]:
         "bytes": len(loaded.data),
         "sha256": loaded.sha256,
     }
+    if loaded.redaction:  # these bytes are no longer those of the source
+        told |= {"redacted": loaded.redaction.method, "sha256_before": loaded.redaction.sha256_before}
+    return told
 
 
-def _text(text: PackText) -> dict[str, Scalar]:
-    return {
+def _caption(text: PackText, contents: Contents) -> dict[str, Scalar]:
+    """All captions of a pack have the same keys."""
+    said: dict[str, Scalar] = {"text": text.text, "language": text.language}
+    if contents.scored:
+        said["weight"] = text.weight
+    if contents.generated:
+        said["origin"] = text.origin
+    return said
+
+
+def _text(text: PackText, contents: Contents) -> dict[str, Scalar]:
+    said: dict[str, Scalar] = {
         "item": text.item,
         "role": text.role,
         "text": text.text,
         "language": text.language,
         "weight": text.weight,
     }
+    return {**said, "origin": text.origin} if contents.generated else said
 
 
-def _hexadecimal(columns: Mapping[str, Scalar], hashes: Collection[str]) -> dict[str, str]:
-    values = ((name, columns.get(name)) for name in hashes)
+def _hexadecimal(columns: Mapping[str, Scalar], kinds: Mapping[str, pa.DataType]) -> dict[str, str]:
+    values = ((name, columns.get(name)) for name, kind in kinds.items() if kind == pa.uint64())
     return {name: f"{value:016x}" for name, value in values if isinstance(value, int)}
 
 

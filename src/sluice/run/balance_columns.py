@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -20,8 +21,14 @@ from sluice.table.layout import CHECKED, Layout
 from sluice.table.read import read_table
 
 NONE: Final = "(none)"  # the group of the samples that have no value
+LEFT_OUT: Final = ("id", "captions_left_out")
 _BATCH: Final = 65_536
 _ITEMS: Final = 2**16  # more than a sample has
+
+
+def balance_path(layout: Layout) -> Path:
+    """Where a run keeps what was drawn of each sample that passed."""
+    return layout.state / "balance.parquet"
 
 
 @dataclass(frozen=True)
@@ -37,17 +44,21 @@ class Grouped:
 
 
 class SampleColumns:
-    """The columns of the samples `ids`, a row each."""
+    """The columns of the samples `ids`, a row each.
 
-    def __init__(self, layout: Layout, ids: pa.Array) -> None:
+    `left_out` (`LEFT_OUT`) says which captions are not packed; by default, what the last verdicts say.
+    """
+
+    def __init__(self, layout: Layout, ids: pa.Array, left_out: pa.Table | None = None) -> None:
         self._layout = layout
-        self._rows = layout.rows_of(layout.deciding)
-        self._ids = ids
+        self.rows: Final = layout.rows_of(layout.deciding)
+        self.ids: Final = ids
+        self._left_out = read_table(layout.verdicts(layout.deciding), LEFT_OUT) if left_out is None else left_out
         self._first: Final = self._first_rows()
 
     def first(self, columns: Sequence[str]) -> pa.Table:
         """The first row of each sample."""
-        return read_table(self._rows, columns).take(pa.array(self._first))
+        return read_table(self.rows, columns).take(pa.array(self._first))
 
     def groups(self, column: str) -> Grouped:
         """The samples by their value of `column`."""
@@ -69,10 +80,10 @@ class SampleColumns:
 
     def texts(self) -> Iterator[tuple[int, str | None]]:
         """Each text with the row of its sample; captions that are left out are not packed, and not here."""
-        left_out = self._left_out()
-        with pq.ParquetFile(self._rows) as file:
+        left_out = self._left_out_keys()
+        with pq.ParquetFile(self.rows) as file:
             for batch in file.iter_batches(_BATCH, columns=["id", "text_item", "text"]):
-                row = pc.fill_null(pc.index_in(batch.column("id"), self._ids), -1).to_numpy().astype(np.int64)
+                row = pc.fill_null(pc.index_in(batch.column("id"), self.ids), -1).to_numpy().astype(np.int64)
                 item = pc.fill_null(batch.column("text_item"), 0).to_numpy().astype(np.int64)
                 there = (row >= 0) & ~np.isin(row * _ITEMS + item, left_out)
                 yield from zip(
@@ -95,16 +106,15 @@ class SampleColumns:
 
     def _first_rows(self) -> npt.NDArray[np.int64]:
         """The place of the first row of each sample."""
-        owner = pc.index_in(read_table(self._rows, ["id"]).column("id"), self._ids)
+        owner = pc.index_in(read_table(self.rows, ["id"]).column("id"), self.ids)
         row = np.flatnonzero(pc.is_valid(owner).to_numpy())
         of = owner.drop_null().to_numpy().astype(np.int64)
-        first = np.zeros(len(self._ids), np.int64)
+        first = np.zeros(len(self.ids), np.int64)
         first[of[::-1]] = row[::-1]
         return first
 
-    def _left_out(self) -> npt.NDArray[np.int64]:
-        table = read_table(self._layout.verdicts(self._layout.deciding), ["id", "captions_left_out"])
-        row = pc.fill_null(pc.index_in(table.column("id"), self._ids), -1).to_numpy().astype(np.int64)
-        lists = table.column("captions_left_out").combine_chunks()
+    def _left_out_keys(self) -> npt.NDArray[np.int64]:
+        row = pc.fill_null(pc.index_in(self._left_out.column("id"), self.ids), -1).to_numpy().astype(np.int64)
+        lists = self._left_out.column("captions_left_out").combine_chunks()
         parents = lists.value_parent_indices().to_numpy()
         return row[parents] * _ITEMS + lists.flatten().to_numpy().astype(np.int64)

@@ -39,9 +39,23 @@ class ClustersConfig(_Model):
 class TiersConfig(_Model):
     """A set of a given size: a part that is the best by an order, the rest drawn from all others."""
 
-    size: int = Field(gt=0, description="samples to choose")
+    size: int | None = Field(None, gt=0, description="samples to choose; with `top`: at most, repeats counted")
     best: float = Field(0.2, ge=0, le=1, description="share of them that is taken from the top of `order`")
     order: str = Field(description="ORDER BY expression over the columns, e.g. `alignment desc, id`")
+    top: float | None = Field(
+        None, gt=0, lt=1, description="share of all samples that is the best tier; default: as many as are chosen of it"
+    )
+    repeats: int = Field(
+        1, ge=1, le=1_000, description="with `top`: most times an epoch takes a sample, where a tier has too few"
+    )
+
+    @model_validator(mode="after")
+    def _sized(self) -> TiersConfig:
+        if self.size is None and self.top is None:
+            raise ValueError("give `size`, `top` or both")
+        if self.repeats > 1 and self.top is None:
+            raise ValueError("`repeats` needs `top`: how many of the samples are the best tier")
+        return self
 
 
 class MixtureConfig(_Model):
@@ -54,7 +68,16 @@ class MixtureConfig(_Model):
     temperature: float | None = Field(
         None, gt=0, description="or: shares in proportion to count ** (1 / temperature); more is more equal"
     )
-    size: int | None = Field(None, gt=0, description="`draw`: most samples to draw; default: as many as the shares let")
+    size: int | None = Field(
+        None, gt=0, description="`draw`: most samples to draw, repeats counted; default: as many as the shares let"
+    )
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=1_000,
+        description="`draw`: most times an epoch takes a sample; a value that has less than its share is repeated, "
+        "as often as it takes, and the others lose less",
+    )
     by: Literal["draw", "weight"] = Field(
         "draw", description="`draw` leaves samples out; `weight` keeps all and states a weight in the manifest"
     )
@@ -67,6 +90,8 @@ class MixtureConfig(_Model):
             raise ValueError("at least one weight must be more than zero")
         if self.by == "weight" and self.size is not None:
             raise ValueError("`size` is for `by: draw`; `by: weight` keeps all samples")
+        if self.by == "weight" and self.repeats > 1:
+            raise ValueError("`repeats` is for `by: draw`; `by: weight` states a weight instead")
         return self
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,14 +17,16 @@ import pyarrow as pa
 from sluice.caption.config import CaptionerConfig
 from sluice.engine import Engine, Task
 from sluice.errors import RunError
+from sluice.measures.base import Measure
 from sluice.run.calibrating import calibrate_run
 from sluice.run.captioning import (
     CAPTION_UNIT,
     CaptionCost,
     CaptionJob,
     CaptionPlan,
+    caption_folders,
     captioned_for,
-    captioner_folders,
+    known_folders,
 )
 from sluice.run.checking import Checks
 from sluice.run.corpus_steps import BOILERPLATE, NO_CORPUS, SAME_CAPTION
@@ -35,12 +37,16 @@ from sluice.run.filtering import compile_route
 from sluice.run.judging import judge
 from sluice.run.locked import NO_DUPLICATES
 from sluice.run.measure_plan import MeasurePlan
+from sluice.run.pair_rules import compile_pair_rules, counted_pairs
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
 from sluice.run.recipe import CaptionsConfig, RecipeFile
 from sluice.run.recording import record
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.stage import decided_by, done, finish, reopen, stage_seconds
+from sluice.run.takedown import taken_down
+from sluice.run.varying import absolute
+from sluice.table.arrays import numbers
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
@@ -58,28 +64,43 @@ class Captions:
     plan: CaptionPlan
     recaption: Sequence[CompiledRule]
     reject: Sequence[CompiledRule]
-    folders: Sequence[str]  # of the captioners: name@fingerprint
+    known: Sequence[str]  # who writes them, as far as that is known without loading a model
 
 
 def prepare_captions(
-    file: RecipeFile, schema: pa.Schema, measures: MeasurePlan, checks: Checks | None
+    file: RecipeFile,
+    schema: pa.Schema,
+    plan: MeasurePlan,
+    measures: Mapping[str, Measure],
+    checks: Checks | None,
 ) -> Captions | None:
     """Check the recipe's `captions` against the columns; None where it has none."""
     config = file.recipe.captions
     if config is None:
         return None
-    cache = Layout(file.run_folder).state.absolute() / "answers.sqlite"
-    plan = CaptionPlan(tuple(_absolute(one, file) for one in config.captioners), measures, str(cache))
+    run = Layout(file.run_folder)
+    cache, scope = run.state.absolute() / "answers.sqlite", str(run.root.absolute())
+    captioners = tuple(_absolute(one, file) for one in config.captioners)
+    variations = config.variations and absolute(config.variations, file.base)
+    rules = compile_pair_rules(file, measures)
+    asked = CaptionPlan(captioners, plan, str(cache), scope, False, config.consensus, variations, rules)
     columns = pa.schema([*schema, *(ALIGNMENT if checks else [])])
     recaption = compile_route(file, "recaption", config.recaption, columns)
     reject = compile_route(file, "reject", config.reject, columns)
-    return Captions(config, plan, recaption, reject, captioner_folders(plan))
+    return Captions(config, asked, recaption, reject, known_folders(asked))
 
 
 def _absolute(config: CaptionerConfig, file: RecipeFile) -> CaptionerConfig:
     """The captioner with its path relative to the recipe made absolute: workers have a folder of their own."""
     path: str | None = getattr(config, "path", None)
     return config if path is None else config.model_copy(update={"path": str((file.base / path).absolute())})
+
+
+def stage_name(captions: Captions, checks: Checks | None, layout: Layout) -> str:
+    """The fingerprint of what the stage follows from."""
+    encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}{checks.plan.of_files()}" if checks else ""
+    routing = captions.config.model_dump_json(exclude={"captioners", "variations"})
+    return fingerprint("captions/2", decided_by(layout, FILTERED), encoding, routing, *captions.known)
 
 
 def caption_stage(
@@ -94,12 +115,11 @@ def caption_stage(
     """Route, caption what lacks it, decide; whether there was anything to do. `rules`: those of 01_filtered."""
     started = time.perf_counter()
     filtered = decided_by(layout, FILTERED)
-    encoding = f"{checks.plan.config.model_dump_json()} {checks.seed}" if checks else ""
-    routing = captions.config.model_dump_json(exclude={"captioners"})
-    name = fingerprint("captions/1", filtered, encoding, routing, *captions.folders)
+    name = stage_name(captions, checks, layout)
     if done(layout, CAPTIONED, name):
         return False
     reopen(layout, CAPTIONED)
+    folders = caption_folders(captions.plan, engine)
     taken = _taken_up(captions, rules, layout)
     encoder = encoder_facts(checks.plan, engine) if checks else None
     chosen = fingerprint(filtered, encoder.store if encoder else "", *taken)
@@ -116,14 +136,27 @@ def caption_stage(
     if captions.recaption:
         asked = judge(layout, captions.recaption, NO_DUPLICATES, NO_CORPUS, CAPTIONED).decision.severity > KEPT
     captioned = (asked | held) & (sent_out.decision.severity == KEPT)
+    there = ~numbers(pc.is_in(entered.column("id"), pa.array(sorted(taken_down(layout)), pa.string())))
     ids, unit = entered.column("id"), entered.column("unit")
-    write_table(layout.routes, pa.table({"id": ids, "unit": unit, "captioned": pa.array(captioned)}))
-    costs = _caption(captions, layout, name, units, engine, events)
+    write_table(
+        layout.routes,
+        pa.table(
+            {
+                "id": ids,
+                "unit": unit,
+                "captioned": pa.array(captioned & there & bool(captions.config.captioners)),
+                "goes_on": pa.array((sent_out.decision.severity == KEPT) & there),
+                "held": pa.array(held),
+            }
+        ),
+    )
+    costs = _caption(captions, layout, fingerprint(name, *folders), units, engine, events)
     if stopped := next((cost.stopped for cost in costs if cost.stopped), None):
         raise RunError(f"02_captioned stops: {stopped}; what was answered is kept: raise the budget and run again")
-    said = _said(layout, captions, units)
+    said = _said(layout, folders, units)
     failures = said.filter(pc.is_valid(said.column("failure_class")))
-    made = set(said.filter(pc.is_null(said.column("failure_class"))).column("id").to_pylist())
+    texts = said.filter(pc.is_valid(said.column("text")))
+    made = set(texts.column("id").to_pylist())
     silent = _without_caption(layout)
     lost = {
         row["id"]: (row["failure_class"], f"{row['captioner']}: {row['failure']}")
@@ -138,7 +171,9 @@ def caption_stage(
         "content": fingerprint(recorded.facts["content"], *_texts(said)),
         "taken_up": int(held.sum()),
         "captioned": int(captioned.sum()),
-        "captions": len(said) - len(failures),
+        "captions": len(texts),
+        "discarded": len(said) - said.column("discarded").null_count,
+        **counted_pairs(layout, units),
         "failures": dict(sorted(Counter(failures.column("failure_class").to_pylist()).items())),
         "spent": _spent(said),
     }
@@ -181,10 +216,10 @@ def _caption(
     return costs
 
 
-def _said(layout: Layout, captions: Captions, units: int) -> pa.Table:
+def _said(layout: Layout, folders: Sequence[str], units: int) -> pa.Table:
     """All that was said, and where it failed, by unit and captioner."""
-    paths = [layout.captions(folder, unit) for unit in range(units) for folder in captions.folders]
-    columns = [*_FAILURES, "item", "text", "tokens_in", "tokens_out", "cost"]
+    paths = [layout.captions(folder, unit) for unit in range(units) for folder in folders]
+    columns = [*_FAILURES, "item", "text", "discarded", "tokens_in", "tokens_out", "cost"]
     return pa.concat_tables([read_table(path, columns) for path in paths])
 
 
@@ -225,7 +260,7 @@ def _left_out(layout: Layout, entered: pa.Table, held: Any) -> pa.ChunkedArray:
 
 def _taken_up(captions: Captions, rules: Sequence[CompiledRule], layout: Layout) -> tuple[str, ...]:
     """The rules of 01_filtered that speak of texts alone: what they hold is taken up, and captioned."""
-    if not captions.config.take_up:
+    if not captions.config.take_up or not captions.config.captioners:
         return ()
     grains = stored_grains(layout.rows)
     about_texts = [rule.rule.name for rule in rules if all(grains[name] == "text" for name in rule.columns)]

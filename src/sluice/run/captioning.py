@@ -8,59 +8,41 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.caption.base import CaptionerIdentity, CaptionOutcome, CaptionRequest
 from sluice.caption.cache import AnswerCache
-from sluice.caption.config import CaptionerConfig
+from sluice.caption.config import CaptionerConfig, TransformersConfig
 from sluice.caption.load import load_captioner
-from sluice.engine.base import WorkerContext
+from sluice.caption.variation_config import ConsensusConfig, VariationsConfig
+from sluice.engine import Engine, Task, WorkerContext
 from sluice.errors import SampleFailure
 from sluice.media.decode import decode
 from sluice.media.header import read_header
 from sluice.media.limits import Limits
+from sluice.run.agreeing import consensus_folder, with_consensus
 from sluice.run.measure_plan import MeasurePlan, load_plugins
 from sluice.run.measuring import UnitPass
+from sluice.run.pair_rules import with_pairs_judged
+from sluice.run.rules.rule import CompiledRule
+from sluice.run.said import SAID, as_items, said_table, texts_said
+from sluice.run.varying import Varied, Varying, of_captioners
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
-from sluice.table.layout import CAPTIONED, Layout
+from sluice.table.layout import CAPTIONED, FILTERED, Layout
 from sluice.table.read import UnitReader, read_table
 from sluice.table.refs import Ref, RefReader
-from sluice.table.schema import ITEMS
 
 CAPTION_UNIT: Final = "sluice.run.captioning:caption_unit"
-SAID: Final = pa.schema(
-    [
-        ("id", pa.string()),
-        ("item", pa.int16()),  # the number that the caption has in its sample; null for a failure
-        ("captioner", pa.string()),
-        ("kind", pa.string()),  # short | dense | ocr | grounded | qa
-        ("text", pa.string()),
-        ("data", pa.string()),  # JSON: boxes or pairs
-        ("language", pa.string()),  # that was asked for
-        ("model", pa.string()),
-        ("revision", pa.string()),
-        ("prompt", pa.string()),
-        ("prompt_version", pa.string()),
-        ("temperature", pa.float32()),
-        ("seed", pa.int64()),
-        ("tokens_in", pa.int64()),
-        ("tokens_out", pa.int64()),
-        ("cost", pa.float64()),
-        ("seconds", pa.float64()),  # of the exchange that gave it
-        ("attempts", pa.int16()),
-        ("failure_class", pa.string()),
-        ("failure_kind", pa.string()),
-        ("failure", pa.string()),
-    ]
-)
+_DESCRIBE: Final = "sluice.run.captioning:describe"
 _OF: Final = b"sluice.of"
 _REF: Final = ("container", "uri", "member", "offset", "size")
 
@@ -72,7 +54,11 @@ class CaptionPlan:
     captioners: tuple[CaptionerConfig, ...]
     measures: MeasurePlan
     cache: str  # file of the answers
+    scope: str  # whose budgets they are: the run's, for all that is asked in its name
     again: bool = False  # ask anew what brought an answer that was none
+    consensus: ConsensusConfig | None = None
+    variations: VariationsConfig | None = None
+    pair_rules: tuple[CompiledRule, ...] = ()  # which pairs of questions and answers are left out
 
 
 @dataclass(frozen=True)
@@ -95,42 +81,56 @@ class CaptionCost:
 
 
 def caption_unit(shared: tuple[Layout, CaptionPlan], job: CaptionJob, context: WorkerContext) -> CaptionCost:
-    """Caption the samples of a unit that are on the way to it. Runs in a worker."""
+    """Caption the samples of a unit that are on the way to it, and vary the captions. Runs in a worker."""
     layout, plan = shared
     load_plugins(plan.measures.plugins)
-    with UnitReader(layout.routes, ["id", "captioned"]) as reader:
+    with UnitReader(layout.routes, ["id", "captioned", "goes_on", "held"]) as reader:
         routes = reader.read(job.unit)
     ids = routes.filter(routes.column("captioned")).column("id").combine_chunks()
-    samples = _Samples(layout, job.unit, ids)
+    samples = _Samples(layout, job.unit, routes.filter(routes.column("goes_on")).column("id").combine_chunks())
     numbers = samples.next_items()
-    said: list[pa.Table] = []
-    path = Path(plan.cache)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cache = AnswerCache(path)
+    said: dict[str, pa.Table] = {}  # by folder
     stopped: str | None = None
-    try:
+    with closing(_open_cache(Path(plan.cache))) as cache:
         for config in plan.captioners:
-            captioner = load_captioner(config, cache, scope=str(layout.root.absolute()), again=plan.again)
-            try:
+            with closing(load_captioner(config, cache, scope=plan.scope, again=plan.again)) as captioner:
                 with RefReader(plan.measures.limits.bytes) as refs:
-                    requests = samples.requests(refs, plan.measures.limits)
+                    requests = samples.requests(ids, refs, plan.measures.limits)
                     table = _table(captioner.caption(requests), captioner.identity, numbers, samples)
-                    table = pa.concat_tables([table, samples.unreadable(captioner.identity)])
+                said[captioner.identity.folder] = pa.concat_tables([table, samples.unreadable(captioner.identity)])
                 stopped = stopped or captioner.stopped
-            finally:
-                captioner.close()
-            if not stopped:  # else a later run, with more to spend, goes on with this unit
-                write_table(layout.captions(captioner.identity.folder, job.unit), table)
-            said.append(table)
-    finally:
-        cache.close()
-    together = pa.concat_tables([SAID.empty_table(), *said])
-    if not stopped:
-        items = _items(together)
-        _measure(layout, plan.measures, job.unit, items, context)
+        if plan.consensus is not None and not stopped:
+            together = pa.concat_tables(list(said.values()))
+            flagged, agreed = with_consensus(together, plan.consensus, numbers)
+            starts = np.cumsum([0, *map(len, said.values())]).tolist()
+            parts = zip(said.items(), starts, strict=False)
+            said = {folder: flagged.slice(start, len(table)) for (folder, table), start in parts}
+            said[consensus_folder(plan.consensus)] = agreed
+        if plan.variations is not None and not stopped:
+            varying = Varying(plan.variations, cache, scope=plan.scope, again=plan.again)
+            together = pa.concat_tables([SAID.empty_table(), *said.values()])
+            known = samples.texts()
+            for row in texts_said(together):
+                known.setdefault(row["id"], []).append(row["text"])
+            captions: list[Varied] = []
+            if plan.variations.of != "generated":
+                captions += _of_source(layout, job.unit, routes)
+            if plan.variations.of != "source":
+                captions += of_captioners(together)
+            captions = [replace(one, fields=samples.fields(one.sample)) for one in captions]
+            said[varying.folder] = varying.vary(captions, known, numbers)
+            stopped = varying.stopped
+    together = pa.concat_tables([SAID.empty_table(), *said.values()])
+    if not stopped:  # else a later run, with more to spend, goes on with this unit
+        for folder, table in said.items():
+            write_table(layout.captions(folder, job.unit), table)
+        items = as_items(together)
+        measured = _measure(layout, plan.measures, job.unit, items, context)
+        items = with_pairs_judged(items, measured, plan.pair_rules)
         write_table(layout.generated(job.unit), items.replace_schema_metadata({_OF: job.of.encode()}))
     failed = together.column("failure_class")
-    return CaptionCost(job.unit, len(ids), failed.null_count, len(failed) - failed.null_count, stopped)
+    made = pc.sum(pc.and_(pc.is_valid(together.column("text")), pc.is_null(failed))).as_py() or 0
+    return CaptionCost(job.unit, len(ids), made, len(failed) - failed.null_count, stopped)
 
 
 def captioned_for(layout: Layout, unit: int) -> str | None:
@@ -139,18 +139,74 @@ def captioned_for(layout: Layout, unit: int) -> str | None:
     return (pq.read_schema(path).metadata or {}).get(_OF, b"").decode() if path.is_file() else None
 
 
-def captioner_folders(plan: CaptionPlan) -> list[str]:
-    """The folders of the captioners, in the order of the recipe. Nothing is asked, and nothing is left in the run."""
+def known_folders(plan: CaptionPlan) -> list[str]:
+    """The folders of all that makes captions, in their order; of a model on this machine what the recipe says of it.
+
+    Nothing is asked, no model is loaded, and nothing is left in the run. A captioner that there is not is found out.
+    """
+    return _folders(plan, models=False)
+
+
+def caption_folders(plan: CaptionPlan, engine: Engine) -> list[str]:
+    """The folders of all that makes captions. A worker loads the models that there are: this process holds none."""
+    if not any(isinstance(config, TransformersConfig) for config in plan.captioners):
+        return known_folders(plan)
+    (outcome,) = engine.run(_DESCRIBE, plan, [Task(0)])
+    return outcome.result
+
+
+def describe(plan: CaptionPlan, _: None, context: WorkerContext) -> list[str]:
+    """Load the captioners and say who they are. Runs in a worker."""
+    return _folders(plan, models=True)
+
+
+def _folders(plan: CaptionPlan, *, models: bool) -> list[str]:
     load_plugins(plan.measures.plugins)
     folders: list[str] = []
-    with (
-        tempfile.TemporaryDirectory(prefix="sluice-") as nowhere,
-        closing(AnswerCache(Path(nowhere) / "cache")) as cache,
-    ):
+    with _no_cache() as cache:
         for config in plan.captioners:
+            if isinstance(config, TransformersConfig) and not models:
+                folders.append(config.model_dump_json())
+                continue
             with closing(load_captioner(config, cache)) as captioner:
                 folders.append(captioner.identity.folder)
+        if plan.consensus is not None:
+            folders.append(consensus_folder(plan.consensus))
+        if plan.variations is not None:
+            folders.append(Varying(plan.variations, cache).folder)
     return folders
+
+
+def _open_cache(path: Path) -> AnswerCache:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return AnswerCache(path)
+
+
+@contextmanager
+def _no_cache() -> Generator[AnswerCache]:
+    """A cache that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="sluice-") as nowhere, closing(AnswerCache(Path(nowhere) / "cache")) as one:
+        yield one
+
+
+def _of_source(layout: Layout, unit: int, routes: pa.Table) -> list[Varied]:
+    """The captions of the source that go on with their samples; one of a sample held for them is no model to follow."""
+    goes_on = pc.and_not(routes.column("goes_on"), routes.column("held"))
+    wanted = routes.filter(goes_on).column("id").combine_chunks()
+    names = pq.read_schema(layout.rows).names
+    columns = ["id", "text_item", "text", "declared_language", "alternative"]
+    with (
+        UnitReader(layout.rows, [*columns, *(["language"] if "language" in names else [])]) as reader,
+        UnitReader(layout.verdicts(FILTERED), ["id", "captions_left_out"]) as verdicts,
+    ):
+        rows = reader.read(unit)
+        out = {row["id"]: set(row["captions_left_out"]) for row in verdicts.read(unit).to_pylist()}
+    rows = rows.filter(pc.and_(rows.column("alternative"), pc.is_in(rows.column("id"), wanted)))
+    return [
+        Varied(row["id"], row["text_item"], row["text"], row["declared_language"] or row.get("language"))
+        for row in rows.to_pylist()
+        if row["text"] and row["text_item"] not in out.get(row["id"], ())
+    ]
 
 
 class _Samples:
@@ -164,6 +220,7 @@ class _Samples:
         for item in items.filter(pc.is_in(items.column("id"), ids)).to_pylist():
             self._items.setdefault(item["id"], []).append(item)
         self._unreadable: dict[str, SampleFailure] = {}
+        self._fields = {sample["id"]: _fields(sample, self._items.get(sample["id"], [])) for sample in self._samples}
 
     def next_items(self) -> Counter[str]:
         """By sample, the number of its next item."""
@@ -174,18 +231,28 @@ class _Samples:
         texts = (item for item in self._items.get(sample, ()) if item["kind"] == "text")
         return next((item["language"] for item in texts if item["language"]), None)
 
-    def requests(self, refs: RefReader, limits: Limits) -> Iterator[CaptionRequest]:
-        """A request a sample, its bytes read as it is asked for; what cannot be read is `unreadable` thereafter."""
+    def texts(self) -> dict[str, list[str]]:
+        """By sample, its texts."""
+        return {
+            sample: [item["text"] for item in items if item["kind"] == "text" and item["text"]]
+            for sample, items in self._items.items()
+        }
+
+    def fields(self, sample: str) -> Mapping[str, object]:
+        """What templates and prompts may name of a sample."""
+        return self._fields[sample]
+
+    def requests(self, ids: pa.Array, refs: RefReader, limits: Limits) -> Iterator[CaptionRequest]:
+        """A request a sample of `ids`, its bytes read as it is asked for.
+
+        What cannot be read is `unreadable` thereafter.
+        """
         self._unreadable.clear()
+        wanted = set(ids.to_pylist())
         for sample in self._samples:
-            items = self._items.get(sample["id"], [])
-            image = next((item for item in items if item["kind"] == "image"), None)
-            texts = [item["text"] for item in items if item["kind"] == "text" and item["text"]]
-            fields = {
-                **(json.loads(sample["meta"]) if sample["meta"] else {}),
-                **{name: sample[name] for name in ("key", "source", "author", "licence", "source_url", "dataset")},
-                "caption": texts[0] if texts else None,
-            }
+            if sample["id"] not in wanted:
+                continue
+            image = next((item for item in self._items.get(sample["id"], []) if item["kind"] == "image"), None)
             data: bytes | None = None
             if image is not None:
                 try:
@@ -197,7 +264,7 @@ class _Samples:
                 sample["id"],
                 data,
                 None if data is None else (lambda bytes_=data: _pixels(bytes_, limits)),
-                {name: value for name, value in fields.items() if value is not None},
+                self._fields[sample["id"]],
                 self.language(sample["id"]),
             )
 
@@ -208,7 +275,17 @@ class _Samples:
             | {"failure_class": failure.failure_class, "failure_kind": "decode", "failure": failure.message}
             for sample, failure in self._unreadable.items()
         ]
-        return pa.Table.from_pylist(rows, SAID)
+        return said_table(rows)
+
+
+def _fields(sample: Mapping[str, Any], items: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    texts = [item["text"] for item in items if item["kind"] == "text" and item["text"]]
+    fields = {
+        **(json.loads(sample["meta"]) if sample["meta"] else {}),
+        **{name: sample[name] for name in ("key", "source", "author", "licence", "source_url", "dataset")},
+        "caption": texts[0] if texts else None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _pixels(data: bytes, limits: Limits) -> Any:
@@ -251,43 +328,22 @@ def _table(
                     **(took if not place else {}),  # an exchange may bring several: it is counted once
                 }
             )
-            numbers[outcome.id] += 1
+            numbers[outcome.id] += max(1, 2 * len(caption.pairs))
         if outcome.failure is not None:
             failure = outcome.failure
             told = {"failure_class": failure.failure_class, "failure_kind": failure.kind, "failure": failure.message}
             rows.append({"id": outcome.id, "kind": identity.kind, **who, **took, **told})
-    return pa.Table.from_pylist(rows, SAID)
+    return said_table(rows)
 
 
-def _items(said: pa.Table) -> pa.Table:
-    """The captions as items of their samples. Pairs of questions and answers stay where they are: in `data`."""
-    rows: list[Mapping[str, Any]] = []
-    for row in said.to_pylist():
-        if row["failure_class"] is not None or row["kind"] == "qa" or not row["text"]:
-            continue
-        origin = {name: row[name] for name in ("captioner", "model", "revision", "prompt_version")}
-        if row["data"]:
-            origin |= json.loads(row["data"])
-        rows.append(
-            {
-                "id": row["id"],
-                "item": row["item"],
-                "kind": "text",
-                "role": "caption",
-                "text": row["text"],
-                "language": row["language"],
-                "meta": json.dumps(origin, ensure_ascii=False),
-            }
-        )
-    return pa.Table.from_pylist(rows, ITEMS)
-
-
-def _measure(layout: Layout, plan: MeasurePlan, unit: int, items: pa.Table, context: WorkerContext) -> None:
-    """Measure the captions as texts of the source are: the same measures, the same columns."""
+def _measure(layout: Layout, plan: MeasurePlan, unit: int, items: pa.Table, context: WorkerContext) -> list[pa.Table]:
+    """Measure what was said as texts of the source are: the same measures, the same columns. Gives the tables."""
     loaded = plan.load()
     wanted = {key: measure for key, measure in loaded.identities().items() if measure.grain == "text"}
     with RefReader(plan.limits.bytes) as refs:
         part = UnitPass(read_table(layout.samples(unit), threads=False).slice(0, 0), items, loaded, refs, context)
         part.measure("text", wanted)
-        for identity, measure in wanted.items():
-            write_table(layout.measured(identity, unit, CAPTIONED), part.table(identity, measure))
+        tables = {identity: part.table(identity, measure) for identity, measure in wanted.items()}
+    for identity, table in tables.items():
+        write_table(layout.measured(identity, unit, CAPTIONED), table)
+    return list(tables.values())

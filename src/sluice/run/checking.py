@@ -13,15 +13,16 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.engine import Engine
+from sluice.errors import RecipeError
 from sluice.measures.base import Measure
-from sluice.models.config import EncoderConfig
+from sluice.models.config import PrecomputedConfig, VectorsConfig
 from sluice.run.calibrating import calibrate_run, threshold_warnings
 from sluice.run.choosing import batches_of, caption_choice
 from sluice.run.corpus_steps import NO_CORPUS
 from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units, encoder_facts
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
-from sluice.run.generated_rows import ORIGIN
+from sluice.run.generated_rows import GENERATED
 from sluice.run.judging import judge
 from sluice.run.locked import NO_DUPLICATES
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
@@ -29,6 +30,8 @@ from sluice.run.recipe import QualityConfig, RecipeFile
 from sluice.run.recording import record
 from sluice.run.retrieving import check_retrieval
 from sluice.run.rules.rule import CompiledRule
+from sluice.run.scores import Score, check_names, load_scores, score_fields
+from sluice.run.scoring import Scoring, score_units
 from sluice.run.stage import decided_by, done, finish, reopen, stage_record, stage_seconds
 from sluice.table.arrays import real_numbers
 from sluice.table.compute import pc
@@ -48,6 +51,7 @@ class Checks:
     rules: Sequence[CompiledRule]
     of_texts: Mapping[str, Measure]  # measures of texts, by identity
     seed: int
+    scores: tuple[Score, ...] = ()
 
 
 def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, Measure]) -> Checks | None:
@@ -56,10 +60,14 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, M
     if config is None:
         return None
     plan = EncoderPlan(_absolute(config.encoder, file.base), file.recipe.limits.limits())
-    columns = [*schema, *ALIGNMENT, *([ORIGIN] if file.recipe.captions else [])]
+    columns = [*schema, *ALIGNMENT, *(GENERATED if file.recipe.captions else [])]
+    scores = load_scores(file)
+    check_names(file, scores, pa.schema(columns))
+    columns += score_fields(scores)
     of_texts = {identity: measure for identity, measure in measures.items() if measure.grain == "text"}
     rules = compile_rules(file, "quality", config, pa.schema(columns))
-    return Checks(config, plan, rules, of_texts, file.recipe.seed)
+    _check_vectors(file, config, rules)
+    return Checks(config, plan, rules, of_texts, file.recipe.seed, scores)
 
 
 def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine: Engine, events: Events) -> bool:
@@ -69,7 +77,9 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     """
     started = time.perf_counter()
     decided = decided_by(layout, before)
-    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed))
+    held = [held] if (held := checks.plan.of_files()) else []
+    held += [score.identity.hash for score in checks.scores]
+    name = fingerprint("quality/2", decided, checks.config.model_dump_json(), str(checks.seed), *held)
     if done(layout, CHECKED, name):
         return False
     reopen(layout, CHECKED)
@@ -78,12 +88,14 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     embedded = fingerprint(decided, encoder.store)
     chosen = Chosen(before, embedded, captions=decided if before == CAPTIONED else None)
     spent = embed_units(layout, checks.plan, encoder.store, chosen, units, engine, events)
+    scorings = [Scoring(score, encoder, checks.plan.limits) for score in checks.scores]
+    spent = Counter(spent) + Counter(score_units(layout, scorings, chosen, units, engine, events))
     calibration = calibrate_run(layout, encoder, units, checks.seed)
     for warning in threshold_warnings(checks.rules, calibration):
         events.tell("threshold_warning", **warning)
     rows = RowsOf(CHECKED, before, generated=checks.of_texts if before == CAPTIONED else None)
-    of = fingerprint("quality rows/2", embedded, str(checks.seed))
-    write_quality_rows(layout, rows, (encoder, calibration), units, of)
+    of = fingerprint("quality rows/3", embedded, str(checks.seed), *(scoring.store for scoring in scorings))
+    write_quality_rows(layout, rows, (encoder, calibration), units, of, scorings)
     choosing = caption_choice(checks.config.alternatives)
     judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)
     recorded = record(
@@ -96,6 +108,7 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     earlier = {what: took for what, took in stage_seconds(layout, CHECKED).items() if what != "decide"}
     seconds = {**Counter(earlier) + Counter(spent), "decide": time.perf_counter() - started}
     facts = {
+        **({"scores": {scoring.score.name: _of_score(scoring) for scoring in scorings}} if scorings else {}),
         "encoder": _of_encoder(encoder),
         "alignment": _deciles(layout.rows_of(CHECKED)),
         **({"captioners": batches_of(layout.rows_of(CHECKED), judgement.facts)} if before == CAPTIONED else {}),
@@ -104,7 +117,22 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     return True
 
 
-def _absolute(config: EncoderConfig, base: Path) -> EncoderConfig:
+def _check_vectors(file: RecipeFile, config: QualityConfig, rules: Sequence[CompiledRule]) -> None:
+    """RecipeError where the recipe asks how texts fit images of vectors that are of one of the two only."""
+    encoder = config.encoder
+    if not isinstance(encoder, PrecomputedConfig) or (encoder.image and encoder.text):
+        return
+    asking = [f"the rule {rule.rule.name!r}" for rule in rules if {*rule.columns} & {"alignment", "false_accept"}]
+    asking += ["`retrieval`"] if config.retrieval else []
+    if asking:
+        given, lacking = ("images", "text") if encoder.image else ("texts", "image")
+        raise RecipeError(
+            f"{file.where('quality', 'encoder')}: the vectors are of {given} only, and {asking[0]} asks how text fits "
+            f"image: say {lacking}: too, or leave {asking[0]} out"
+        )
+
+
+def _absolute(config: VectorsConfig, base: Path) -> VectorsConfig:
     """The encoder with its path relative to the recipe made absolute: workers have a folder of their own."""
     path: str | None = getattr(config, "path", None)
     return config if path is None else config.model_copy(update={"path": str((base / path).absolute())})
@@ -120,6 +148,17 @@ def _of_encoder(encoder: EncoderFacts) -> dict[str, Any]:
         "languages": identity.languages,
         "world": identity.world,
         "store": encoder.store,
+    }
+
+
+def _of_score(scoring: Scoring) -> dict[str, Any]:
+    identity = scoring.score.identity
+    return {
+        "name": identity.name,
+        "revision": identity.revision,
+        "hash": identity.hash,
+        "columns": list(scoring.score.columns),
+        "store": scoring.store,
     }
 
 

@@ -1,7 +1,8 @@
 """Choosing among captions by how well they fit: speakers of 03_quality_checked beside the recipe's rules.
 
 What a rule speaks against is out of the choice. A captioner that makes a unit's captions fit worse than they did is
-held with all that it said of the unit; such a sample falls back on its other captions.
+held with all that it said of the unit, and what was made of that; such a sample falls back on its other captions.
+Variations are no captioner's: they compete, and nothing is held for them.
 """
 
 from __future__ import annotations
@@ -13,19 +14,22 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.caption.choice import ALTERNATIVE, RAW, Choice, choose
 from sluice.run.decide import HELD, KEPT, REJECTED, RowFacts, Speaker
-from sluice.run.generated_rows import ORIGIN
+from sluice.run.generated_rows import ORIGIN, VARIES
 from sluice.run.judging import MoreSpeakers
 from sluice.run.locked import LockedFilter
 from sluice.table.arrays import codes, numbers, real_numbers
+from sluice.table.compute import pc
 from sluice.table.layout import CHECKED
 from sluice.table.read import read_table
 
 WORSE: Final = "captions_worse"
 NOT_BEST: Final = "not_best"
+_ITEMS: Final = 2**16  # more than a sample has
 _ALL: Final = -2.0  # below every cosine
 
 
@@ -36,7 +40,8 @@ def caption_choice(alternatives: int | None) -> MoreSpeakers:
         table = _Candidates.read(path, facts)
         said: list[Speaker] = []
         if (table.origin != RAW).any():
-            worse = _worse(table.choice(table.cosine), table)
+            worse = table.choice(table.of_captioners()).worse
+            worse = worse | table.made_from(worse)
             said.append(Speaker(WORSE, (worse * np.int8(HELD)).astype(np.int8), about_text=True))
         if alternatives is not None:
             fit = table.cosine.copy()
@@ -58,9 +63,12 @@ def choosing_in(stage: str, locked: LockedFilter) -> MoreSpeakers | None:
 def batches_of(path: Path, facts: RowFacts) -> list[dict[str, Any]]:
     """By captioner: samples with captions of the source and of it, mean cosine before and after, units held."""
     table = _Candidates.read(path, facts)
-    batches = table.choice(table.cosine).batches
+    batches = table.choice(table.of_captioners()).batches
+    varied = set(table.origin[table.varies >= 0].tolist())
     found: list[dict[str, Any]] = []
     for number, name in enumerate(table.names):
+        if number in varied:
+            continue
         mine = [batch for batch in batches if batch.captioner == number and batch.samples]
         samples = sum(batch.samples for batch in mine)
         means = {
@@ -79,23 +87,37 @@ class _Candidates:
     cosine: npt.NDArray[np.float64]  # NaN where the text is no caption, or fits nothing
     origin: npt.NDArray[np.int64]  # number of the captioner; RAW where the source said it
     unit: npt.NDArray[np.int64]
+    item: npt.NDArray[np.int64]
+    varies: npt.NDArray[np.int64]  # the item that it is a variation of; -1: none
     names: Sequence[str]
     facts: RowFacts
 
     @staticmethod
     def read(path: Path, facts: RowFacts) -> _Candidates:
         """From the rows in `path`; without a column of origins the source said everything."""
-        generated = ORIGIN.name in pq.read_schema(path).names
-        wanted = ["alignment", "unit", *([ORIGIN.name] if generated else [])]
-        table = read_table(path, wanted, encoded=[ORIGIN.name] if generated else [])
+        generated = ORIGIN in pq.read_schema(path).names
+        wanted = ["alignment", "unit", "text_item", *([ORIGIN, VARIES] if generated else [])]
+        table = read_table(path, wanted, encoded=[ORIGIN] if generated else [])
         cosine = real_numbers(table.column("alignment")).astype(np.float64)
         cosine[~facts.alternative] = np.nan
         unit = numbers(table.column("unit")).astype(np.int64)
         if not generated:
-            return _Candidates(cosine, np.full(len(cosine), RAW), unit, (), facts)
-        column = table.column(ORIGIN.name).unify_dictionaries()
+            nobody = np.full(len(cosine), RAW)
+            return _Candidates(cosine, nobody, unit, nobody, nobody, (), facts)
+        column = table.column(ORIGIN).unify_dictionaries()
         names = column.chunk(0).dictionary.to_pylist() if column.num_chunks else []
-        return _Candidates(cosine, codes(column), unit, names, facts)
+        item, varies = (_or_none(table.column(name)) for name in ("text_item", VARIES))
+        return _Candidates(cosine, codes(column), unit, item, varies, names, facts)
+
+    def of_captioners(self) -> npt.NDArray[np.float64]:
+        """The cosines without those of variations."""
+        return np.where(self.varies >= 0, np.nan, self.cosine)
+
+    def made_from(self, marked: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """The variations of the rows that are `marked`."""
+        owner = self.facts.sample * _ITEMS
+        found = np.isin(owner + self.varies, (owner + self.item)[marked & (self.item >= 0)])
+        return found & (self.varies >= 0)
 
     def choice(self, cosine: npt.NDArray[np.float64], alternatives: int = 0) -> Choice:
         """What is chosen by these cosines."""
@@ -105,10 +127,6 @@ class _Candidates:
         )
 
 
-def _worse(choice: Choice, table: _Candidates) -> npt.NDArray[np.bool_]:
-    """The rows of captioners' units that fit worse than what they are to replace."""
-    held = np.zeros(len(table.origin), np.bool_)
-    for batch in choice.batches:
-        if batch.held:
-            held |= (table.origin == batch.captioner) & (table.unit == batch.unit)
-    return held
+def _or_none(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    """The numbers of a column; -1 where there is none."""
+    return pc.fill_null(column, -1).to_numpy().astype(np.int64)

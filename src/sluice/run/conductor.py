@@ -16,6 +16,7 @@ from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.run.balancing import check_balance
+from sluice.run.boxes import box_plan
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
 from sluice.run.events import Events, Listener
@@ -33,9 +34,11 @@ from sluice.run.reporting import refresh_report
 from sluice.run.rows import rows_schema
 from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
+from sluice.run.scores import score_fields
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.memory import give_back
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -54,6 +57,11 @@ class Prepared:
     checks: Checks | None  # of 03_quality_checked
     captions: Captions | None  # of 02_captioned
 
+    @property
+    def vectors(self) -> str:
+        """The hash of the files that vectors are read from; empty where an encoder makes them."""
+        return self.checks.plan.of_files() if self.checks else ""
+
 
 def prepare(file: RecipeFile) -> Prepared:
     """Check the recipe against the measures it names; RecipeError says what to mend."""
@@ -67,11 +75,12 @@ def prepare(file: RecipeFile) -> Prepared:
         raise RecipeError(f"{where}: no measure writes the column {near.hash!r}; add `image.{near.hash}` to `measures`")
     keep = near.keep if near else "id"
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
-    _check_carried(file, schema)
     rules = compile_filter(file, schema)
+    box_plan(file, plan.plugins)
     checks = prepare_checks(file, schema, measures)
-    captions = prepare_captions(file, schema, plan, checks)
-    check_balance(file, pa.schema([*schema, *ALIGNMENT]) if checks else schema)
+    _check_carried(file, pa.schema([*schema, *score_fields(checks.scores)]) if checks else schema)
+    captions = prepare_captions(file, schema, plan, measures, checks)
+    check_balance(file, pa.schema([*schema, *ALIGNMENT, *score_fields(checks.scores)]) if checks else schema)
     return Prepared(file, plan, measures, schema, rules, order, checks, captions)
 
 
@@ -92,7 +101,7 @@ def run(file: RecipeFile, *, only: str | None = None, again: bool = False, liste
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout, listener) as events:
         sweep(layout.root)
-        write_lock(layout, prepared.file, prepared.plan)
+        write_lock(layout, prepared.file, prepared.plan, prepared.vectors)
         events.tell("run_started", recipe=str(file.path), run=str(layout.root))
         _stages(prepared, layout, events, only)
         events.tell("run_done", **{stage: _counts(layout, stage) for stage in STAGES})
@@ -137,7 +146,7 @@ def _work(
         count = unit_count(layout)
         decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, count)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
-    pa.default_memory_pool().release_unused()  # the columns of the whole corpus: packing needs none of them
+    give_back()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:
         return
     if prepared.captions:
@@ -158,7 +167,7 @@ def _work(
     if only == CHECKED:
         return
     with events.stage(FINAL):
-        final_stage(file, layout, engine, events, prepared.plan)
+        final_stage(file, layout, engine, events, prepared.plan, lambda: make_model_engine(file))
     events.tell("stage_counts", stage=FINAL, **_counts(layout, FINAL))
 
 
@@ -184,7 +193,7 @@ def finish_pack(run: Run) -> int:
             written.append(event["shard"])
 
     with Events(run.layout, count) as events, make_engine(run.file) as engine, events.stage(FINAL):
-        final_stage(run.file, run.layout, engine, events, prepared.plan)
+        final_stage(run.file, run.layout, engine, events, prepared.plan, lambda: make_model_engine(run.file))
     refresh_report(run.file, run.layout)  # it shows captions and thumbnails
     return len(written)
 

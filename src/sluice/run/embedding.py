@@ -1,13 +1,17 @@
 """Embedding: the vectors of what 01_filtered kept, each computed once for an encoder.
 
-A unit's vectors, of images and texts, lie in one table. Other rules may keep other samples: then what is missing is
+A unit's vectors, of images and texts, lie in one table. Vectors that somebody has computed already come into the same
+tables, so that what follows need not know. Other rules may keep other samples: then what is missing is
 added, and what is there stays, though nothing asks for it now.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,11 +24,14 @@ from sluice.errors import SampleFailure
 from sluice.measures.base import Columns, Measure, View, rgb, rgb_covering, text
 from sluice.media.limits import Limits
 from sluice.models.base import Encoder, Identity, Preprocess, Vectors
-from sluice.models.config import EncoderConfig
-from sluice.models.load import load_encoder
+from sluice.models.config import EncoderConfig, PrecomputedConfig, VectorsConfig
+from sluice.models.load import load_encoder, load_precomputed
+from sluice.models.precomputed import Precomputed, identify
 from sluice.run.events import Events
+from sluice.run.looking_up import looked_up, store_of
 from sluice.run.measure_plan import LoadedPlan
 from sluice.run.measuring import UnitCost, UnitPass
+from sluice.run.takedown import taken_down
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import CHECKED, Layout
@@ -42,14 +49,14 @@ KEPT_COLUMNS: Final = ("id", "verdict", "rules", "captions_left_out")
 
 @dataclass(frozen=True)
 class EncoderPlan:
-    """Which encoder embeds: picklable, the same in every process."""
+    """Where the vectors come from: picklable, the same in every process."""
 
-    config: EncoderConfig
+    config: VectorsConfig
     limits: Limits
 
-    def load(self) -> LoadedPlan:
-        """The encoder's two measures, ready."""
-        return LoadedPlan(_measures(_encoder(self.config)), self.limits, self.config.batch)
+    def of_files(self) -> str:
+        """The hash of the vectors' files, where they are precomputed: a file may grow under an unchanged recipe."""
+        return identify(self.config).hash if isinstance(self.config, PrecomputedConfig) else ""
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,6 @@ class EncoderFacts:
     """What a run needs to know of its encoder, without having it."""
 
     identity: Identity
-    preprocess: Preprocess
     dim: int
     store: str  # the folder of its vectors: name@fingerprint
 
@@ -70,6 +76,11 @@ class Chosen:
     fingerprint: str  # of what they were chosen by
     take_up: tuple[str, ...] = ()
     captions: str | None = None  # fingerprint of the generated captions that are embedded too
+
+    @property
+    def metadata(self) -> dict[bytes, bytes]:
+        """What a table of these says of itself."""
+        return {_OF: self.fingerprint.encode()}
 
 
 @dataclass(frozen=True)
@@ -88,8 +99,9 @@ def encoder_facts(plan: EncoderPlan, engine: Engine) -> EncoderFacts:
 
 def describe(plan: EncoderPlan, _: None, context: WorkerContext) -> EncoderFacts:
     """Load the encoder and say who it is. Runs in a worker."""
-    encoder = _encoder(plan.config)
-    return EncoderFacts(encoder.identity, encoder.preprocess, encoder.dim, _store(plan.load()))
+    config = plan.config
+    who = _table(config) if isinstance(config, PrecomputedConfig) else _encoder(config)
+    return EncoderFacts(who.identity, who.dim, _store_of(plan))
 
 
 def embed_units(
@@ -97,7 +109,7 @@ def embed_units(
 ) -> dict[str, float]:
     """Embed what is missing of the `chosen` samples; the seconds spent, over all workers."""
     seconds: Counter[str] = Counter()
-    done = [_made_for(layout, store, unit) == chosen.fingerprint for unit in range(units)]
+    done = [made_for(layout.measured(store, unit, CHECKED)) == chosen.fingerprint for unit in range(units)]
     tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in range(units) if not done[unit]]
     if tasks:
         events.tell("embedding", missing=len(tasks))
@@ -118,24 +130,61 @@ def embed_units(
 def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: WorkerContext) -> UnitCost:
     """Bring the vectors of one unit up to date. Runs in a worker."""
     layout, plan = shared
-    loaded = plan.load()
-    path = layout.measured(_store(loaded), job.unit, CHECKED)
+    path = layout.measured(_store_of(plan), job.unit, CHECKED)
+
+    def vectors_of(items: pa.Table) -> tuple[pa.Table, UnitCost]:
+        if isinstance(plan.config, PrecomputedConfig):
+            return _looked_up(layout, plan.config, job.unit, items)
+        return measured(_loaded(plan.config, plan.limits), job.unit, items, context)
+
+    table, cost = with_missing(layout, path, job, vectors_of, ("image", "text"))
+    write_vectors(path, table)
+    return cost
+
+
+def with_missing(
+    layout: Layout,
+    path: Path,
+    job: EmbedJob,
+    make: Callable[[pa.Table], tuple[pa.Table, UnitCost]],
+    kinds: Sequence[str],
+) -> tuple[pa.Table, UnitCost]:
+    """What lies at `path`, with what is missing of the job's chosen samples made. Runs in a worker."""
     known = _still_so(read_table(path, threads=False), job.chosen) if path.is_file() else None
-    items = _of_chosen(layout, job)
+    items = of_chosen(layout, job)
+    items = items.filter(pc.is_in(items.column("kind"), pa.array(kinds, pa.string())))
     new = items if known is None else items.filter(pa.array(~np.isin(item_keys(items, items), item_keys(known, items))))
-    with RefReader(plan.limits.bytes) as reader:
-        unit = UnitPass(_NO_SAMPLES, new, loaded, reader, context)
-        parts: list[pa.Table] = []
-        for identity, measure in loaded.identities().items():
-            unit.measure(measure.grain, {identity: measure})
-            parts.append(unit.table(identity, measure))
+    made, cost = make(new)
     raw = read_table(layout.items(job.unit), ["id", "item"], threads=False)
-    parts = [_with_source(part, raw, job.chosen) for part in parts]
-    table = pa.concat_tables([*parts, known.cast(parts[0].schema)] if known is not None else parts)
+    made = _with_source(made, raw, job.chosen)
+    table = made if known is None else pa.concat_tables([made, known.cast(made.schema)])
     order = np.argsort(item_keys(table, raw))
-    write_vectors(path, table.take(pa.array(order)).replace_schema_metadata({_OF: job.chosen.fingerprint.encode()}))
-    embedded = pc.count_distinct(new.column("id")).as_py()
-    return UnitCost(job.unit, embedded, unit.failed_rows, unit.bytes_read, unit.seconds)
+    return table.take(pa.array(order)).replace_schema_metadata(job.chosen.metadata), cost
+
+
+def measured(plan: LoadedPlan, unit: int, items: pa.Table, context: WorkerContext) -> tuple[pa.Table, UnitCost]:
+    """What the measures of `plan` make of `items`."""
+    with RefReader(plan.limits.bytes) as reader:
+        work = UnitPass(_NO_SAMPLES, items, plan, reader, context)
+        parts: list[pa.Table] = []
+        for identity, measure in plan.identities().items():
+            work.measure(measure.grain, {identity: measure})
+            parts.append(work.table(identity, measure))
+    cost = UnitCost(unit, _samples_in(items), work.failed_rows, work.bytes_read, work.seconds)
+    return pa.concat_tables(parts), cost
+
+
+def _looked_up(layout: Layout, config: PrecomputedConfig, unit: int, items: pa.Table) -> tuple[pa.Table, UnitCost]:
+    """The vectors that the files of `config` hold of `items`."""
+    started = time.perf_counter()
+    samples, raw = (read_table(path, threads=False) for path in (layout.samples(unit), layout.items(unit)))
+    made = looked_up(_table(config), config, items, samples, raw)
+    lacking = len(made) - made.column("error").null_count
+    return made, UnitCost(unit, _samples_in(items), lacking, 0, {"look up": time.perf_counter() - started})
+
+
+def _samples_in(items: pa.Table) -> int:
+    return pc.count_distinct(items.column("id")).as_py()
 
 
 class UnitVectors:
@@ -143,17 +192,13 @@ class UnitVectors:
 
     def __init__(self, layout: Layout, store: str, unit: int) -> None:
         self._table, self._vectors = read_vectors(layout.measured(store, unit, CHECKED))
-        self._known = item_keys(self._table, self._table)
-        self._order = np.argsort(self._known, kind="stable")  # most lie in order already
+        self._index = ItemIndex(self._table)
 
     def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], pa.ChunkedArray]:
         """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
-        wanted = item_keys(pa.table({"id": ids, "item": items}), self._table)
-        if not len(self._known):
+        if not len(self._table):
             return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), _no_texts(len(ids))
-        place = np.minimum(np.searchsorted(self._known, wanted, sorter=self._order), len(self._known) - 1)
-        row = self._order[place]
-        absent = (self._known[row] != wanted) | (wanted < 0)
+        row, absent = self._index.rows(ids, items)
         vectors = self._vectors[row]
         vectors[absent] = np.nan
         errors = self._table.column("error")
@@ -164,6 +209,22 @@ class UnitVectors:
 
 def _no_texts(rows: int) -> pa.ChunkedArray:
     return pa.chunked_array([pa.nulls(rows, pa.string())])
+
+
+class ItemIndex:
+    """Which row of `known` is about an item; `known` has a row at least when it is asked."""
+
+    def __init__(self, known: pa.Table) -> None:
+        self._known = known
+        self._keys = item_keys(known, known)
+        self._order = np.argsort(self._keys, kind="stable")  # most lie in order already
+
+    def rows(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+        """The row about each item, and whether there is none."""
+        wanted = item_keys(pa.table({"id": ids, "item": items}), self._known)
+        place = np.minimum(np.searchsorted(self._keys, wanted, sorter=self._order), len(self._keys) - 1)
+        row = self._order[place]
+        return row, (self._keys[row] != wanted) | (wanted < 0)
 
 
 def kept_of(verdicts: UnitReader, unit: int, take_up: tuple[str, ...] = ()) -> pa.Table:
@@ -190,7 +251,7 @@ def left_out_keys(kept: pa.Table, items: pa.Table) -> npt.NDArray[np.int64]:
     return item_keys(pa.table({"id": owner, "item": out.flatten()}), items)
 
 
-def _of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
+def of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
     """The items of the unit's chosen samples, without the captions that are left out; generated captions last."""
     items = read_table(layout.items(job.unit), threads=False)
     if job.chosen.captions is not None:
@@ -198,6 +259,8 @@ def _of_chosen(layout: Layout, job: EmbedJob) -> pa.Table:
         items = pa.concat_tables([items, generated.filter(pc.equal(generated.column("role"), "caption"))])
     with UnitReader(layout.verdicts(job.chosen.stage), KEPT_COLUMNS) as reader:
         kept = kept_of(reader, job.unit, job.chosen.take_up)
+    gone = pa.array(sorted(taken_down(layout)), pa.string())  # its content is not looked at, nor sent anywhere
+    kept = kept.filter(pc.invert(pc.is_in(kept.column("id"), gone)))
     items = items.filter(pc.is_in(items.column("id"), kept.column("id").combine_chunks()))
     return items.filter(pa.array(~np.isin(item_keys(items, items), left_out_keys(kept, items))))
 
@@ -223,24 +286,39 @@ def _still_so(known: pa.Table, chosen: Chosen) -> pa.Table:
     return known.filter(pc.fill_null(same, True))
 
 
-def _made_for(layout: Layout, store: str, unit: int) -> str | None:
-    """Whose samples the unit's vectors are of; None where there are none."""
-    path = layout.measured(store, unit, CHECKED)
+def made_for(path: Path) -> str | None:
+    """Whose samples a unit's vectors, scores or boxes are of; None where there are none."""
     return (pq.read_schema(path).metadata or {}).get(_OF, b"").decode() if path.is_file() else None
 
 
-def _store(loaded: LoadedPlan) -> str:
-    return f"embedding@{fingerprint(*loaded.identities())}"
+def _store_of(plan: EncoderPlan) -> str:
+    """The folder of the vectors: its name follows from what makes them."""
+    if isinstance(plan.config, PrecomputedConfig):
+        return store_of(_table(plan.config), plan.config)
+    return f"embedding@{fingerprint(*_loaded(plan.config, plan.limits).identities())}"
 
 
-_LOADED: Final[dict[str, Encoder]] = {}  # by its config: a worker embeds many units
+_ENCODERS: Final[dict[str, Encoder]] = {}  # by its config: a worker embeds many units
+_TABLES: Final[dict[str, Precomputed]] = {}  # by its config and what its files hold
 
 
 def _encoder(config: EncoderConfig) -> Encoder:
     said = config.model_dump_json()
-    if said not in _LOADED:
-        _LOADED[said] = load_encoder(config)
-    return _LOADED[said]
+    if said not in _ENCODERS:
+        _ENCODERS[said] = load_encoder(config)
+    return _ENCODERS[said]
+
+
+def _table(config: PrecomputedConfig) -> Precomputed:
+    said = f"{config.model_dump_json()} {identify(config).hash}"
+    if said not in _TABLES:
+        _TABLES[said] = load_precomputed(config)
+    return _TABLES[said]
+
+
+def _loaded(config: EncoderConfig, limits: Limits) -> LoadedPlan:
+    """The encoder's two measures, ready."""
+    return LoadedPlan(_measures(_encoder(config)), limits, config.batch)
 
 
 def _measures(encoder: Encoder) -> tuple[Measure, Measure]:

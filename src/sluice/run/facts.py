@@ -96,6 +96,7 @@ def _facts(file: RecipeFile, layout: Layout, plan: MeasurePlan, final: Mapping[s
         },
         taken_down=len(taken_down(layout)),
         balance=final.get("balance"),
+        redacted=final.get("redacted"),
     )
 
 

@@ -30,6 +30,7 @@ from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, RAW, Layout
+from sluice.table.memory import give_back
 
 MEASURE_UNIT: Final = "sluice.run.measuring:measure_unit"
 
@@ -128,13 +129,16 @@ def decide_stage(
     raw = stage_record(layout, RAW)
     rows_name = write_rows(layout, measures, units, raw["fingerprint"])
     opt_outs = load_opt_outs(file)
+    give_back()  # after each step what it took: rows, hashes and verdicts of the whole corpus never lie side by side
     name = filter_fingerprint(rows_name, config, references, opt_outs, order)
     if done(layout, FILTERED, name):
         return False
     reopen(layout, FILTERED)
     measure_opt_outs(layout, opt_outs, rows_name)
     corpus = corpus_steps.measure_corpus(layout, config.duplicates, order, references, rows_name)
+    give_back()
     judgement = judge(layout, rules, config.duplicates, corpus)
+    give_back()
     recorded = record(layout, FILTERED, rules, judgement, raw["kept"])
     ids = recorded.verdicts.column("id").combine_chunks()
     clusters = corpus_steps.cluster_table(corpus, judgement.duplicates, ids)

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.corpus.split import Links, assign, equal_links, group_ids, near_links, split_groups
 from sluice.engine import Engine, Task
@@ -23,48 +26,78 @@ from sluice.pack.base import Contents
 from sluice.pack.formats import packer
 from sluice.pack.manifest import write_checksums, write_manifest
 from sluice.pack.plan import Shard, cut_shards
-from sluice.run.balancing import Balanced, balance, balance_name
+from sluice.run.balance_draw import Balanced
+from sluice.run.balancing import balance, balance_name
+from sluice.run.boxes import box_plan, find_boxes, without_boxes
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
+from sluice.run.embedding import Chosen
 from sluice.run.events import Events
 from sluice.run.facts import write_card
+from sluice.run.ingest import unit_count
 from sluice.run.measure_plan import MeasurePlan
-from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt
+from sluice.run.packing import PackShared, ShardJob, pack_shard, read_receipt, write_redactions
 from sluice.run.recipe import PackConfig, Recipe, RecipeFile
+from sluice.run.scores import load_scores, score_fields
+from sluice.run.shard_samples import CoveringPlan
 from sluice.run.stage import decided_by, done, finish, law_of_counts, reopen
 from sluice.run.takedown import TAKEDOWN, taken_down
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
-from sluice.table.layout import FILTERED, FINAL, Layout
+from sluice.table.layout import CAPTIONED, FILTERED, FINAL, Layout
+from sluice.table.memory import give_back
 from sluice.table.read import read_table
 from sluice.table.schema import REASON, VERDICTS
 
+MakeEngine: TypeAlias = Callable[[], AbstractContextManager[Engine]]
 CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
+ALIGNMENT: Final = "alignment"  # the column of cosines that captions are weighed by
 _TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take in a shard, about
+REDACT: Final = "redact"  # the reason of a sample of which nobody says whether there is anything to cover
 _TRIES: Final = 3  # a source that keeps changing under our hands is no source
 
 
-def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events, plan: MeasurePlan) -> bool:
-    """Bring the shards up to date with the verdicts; whether there was anything to do."""
+def final_stage(
+    file: RecipeFile, layout: Layout, engine: Engine, events: Events, plan: MeasurePlan, models: MakeEngine
+) -> bool:
+    """Bring the shards up to date with the verdicts; whether there was anything to do.
+
+    `models` makes the engine for a detector, where the recipe has one.
+    """
     started = time.perf_counter()
     recipe = file.recipe
     columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
+    columns |= {field.name: field.type for field in score_fields(load_scores(file))}
     gone = taken_down(layout)
-    decided = decided_by(layout, layout.deciding)
+    kept_by = decided_by(layout, layout.deciding)
+    decided = fingerprint("pack/2", kept_by)
     balancing = balance_name(file, decided)
     if balancing is not None:
         decided = fingerprint(decided, balancing)
+    boxes = box_plan(file, plan.plugins)
+    if boxes is not None:
+        decided = fingerprint(decided, "redact/1", boxes.store, str(recipe.redact))
     packs = [pack.model_dump_json() for pack in recipe.pack]
-    name = fingerprint("final/1", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
+    name = fingerprint("final/2", decided, str(sorted(recipe.split.items())), str(recipe.seed), *packs, *sorted(gone))
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
-    kept = _Kept.load(layout, file, balancing)
-    pa.default_memory_pool().release_unused()  # what it was chosen from: the workers need the room
     failed: dict[str, tuple[str, str]] = {}
+    unsure: set[str] = set()
+    covering = None
+    seconds: dict[str, float] = {}
+    if boxes is not None and recipe.redact is not None:
+        with models() as engine_of_models:
+            chosen, units = Chosen(layout.deciding, kept_by), unit_count(layout)
+            seconds = find_boxes(layout, boxes, chosen, units, engine_of_models, events)
+        failed, unsure = without_boxes(layout, boxes.store, units)
+        covering = CoveringPlan(boxes.store, recipe.redact.method, boxes.share, boxes.limits)
+    unsure = set() if recipe.redact is None or recipe.redact.null == "pass" else unsure
+    kept = _Kept.load(layout, file, balancing)
+    give_back()  # what it was chosen from: the workers need the room
     for _ in range(_TRIES):
-        jobs = _jobs(kept, recipe.pack, {*gone, *failed}, decided)
-        _write_shards(layout, recipe, kept, jobs, engine, events, columns)
+        jobs = _jobs(kept, recipe.pack, {*gone, *failed, *unsure}, decided)
+        _write_shards(layout, recipe, kept, jobs, engine, events, columns, covering)
         receipts = {job.name: read_receipt(layout, job.name) for job in jobs}
         news = {r[0]: (r[1], r[2]) for found in receipts.values() if found for r in found.failures}
         if not news.keys() - failed.keys():
@@ -75,11 +108,12 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     _remove_others(layout, jobs)
     shards = {job.name: found for job in jobs if (found := receipts[job.name])}
     write_manifest(layout.final, (found.rows() for found in shards.values()))
-    write_checksums(layout.final, {name: found.sha256 for name, found in shards.items()})
-    verdicts = _verdicts(kept, gone, failed)
+    redactions = write_redactions(layout, list(shards), covering)
+    write_checksums(layout.final, {**redactions, **{name: found.sha256 for name, found in shards.items()}})
+    verdicts = _verdicts(kept, gone, failed, _unsure(recipe, unsure))
     write_table(layout.verdicts(FINAL), verdicts)
     counts = law_of_counts(verdicts, len(kept.entered), FINAL)
-    splits = kept.splits[~_among(kept.ids, {*gone, *failed})]
+    splits = kept.splits[~_among(kept.ids, {*gone, *failed, *unsure})]
     facts: dict[str, Any] = {
         **counts,
         "splits": {split: int((splits == split).sum()) for split in recipe.split},
@@ -91,8 +125,10 @@ def final_stage(file: RecipeFile, layout: Layout, engine: Engine, events: Events
     }
     if kept.balanced is not None:
         facts["balance"] = kept.balanced.facts
+    if boxes is not None:
+        facts |= {"redacted": read_table(layout.redactions, ["id"]).num_rows, "boxes": boxes.store}
     write_card(file, layout, plan, facts)
-    finish(layout, FINAL, name, facts, {"pack": time.perf_counter() - started})
+    finish(layout, FINAL, name, facts, {**seconds, "pack": time.perf_counter() - started})
     return True
 
 
@@ -119,16 +155,19 @@ class _Kept:
         starts = np.searchsorted(unit, np.arange(unit[-1] + 1 if len(unit) else 0))
         kept = _kept(layout, ids)
         entered = verdicts.filter(pa.array(kept))
-        weight = np.ones(len(unit), np.float32)
+        weight, repeats = np.ones(len(unit), np.float32), np.ones(len(unit), np.int32)
         balanced = None
         if balancing is not None:
             balanced = balance(file, layout, entered.column("id").combine_chunks(), balancing)
             weight[kept] = balanced.table.column("weight").to_numpy()
+            repeats[kept] = balanced.table.column("repeats").to_numpy()
             kept[kept] = balanced.drawn
         groups = name_groups(load_corpus(layout, recipe.filter.duplicates), ids)
         write_table(
             layout.state / "groups.parquet",
-            pa.table({"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight}),
+            pa.table(
+                {"id": ids, "unit": verdicts.column("unit"), "group": groups, "weight": weight, "repeats": repeats}
+            ),
         )
         splits = assign(groups, recipe.split, recipe.seed)
         sizes, contents = _sizes(layout, unit, ids)
@@ -175,6 +214,7 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
     """Bytes of each sample in a shard, about, and what the samples of the pack may hold."""
     sizes: list[Any] = []
     most_images, turns, weights = 1, False, False
+    generated = layout.stage_file(CAPTIONED).is_file()
     for number in range(int(unit[-1]) + 1 if len(unit) else 0):
         items = read_table(layout.items(number), columns=["id", "kind", "role", "size", "weight"])
         owner = pc.index_in(
@@ -187,7 +227,17 @@ def _sizes(layout: Layout, unit: Any, ids: pa.Array) -> tuple[Any, Contents]:
         most_images = max(most_images, int(np.bincount(where[images], minlength=1).max(initial=1)))
         turns |= bool((~images & ~pc.equal(items.column("role"), "caption").to_numpy()).any())
         weights |= items.column("weight").null_count < items.num_rows
-    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), Contents(most_images, turns, weights)
+        if generated:
+            turns |= _pairs_in(layout.generated(number))
+    scored = ALIGNMENT in pq.read_schema(layout.rows_of(layout.deciding)).names
+    contents = Contents(most_images, turns, weights, scored, generated)
+    return np.concatenate(sizes) if sizes else np.zeros(0, np.int64), contents
+
+
+def _pairs_in(path: Path) -> bool:
+    """Whether there are questions and answers among the generated items in `path`."""
+    roles = read_table(path, columns=["role"]).column("role")
+    return bool(pc.any(pc.not_equal(roles, "caption")).as_py())
 
 
 def _jobs(kept: _Kept, packs: Sequence[PackConfig], without: set[str], decided: str) -> list[ShardJob]:
@@ -222,10 +272,11 @@ def _write_shards(
     engine: Engine,
     events: Events,
     columns: Mapping[str, pa.DataType],
+    covering: CoveringPlan | None,
 ) -> None:
     carried = {name: columns[name] for pack in recipe.pack for name in pack.columns or CARRIED if name in columns}
-    contents = Contents(kept.contents.images, kept.contents.turns, kept.contents.weights, carried)
-    shared = PackShared(layout, recipe.limits.limits(), contents, str(layout.state / "groups.parquet"))
+    contents = replace(kept.contents, columns=carried, redacted=covering is not None)
+    shared = PackShared(layout, recipe.limits.limits(), contents, str(layout.state / "groups.parquet"), covering)
     tasks: list[Task] = []
     for number, job in enumerate(jobs):
         written = read_receipt(layout, job.name)
@@ -240,25 +291,38 @@ def _write_shards(
 def _remove_others(layout: Layout, jobs: Sequence[ShardJob]) -> None:
     """Remove shards and receipts that are not of this pack."""
     names = {job.name for job in jobs}
-    for folder, suffix in ((layout.final, ""), (layout.state / "receipts", ".parquet")):
+    for folder, suffix in (
+        (layout.final, ""),
+        (layout.state / "receipts", ".parquet"),
+        (layout.state / "redacted", ".parquet"),
+    ):
         for path in sorted(folder.glob("*/*/shard-*")):
             if path.relative_to(folder).as_posix().removesuffix(suffix) not in names:
                 path.unlink()
 
 
-def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]]) -> pa.Table:
+def _unsure(recipe: Recipe, ids: Iterable[str]) -> dict[str, str]:
+    """By id what becomes of the samples of which nobody says whether there is anything to cover."""
+    return dict.fromkeys(ids, recipe.redact.null) if recipe.redact else {}
+
+
+def _verdicts(
+    kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]], unsure: Mapping[str, str]
+) -> pa.Table:
     """Kept, all but those taken down, not drawn or failed: only these cost more than a place in a column."""
     ids = kept.entered.column("id").combine_chunks()
     verdicts = np.full(len(ids), "kept", object)
     reasons: list[dict[str, Any]] = []
     undrawn = kept.balanced.reasons if kept.balanced else {}
-    absent = np.flatnonzero(_among(ids, {*gone, *failed, *undrawn}))
+    absent = np.flatnonzero(_among(ids, {*gone, *failed, *unsure, *undrawn}))
     for row in absent.tolist():
         identity: str = ids[row].as_py()
         if identity in gone:
             verdict, rule, values = "rejected", TAKEDOWN, _as_json({"request": gone[identity]})
         elif identity in undrawn:
             verdict, (rule, values) = "rejected", undrawn[identity]
+        elif identity in unsure:
+            verdict, rule, values = unsure[identity], REDACT, _as_json({"boxes": None})
         else:
             rule, message = failed[identity]
             verdict, values = "failed", _as_json({"class": rule, "message": message})
@@ -279,7 +343,7 @@ def _verdicts(kept: _Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[s
     return pa.Table.from_arrays(arrays, schema=VERDICTS)
 
 
-def _as_json(said: Mapping[str, str]) -> str:
+def _as_json(said: Mapping[str, str | None]) -> str:
     return json.dumps(said, ensure_ascii=False)
 
 

@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from sluice.run.quality_config import Share
+
+
+class SafetyLimit(BaseModel):
+    """How many packed samples may have a column true, or higher than a number."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    above: float = Field(0, description="a number counts that is higher; what a sigmoid gives is always above 0")
+    most: int = Field(0, ge=0, description="packed samples that may count")
+
+
+def _most(value: Any) -> Any:
+    return {"most": value} if isinstance(value, int) else value
 
 
 class GateConfig(BaseModel):
@@ -21,8 +36,9 @@ class GateConfig(BaseModel):
     )
     opt_outs: tuple[str, ...] = Field((), description="lists of `filter.rights.opt_out` that must have been honoured")
     max_pii: int | None = Field(0, ge=0, description="packed samples with personal data in a text; `null`: any number")
-    safety: dict[str, int] = Field(
-        {"noai": 0}, description="columns, and how many packed samples may have each true, or above 0"
+    safety: dict[str, Annotated[SafetyLimit, BeforeValidator(_most)]] = Field(
+        {"noai": SafetyLimit(above=0, most=0)},
+        description="columns, and how many packed samples may have each true, or above 0; for a score `{above, most}`",
     )
     min_kept: int = Field(1, ge=0, description="packed samples")
     contamination: tuple[str, ...] = Field(
@@ -43,11 +59,3 @@ class GateConfig(BaseModel):
                 hint = near_ids(name)
                 raise ValueError(f"{name!r} is no SPDX id{f' (did you mean {hint}?)' if hint else ''}")
         return licences
-
-    @field_validator("safety")
-    @classmethod
-    def _are_counts(cls, safety: dict[str, int]) -> dict[str, int]:
-        for column, most in safety.items():
-            if most < 0:
-                raise ValueError(f"{column}: {most} is no number of samples")
-        return safety

@@ -1,9 +1,18 @@
-"""The rows of generated captions: what is known of the sample's image, beside what was measured of the new text."""
+"""The rows of generated captions: what is known of the sample's image, beside what was measured of the new text.
+
+| column | of a generated caption; null where the source said it |
+| --- | --- |
+| `caption_origin` | the captioner, `consensus`, or the method of a variation |
+| `caption_of` | of a variation: the item that it was made from |
+| `caption_support` | in a consensus: the share of what it says that other captioners say too |
+| `caption_claims`, `caption_claimed` | in a consensus: of how many things it alone speaks, and which |
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +22,17 @@ from sluice.table.compute import pc
 from sluice.table.layout import CAPTIONED, Layout
 from sluice.table.read import read_table
 
-ORIGIN = pa.field("caption_origin", pa.string())  # the captioner; null where the source said it
+ORIGIN: Final = "caption_origin"
+VARIES: Final = "caption_of"
+GENERATED: Final = pa.schema(
+    [
+        (ORIGIN, pa.string()),
+        (VARIES, pa.int16()),
+        ("caption_support", pa.float32()),
+        ("caption_claims", pa.int16()),
+        ("caption_claimed", pa.string()),
+    ]
+)
 
 
 def with_generated(
@@ -24,7 +43,8 @@ def with_generated(
     `all_rows` are those rows before any caption was left out: an image is described by the first of its sample.
     A row without a text makes room for them. `measures`: those of texts, by identity.
     """
-    rows = rows.append_column(ORIGIN, pa.nulls(len(rows), pa.string()))
+    for field in GENERATED:
+        rows = rows.append_column(field, pa.nulls(len(rows), field.type))
     made = read_table(layout.generated(unit), threads=False)
     entered = pc.is_in(made.column("id"), all_rows.column("id").combine_chunks())
     here = pc.and_(pc.equal(made.column("role"), "caption"), entered)
@@ -50,13 +70,23 @@ def with_generated(
     for name, column in columns.items():
         field = new.schema.field(name)
         new = new.set_column(new.schema.get_field_index(name), field, column.cast(field.type))
-    origins = [_captioner(meta) for meta in captions.column("meta").to_pylist()]
-    new = new.append_column(ORIGIN, pa.array(origins, pa.string()))
+    told = pa.Table.from_pylist([_told(meta) for meta in captions.column("meta").to_pylist()], GENERATED)
+    for field in GENERATED:
+        new = new.append_column(field, told.column(field.name))
     spoken = pc.is_in(rows.column("id"), new.column("id").combine_chunks())
     silent = pc.and_(pc.is_null(rows.column("text_item")), spoken)
     together = pa.concat_tables([rows.filter(pc.invert(silent)), new])
     return together.take(pa.array(np.argsort(together.column("ordinal").to_numpy(), kind="stable")))
 
 
-def _captioner(meta: str | None) -> str | None:
-    return json.loads(meta)["captioner"] if meta else None
+def _told(meta: str | None) -> dict[str, Any]:
+    """The columns of a generated caption, from what its item says of it."""
+    said = json.loads(meta or "{}")
+    claims: list[str] | None = said.get("claims")
+    return {
+        ORIGIN: said.get("captioner"),
+        VARIES: said.get("of"),
+        "caption_support": said.get("support"),
+        "caption_claims": None if claims is None else len(claims),
+        "caption_claimed": None if claims is None else ", ".join(claims),
+    }

@@ -11,23 +11,25 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 
 from sluice.run.recipe import Recipe, RecipeFile
 from sluice.run.stage import done, finish, law_of_counts, reopen
 from sluice.run.takedown import blank_unit, taken_down
-from sluice.sources.base import Item, RawSample, Source, SourceFile
+from sluice.sources.base import Item, RawSample, Source
 from sluice.sources.open import open_source
 from sluice.table.commit import table_writer, write_bytes, write_table
 from sluice.table.duck import connect
-from sluice.table.ids import fingerprint, sample_id
+from sluice.table.ids import fingerprint, fingerprint_of, sample_id
 from sluice.table.layout import RAW, Layout
 from sluice.table.read import read_table
 from sluice.table.schema import ITEMS, SAMPLES, VERDICTS
 
+_FILES: Final = 8_192  # held at a time as Python's own objects, which take ten times a column's room
 _STAMPS = pa.schema([("uri", pa.string()), ("size", pa.int64()), ("stamp", pa.string())])
 
 
@@ -84,17 +86,21 @@ def unit_count(layout: Layout) -> int:
 
 def _fingerprint(recipe: Recipe, sources: Sequence[Source], stamps: pa.Table) -> str:
     configs = [config.model_dump_json() for config in recipe.sources]
-    listing = fingerprint(
-        *(f"{uri} {size}" for uri, size in zip(*(stamps.column(i).to_pylist() for i in (0, 1)), strict=True))
+    listing = fingerprint_of(
+        f"{uri} {size}"
+        for batch in stamps.to_batches(max_chunksize=_FILES)
+        for uri, size in zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
     )
     return fingerprint("ingest/1", str(recipe.unit), *(source.name for source in sources), *configs, listing)
 
 
 def _stamps(sources: Iterable[Source]) -> pa.Table:
-    files: list[SourceFile] = [file for source in sources for file in source.files()]
-    return pa.table(
-        [[file.uri for file in files], [file.size for file in files], [file.stamp for file in files]], schema=_STAMPS
-    )
+    files = (file for source in sources for file in source.files())
+    batches: list[pa.RecordBatch] = []
+    while some := list(islice(files, _FILES)):
+        columns = [file.uri for file in some], [file.size for file in some], [file.stamp for file in some]
+        batches.append(pa.record_batch(list(map(pa.array, columns, _STAMPS.types)), schema=_STAMPS))
+    return pa.Table.from_batches(batches, _STAMPS).combine_chunks()
 
 
 def _stamp_file(layout: Layout) -> Path:

@@ -78,6 +78,11 @@ class Run:
             raise _damaged(self.layout, error) from error
 
     @property
+    def balances(self) -> bool:
+        """Whether the recipe draws among what passed every rule."""
+        return self._recipe.get("balance") is not None
+
+    @property
     def stages(self) -> tuple[str, ...]:
         """The stages that the recipe asks for, in order."""
         absent = {CAPTIONED} if self._recipe.get("captions") is None else set[str]()

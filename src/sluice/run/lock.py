@@ -9,15 +9,25 @@ import yaml
 
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.recipe import RecipeFile
+from sluice.run.scores import load_scores
 from sluice.table.commit import write_bytes
 from sluice.table.layout import Layout
 
 _VERSIONED: Final = ("sluice", "numpy", "pyarrow", "duckdb", "pillow", "simplejpeg")
 
 
-def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan) -> None:
-    """Write the lock file; unchanged where it says the same already."""
+def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan, vectors: str = "") -> None:
+    """Write the lock file; unchanged where it says the same already. `vectors`: hash of the files that hold them."""
     identities = plan.load().identities()
+    scores = {
+        score.name: {
+            "model": score.identity.name,
+            "revision": score.identity.revision,
+            "hash": score.identity.hash,
+            "columns": {name: str(kind) for name, kind in score.columns.items()},
+        }
+        for score in load_scores(file)
+    }
     document = {
         "versions": {name: version(name) for name in _VERSIONED},
         "measures": {
@@ -29,6 +39,8 @@ def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan) -> None:
             }
             for identity, measure in identities.items()
         },
+        **({"scores": scores} if scores else {}),
+        **({"vectors": vectors} if vectors else {}),
         "decoding": plan.load().decoding.name,
         "recipe_file": str(file.path),
         "recipe": file.recipe.model_dump(mode="json"),

@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sluice.errors import RecipeError, SluiceError
 from sluice.measures.base import Measure, all_registered, registered, stamp
-from sluice.measures.views import DecodePlan
+from sluice.measures.views import DecodePlan, try_out
 from sluice.media.limits import Limits
-from sluice.run.recipe import RecipeFile
-from sluice.run.yaml_lines import Place
 from sluice.table.ids import fingerprint
+
+if TYPE_CHECKING:  # pydantic and what it makes of a recipe take a worker 0.2 s and 10 MB, and it reads none
+    from sluice.run.recipe import RecipeFile
+    from sluice.run.yaml_lines import Place
 
 BUILT_IN: Final = (
     "sluice.measures.image",
@@ -31,7 +33,10 @@ BUILT_IN: Final = (
     "sluice.measures.rights",
     "sluice.measures.optout",
 )
-ON_REQUEST: Final = ("sluice.measures.word_list",)  # they need what only a recipe can give, and run where it names them
+ON_REQUEST: Final = (  # they need what only a recipe can give, and run where it names them
+    "sluice.measures.word_list",
+    "sluice.measures.tokens",
+)
 DEFAULTS: Final = "defaults"  # in a recipe's list: all that would run without one
 ENTRY_POINTS: Final = "sluice.measures"
 
@@ -139,6 +144,8 @@ def _bound(file: RecipeFile, number: int, choice: MeasureChoice) -> Measure:
         files = {name: str((file.base / path).absolute()) for name, path in _paths(measure, choice)}
         bound = measure.bind({**choice.params, **files})
         bound.identity("", "")  # reads the files: one that is not there is said before anything runs
+        if measure.function.__module__ in ON_REQUEST:
+            try_out(bound)  # and one that is not what it should be
         return bound
     except SluiceError as error:
         raise RecipeError(f"{file.where(*place)}: {error}") from None

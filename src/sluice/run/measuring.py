@@ -227,9 +227,12 @@ def extension_of(ref: Ref, meta: str | None = None) -> str:
     >>> extension_of(Ref("parquet", "photos.parquet", "image.bytes", 0, 10), '{"path": "b.png"}')
     'png'
     """
-    if ref.container in ("parquet", "arrow"):
-        name = str(json.loads(meta).get("path") or "") if meta else ""
-    else:
-        name = (ref.member if ref.container == "tar" else ref.uri) or ""
-    _, dot, extension = name.rpartition("/")[2].rpartition(".")
+    _, dot, extension = file_name(ref, meta).rpartition("/")[2].rpartition(".")
     return extension.lower() if dot else ""
+
+
+def file_name(ref: Ref, meta: str | None = None) -> str:
+    """The name of the file that a medium is, as its source has it, with its folders; empty where it has none."""
+    if ref.container in ("parquet", "arrow"):
+        return str(json.loads(meta).get("path") or "") if meta else ""
+    return (ref.member if ref.container == "tar" else ref.uri) or ""

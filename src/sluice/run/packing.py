@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -16,11 +17,13 @@ from sluice.media.limits import Limits
 from sluice.pack.base import Contents, ShardReceipt
 from sluice.pack.formats import packer
 from sluice.pack.takedown import rewrite_shard_without
-from sluice.run.shard_samples import ShardSamples
-from sluice.table.commit import commit, table_writer
+from sluice.run.shard_samples import CoveringPlan, ShardSamples
+from sluice.table.commit import commit, table_writer, write_table
+from sluice.table.compute import pc
 from sluice.table.layout import Layout
 from sluice.table.read import read_table
 from sluice.table.refs import RefReader
+from sluice.table.schema import REDACTIONS
 
 _RECEIPT: Final = b"sluice.receipt"
 
@@ -46,6 +49,7 @@ class PackShared:
     limits: Limits
     contents: Contents
     groups: str  # file with the split group of each sample
+    covering: CoveringPlan | None = None
 
 
 def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tuple[str, int, int]:
@@ -55,16 +59,20 @@ def pack_shard(shared: PackShared, job: ShardJob, context: WorkerContext) -> tup
     if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
         shard = layout.final / job.name
         receipt = rewrite_shard_without(shard, job.format, written.rows(), job.without, _successor(shard))
-        receipt = replace(receipt, failures=written.failures)
-        _keep_receipt(layout, job, receipt)
+        left = None
+        if shared.covering:
+            left = read_table(_redacted_path(layout, job.name))
+            left = left.filter(pc.is_in(left.column("id"), receipt.rows.column("id").combine_chunks()))
+        receipt = replace(receipt, failures=written.failures, redactions=left)
+        _keep_receipt(shared, job, receipt)
         _successor(shard).replace(shard)
     else:
         made = packer(job.format, shared.contents)
-        samples = ShardSamples(layout, shared.contents, Path(shared.groups))
+        samples = ShardSamples(layout, shared.contents, Path(shared.groups), shared.covering)
         with samples, RefReader(shared.limits.bytes) as reader:
             found = samples.read(job.split, job.samples)
             receipt = made.write_shard(layout.final / job.name, job.name, found, reader.read)
-        _keep_receipt(layout, job, receipt)
+        _keep_receipt(shared, job, receipt)
     return job.name, receipt.rows.num_rows, receipt.bytes
 
 
@@ -88,6 +96,25 @@ def _holds(written: Written, job: ShardJob) -> bool:
 def receipt_path(layout: Layout, name: str) -> Path:
     """Where the receipt of the shard `name` is kept."""
     return layout.state / "receipts" / f"{name}.parquet"
+
+
+def _redacted_path(layout: Layout, name: str) -> Path:
+    """Where it is kept what was covered in the images of the shard `name`."""
+    return layout.state / "redacted" / f"{name}.parquet"
+
+
+def write_redactions(layout: Layout, shards: Sequence[str], covering: CoveringPlan | None) -> dict[str, str]:
+    """Write what was covered in which image, or remove it where nothing is to be; its SHA-256 by its name.
+
+    All formats hold the same images, so those of one are all.
+    """
+    if covering is None:
+        layout.redactions.unlink(missing_ok=True)
+        return {}
+    of_one = [name for name in shards if name.partition("/")[0] == shards[0].partition("/")[0]]
+    tables = [read_table(_redacted_path(layout, name)) for name in of_one]
+    write_table(layout.redactions, pa.concat_tables([pa.Table.from_batches([], REDACTIONS), *tables]))
+    return {layout.redactions.name: _sha256(layout.redactions)}
 
 
 @dataclass(frozen=True)
@@ -120,7 +147,8 @@ def read_receipt(layout: Layout, name: str) -> Written | None:
     return Written(path, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
 
 
-def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
+def _keep_receipt(shared: PackShared, job: ShardJob, receipt: ShardReceipt) -> None:
+    layout = shared.layout
     facts = {
         "job": job.fingerprint,
         "whole": job.whole,
@@ -128,6 +156,8 @@ def _keep_receipt(layout: Layout, job: ShardJob, receipt: ShardReceipt) -> None:
         "sha256": receipt.sha256,
         "failures": receipt.failures,
     }
+    if shared.covering and receipt.redactions is not None:
+        write_table(_redacted_path(layout, job.name), receipt.redactions.replace_schema_metadata(None))
     rows = receipt.rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
     with commit(receipt_path(layout, job.name)) as partial, table_writer(partial, rows.schema) as writer:
         writer.write_table(rows)

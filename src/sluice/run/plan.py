@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -17,18 +17,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.engine.local import available_cores
-from sluice.run.conductor import Prepared, make_engine, prepare
+from sluice.run.conductor import Prepared, make_engine, make_model_engine, prepare
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
-from sluice.run.filtering import measure_units
+from sluice.run.filtering import decide_stage, measure_units
 from sluice.run.holding import working_in
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.judging import judge, yields
 from sluice.run.lock import write_lock
+from sluice.run.plan_models import ModelsPlan, plan_models
 from sluice.run.recipe import RecipeFile
 from sluice.run.rows import write_rows
 from sluice.run.stage import stage_record
-from sluice.table.commit import write_table
+from sluice.table.commit import write_json, write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import RAW, Layout
@@ -36,6 +37,7 @@ from sluice.table.read import read_table
 from sluice.wording import counted
 
 _AT_LEAST: Final = 100  # samples: fewer tell nothing
+_NO_MODELS: Final = ModelsPlan({}, {}, (), None, {}, ())
 _Z: Final = 1.959964  # of a 95% interval
 
 
@@ -68,7 +70,8 @@ class Plan:
     seconds: float  # wall time for the whole on this machine
     core_hours: float
     disk: Mapping[str, float]  # bytes, by what they hold
-    cost: float  # money for paid services; this recipe calls none
+    cost: float  # money for paid services, as far as it is forecast
+    models: ModelsPlan  # 02_captioned and 03_quality_checked
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -76,6 +79,7 @@ class Plan:
         plain["kept"] = vars(self.kept)
         for name in ("verdicts", "rules"):
             plain[name] = {key: vars(value) for key, value in plain[name].items()}
+        plain["models"] = asdict(self.models)
         return plain
 
     def __str__(self) -> str:
@@ -93,16 +97,29 @@ class Plan:
         lines.append(f"time   {_duration(self.seconds)} on this machine ({self.core_hours:,.2f} core hours)")
         disk = ", ".join(f"{name} {size / 1e9:,.2f} GB" for name, size in self.disk.items())
         lines.append(f"disk   {sum(self.disk.values()) / 1e9:,.2f} GB ({disk})")
-        lines.append(f"cost   {self.cost:,.2f}: this recipe calls no paid service")
+        if told := str(self.models):
+            lines += ["captions and fit, with 95% intervals:", *(f"  {line}" for line in told.split("\n"))]
+        lines.append(f"cost   {self.cost:,.2f}{_of_what(self.models)}")
         return "\n".join(lines)
 
 
-def plan(file: RecipeFile, share: float) -> Plan:
-    """Measure about `share` of the samples (at least 100) and forecast the whole."""
+def _of_what(models: ModelsPlan) -> str:
+    if models.notes:
+        return ", without what is not forecast above"
+    if models.unpriced:
+        return f", without {', '.join(models.unpriced)}, of which no price is known"
+    return "" if models.cost else ": this recipe calls no paid service"
+
+
+def plan(file: RecipeFile, share: float, *, ask: bool = False) -> Plan:
+    """Measure about `share` of the samples (at least 100) and forecast the whole.
+
+    `ask`: captioners and services are asked about the sample, which may cost money; a run pays for none of it again.
+    """
     prepared = prepare(file)
     layout = Layout(file.run_folder)
     with working_in(layout), Events(layout) as events:
-        write_lock(layout, file, prepared.plan)
+        write_lock(layout, file, prepared.plan, prepared.vectors)
         ingest(file, layout)  # a run goes on from here, so nothing of this is wasted
         whole = stage_record(layout, RAW)["kept"]
         sample = Layout(layout.state / "plan" / fingerprint(str(file.recipe.seed), str(share)))
@@ -110,7 +127,28 @@ def plan(file: RecipeFile, share: float) -> Plan:
         units = unit_count(sample)
         with make_engine(file) as engine:
             spent = measure_units(sample, prepared.plan, tuple(prepared.measures), range(units), engine, events)
-        return _forecast(prepared, sample, whole, measured, sum(spent.values()))
+        found = _forecast(prepared, sample, whole, measured, sum(spent.values()))
+        if not (prepared.captions or prepared.checks):
+            return found
+        workers = file.recipe.engine.workers or available_cores()
+        write_json(sample.stage_file(RAW), {"stage": RAW, "fingerprint": _raw(measured), "kept": measured})
+        decide_stage(file, sample, prepared.measures, prepared.rules, [], prepared.order, {}, units)
+        with make_model_engine(file) as engine:
+            models = plan_models(
+                prepared.captions,
+                prepared.checks,
+                prepared.rules,
+                sample,
+                units,
+                whole / max(1, measured),
+                engine,
+                events,
+                workers=workers,
+                ask=ask,
+            )
+        seconds = found.seconds + models.captioning + (models.embedding or 0.0) / workers
+        core_hours = found.core_hours + (models.embedding or 0.0) / 3600
+        return replace(found, seconds=seconds, core_hours=core_hours, cost=models.cost, models=models)
 
 
 def _draw(layout: Layout, sample: Layout, seed: int, share: float) -> int:
@@ -134,8 +172,7 @@ def _number(identity: str, seed: int) -> float:
 
 
 def _forecast(prepared: Prepared, sample: Layout, whole: int, measured: int, spent: float) -> Plan:
-    raw = fingerprint("plan", str(measured))
-    write_rows(sample, prepared.measures, unit_count(sample), raw)
+    write_rows(sample, prepared.measures, unit_count(sample), _raw(measured))
     config = prepared.file.recipe.filter.duplicates
     facts: CorpusFacts = load_corpus(sample, config)  # nothing: no corpus step has seen the sample
     judgement = judge(sample, prepared.rules, config, facts)
@@ -151,7 +188,13 @@ def _forecast(prepared: Prepared, sample: Layout, whole: int, measured: int, spe
     tables = sum(path.stat().st_size for path in sample.root.rglob("*.parquet")) * scale
     disk = {pack.format: kept_bytes for pack in prepared.file.recipe.pack} | {"tables": tables}
     seconds = 1.1 * spent * scale / (prepared.file.recipe.engine.workers or available_cores())  # and packing
-    return Plan(whole, measured, verdicts["kept"], verdicts, rules, seconds, spent * scale / 3600, disk, 0.0)
+    return Plan(
+        whole, measured, verdicts["kept"], verdicts, rules, seconds, spent * scale / 3600, disk, 0.0, _NO_MODELS
+    )
+
+
+def _raw(measured: int) -> str:
+    return fingerprint("plan", str(measured))
 
 
 def _bytes_kept(sample: Layout, kept: Any, first: Any) -> float:

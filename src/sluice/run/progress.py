@@ -49,7 +49,14 @@ class _Tally:
 
 def _begun(event: dict[str, Any]) -> tuple[str, int] | None:
     """What starts with this event, if it is work that comes in pieces: its name and their number, 0 if unknown."""
-    names = {"measuring": "measure", "embedding": "embed", "captioning": "caption", "packing": "pack"}
+    names = {
+        "measuring": "measure",
+        "embedding": "embed",
+        "scoring": "score",
+        "captioning": "caption",
+        "detecting": "detect",
+        "packing": "pack",
+    }
     return (names[event["event"]], event.get("missing", 0)) if event["event"] in names else None
 
 

@@ -19,7 +19,10 @@ from sluice.caption.in_order import in_order
 from sluice.corpus.calibration import Calibration
 from sluice.measures.base import Measure
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
-from sluice.run.generated_rows import ORIGIN, with_generated
+from sluice.run.generated_rows import GENERATED, with_generated
+from sluice.run.scores import grains as score_grains
+from sluice.run.scores import score_fields
+from sluice.run.scoring import Scoring, with_scores
 from sluice.table.arrays import real_numbers
 from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
@@ -50,16 +53,23 @@ class RowsOf:
 
 
 def write_quality_rows(
-    layout: Layout, of: RowsOf, judge: tuple[EncoderFacts, Calibration] | None, units: int, name: str
+    layout: Layout,
+    of: RowsOf,
+    judge: tuple[EncoderFacts, Calibration] | None,
+    units: int,
+    name: str,
+    scorings: Sequence[Scoring] = (),
 ) -> None:
     """Bring the rows of a stage up to date; `name` is the fingerprint of what they are made from."""
     path = layout.rows_of(of.stage)
     if path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode():
         return
     stored = pq.read_schema(layout.rows)
-    added = [*([] if of.generated is None else [ORIGIN]), *(ALIGNMENT if judge else [])]
+    added = [*([] if of.generated is None else GENERATED), *(ALIGNMENT if judge else [])]
     grains = {**json.loads((stored.metadata or {})[_GRAINS]), **dict.fromkeys([field.name for field in added], "text")}
-    schema = pa.schema([*stored, *added]).with_metadata(
+    scores = tuple(scoring.score for scoring in scorings)
+    grains |= score_grains(scores)
+    schema = pa.schema([*stored, *added, *score_fields(scores)]).with_metadata(
         {_FINGERPRINT: name.encode(), _GRAINS: json.dumps(grains).encode()}
     )
     with (
@@ -83,7 +93,7 @@ def write_quality_rows(
             if judge and len(table):
                 encoder, calibration = judge
                 table = _aligned(table, UnitVectors(layout, encoder.store, unit), encoder.identity.languages)
-                table = _judged(table, calibration)
+                table = with_scores(_judged(table, calibration), layout, scorings, unit)
             return table
 
         # While one group of rows is written, the next are read: by one thread, for the readers go from unit to unit.
@@ -125,8 +135,10 @@ def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | No
     text, text_errors = vectors.of(rows.column("id"), rows.column("text_item"))
     cosine = cosines(image, text)
     why: dict[int, str] = {}
+    both = pc.and_(rows.column("image_item").is_valid(), rows.column("text_item").is_valid()).to_numpy()
     for row in np.flatnonzero(np.isnan(cosine)).tolist():
-        why[row] = image_errors[row].as_py() or text_errors[row].as_py() or "it has no image or no text"
+        lacking = "nobody has computed a vector of it" if both[row] else "it has no image or no text"
+        why[row] = image_errors[row].as_py() or text_errors[row].as_py() or lacking
     if languages is not None:
         for row, language in unknown_to(rows, languages):
             cosine[row] = np.nan

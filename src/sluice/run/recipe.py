@@ -12,14 +12,17 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from sluice.caption.config import CaptionerConfig
+from sluice.caption.variation_config import CONSENSUS, METHODS, ConsensusConfig, VariationsConfig
 from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
 from sluice.media.limits import Limits
-from sluice.models.config import EncoderConfig
+from sluice.models.config import VectorsConfig
 from sluice.run.balance_config import BalanceConfig
 from sluice.run.gate_config import GateConfig
 from sluice.run.quality_config import RetrievalConfig, Share
+from sluice.run.redact_config import RedactConfig
 from sluice.run.rights_gate import NAMES, Unknown
+from sluice.run.score_config import ScoreConfig
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
 
@@ -194,11 +197,18 @@ RouteField = Annotated[RouteConfig, BeforeValidator(_rule)]
 class CaptionsConfig(_Model):
     """What 02_captioned does: samples are kept as they are, captioned, or rejected, by rules over the columns."""
 
-    captioners: tuple[CaptionerConfig, ...] = Field(min_length=1, description="who captions, in order")
+    captioners: tuple[CaptionerConfig, ...] = Field((), description="who captions, in order")
+    consensus: ConsensusConfig | None = Field(
+        None, description="what two or three captioners agree on, as one more caption; what one claims is flagged"
+    )
+    variations: VariationsConfig | None = Field(None, description="new captions made from those that there are")
     recaption: dict[str, RuleField] = Field(
         {}, description="rules whose samples are captioned; default: all samples are. NULL counts as yes"
     )
     reject: dict[str, RouteField] = Field({}, description="rules whose samples are not worth a caption and leave")
+    pairs: dict[str, RuleField] = Field(
+        {}, description="rules whose question-answer pairs (`kind: qa`) are left out; they read measures of texts"
+    )
     take_up: bool = Field(
         True, description="whether samples that 01_filtered holds for their captions alone are captioned, not held"
     )
@@ -210,7 +220,19 @@ class CaptionsConfig(_Model):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"the captioner {name!r} is given twice")
+            if name in (CONSENSUS, *METHODS):
+                raise ValueError(f"{name!r} is the origin of captions made from captions; give another name")
         return captioners
+
+    @model_validator(mode="after")
+    def _somebody_writes(self) -> CaptionsConfig:
+        if not self.captioners and not self.variations:
+            raise ValueError("give `captioners`, or `variations` of the captions that there are")
+        if self.recaption and not self.captioners:
+            raise ValueError("`recaption` says which samples the captioners describe, and there are none")
+        if self.consensus and not 2 <= len(self.captioners) <= 3:
+            raise ValueError(f"a consensus is one of two or three captioners, and there are {len(self.captioners)}")
+        return self
 
 
 class QualityRuleConfig(RuleConfig):
@@ -242,7 +264,10 @@ class QualityConfig(RulesConfig):
 
     reject: dict[str, QualityRuleField] = Field({}, description="rules whose samples leave the dataset")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
     hold: dict[str, QualityRuleField] = Field({}, description="rules whose samples wait for a review")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    encoder: EncoderConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
+    encoder: VectorsConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
+    scores: dict[str, ScoreConfig] = Field(
+        {}, description="scores of safety and the like, by name: a head over the vectors, or a service; columns of 03"
+    )
     retrieval: RetrievalConfig | None = Field(None, description="a check of the kept set as a whole; default: none")
     alternatives: int | None = Field(
         None, ge=0, description="captions kept beside the one that fits best; default: all that no rule speaks against"
@@ -303,6 +328,9 @@ class Recipe(_Model):
     pack: tuple[PackConfig, ...] = Field(
         (PackConfig(format="webdataset"),),  # pyright: ignore[reportCallIssue]
         description="formats to write",
+    )
+    redact: RedactConfig | None = Field(
+        None, description="what is covered in images while they are packed; default: bytes stay as they are"
     )
     gate: GateConfig = Field(GateConfig(), description="what `sluice gate` asks of the finished run")  # pyright: ignore[reportCallIssue]
     engine: EngineConfig = Field(EngineConfig(), description="how units are carried to workers")  # pyright: ignore[reportCallIssue]

@@ -9,16 +9,22 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, Literal, cast, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from sluice.caption.translate_config import TranslatorBase
+from sluice.run.gate_config import SafetyLimit
 from sluice.run.recipe import Recipe
 from sluice.sources.config import SourceBase
 
 BEGIN: Final = "<!-- made from the models: begin -->"
 END: Final = "<!-- made from the models: end -->"
+_ELSEWHERE: Final[dict[type[BaseModel], str]] = {
+    SourceBase: "[Sources](sources.md) lists the types and their fields",
+    TranslatorBase: "[Captioning](captioning.md#options) lists the fields of translators",
+}
 
 
 def json_schema() -> dict[str, Any]:
@@ -57,9 +63,9 @@ def _places(place: str, model: type[BaseModel]) -> Iterator[tuple[str, type[Base
 
 
 def _models(field: FieldInfo) -> list[type[BaseModel]]:
-    """The models that the values of `field` are made of; sources have a page of their own."""
+    """The models that the values of `field` are made of, without those that have a page of their own."""
     found = [part for part in _parts(field.annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
-    return [model for model in found if not issubclass(model, SourceBase)]
+    return [model for model in found if not issubclass(model, tuple(_ELSEWHERE))]
 
 
 def _parts(annotation: Any) -> Iterator[Any]:
@@ -87,8 +93,9 @@ def _table(place: str, model: type[BaseModel]) -> Iterator[str]:
         if _models(field):
             below = _below(place, name, field)
             says.append(f"fields: [`{below}`](#{_anchor(below)})")
-        elif any(get_args(part) and SourceBase in _bases(part) for part in _parts(field.annotation)):
-            says.append("[Sources](sources.md) lists the types and their fields")
+        else:
+            bases = {base for part in _parts(field.annotation) for base in _bases(part)}
+            says += [told for base, told in _ELSEWHERE.items() if base in bases]
         yield f"| `{name}` | {'; '.join(says)} | {_default(field)} |"
 
 
@@ -115,11 +122,18 @@ def _default(field: FieldInfo) -> str:
     if isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
         given = [model.model_dump(mode="json", exclude_defaults=True) for model in value]
         return f"`{json.dumps(given)}`".replace('"', "")
+    if isinstance(value, dict):
+        value = {name: _short(given) for name, given in cast("dict[str, Any]", value).items()}
     if isinstance(value, bool) or value is None or isinstance(value, (tuple, dict)):
         return f"`{json.dumps(value)}`".replace('"', "")
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return f"`{value}`"
+
+
+def _short(value: Any) -> Any:
+    """A model that a single value stands for, as that."""
+    return value.most if isinstance(value, SafetyLimit) else value
 
 
 def update(page: str) -> str:

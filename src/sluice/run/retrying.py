@@ -6,6 +6,7 @@ A measure is taken again on the whole unit that holds such a failure; a captione
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
@@ -14,7 +15,7 @@ from sluice.run.holding import working_in
 from sluice.run.ledger import Run
 from sluice.run.stage import reopen
 from sluice.table.compute import pc
-from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, Layout
+from sluice.table.layout import BOXES, CAPTIONED, CHECKED, FILTERED, FINAL, Layout
 from sluice.table.read import read_table
 from sluice.wording import counted
 
@@ -51,7 +52,8 @@ def forget(run: Run, failure_class: str) -> Retry:
         failures[FILTERED] = _forget_measured(layout, FILTERED, failure_class)
         failures[CAPTIONED] = _forget_said(layout, failure_class)
         failures[CHECKED] = _forget_measured(layout, CHECKED, failure_class)
-        for stage in (FILTERED, CAPTIONED, CHECKED):
+        failures[FINAL] = _forget_found(layout, failure_class)
+        for stage in (FILTERED, CAPTIONED, CHECKED, FINAL):
             if failures[stage]:
                 reopen(layout, stage)
     return Retry(failure_class, failures)
@@ -59,16 +61,24 @@ def forget(run: Run, failure_class: str) -> Retry:
 
 def _forget_measured(layout: Layout, stage: str, failure_class: str) -> int:
     """Remove the tables of measures that hold such a failure; how many there were."""
-    found = 0
-    for path in sorted(layout.measures(stage).glob("*/unit-*.parquet")):
-        errors = read_table(path, ["error"]).column("error")
-        count: int = pc.sum(pc.starts_with(errors, f"{failure_class}: ")).as_py() or 0
-        if count:
-            path.unlink()
-            found += count
-    if found and stage == FILTERED:
-        layout.rows.unlink(missing_ok=True)  # it names what it was made from, not what that said
+    found = sum(_forget_one(path, failure_class) for path in sorted(layout.measures(stage).glob("*/unit-*.parquet")))
+    if found:
+        layout.rows_of(stage).unlink(missing_ok=True)  # it names what it was made from, not what that said
     return found
+
+
+def _forget_found(layout: Layout, failure_class: str) -> int:
+    """Remove the boxes of units in which a detector failed so; how often it did."""
+    return sum(_forget_one(path, failure_class) for path in sorted((layout.root / BOXES).glob("*/unit-*.parquet")))
+
+
+def _forget_one(path: Path, failure_class: str) -> int:
+    """Remove the table at `path` if it holds such a failure; how many it holds."""
+    errors = read_table(path, ["error"]).column("error")
+    count: int = pc.sum(pc.starts_with(errors, f"{failure_class}: ")).as_py() or 0
+    if count:
+        path.unlink()
+    return count
 
 
 def _forget_said(layout: Layout, failure_class: str) -> int:

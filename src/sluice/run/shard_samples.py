@@ -5,6 +5,7 @@ A row group of a wide table holds many units; it is decoded once for those of a 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, repeat
@@ -16,7 +17,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.caption.choice import weights
 from sluice.errors import RunError
+from sluice.media.limits import Limits
+from sluice.media.redact import Covering, Method
 from sluice.pack.base import Contents, PackImage, PackSample, PackText
 from sluice.run.measuring import extension_of
 from sluice.table.arrays import real_numbers
@@ -30,6 +34,7 @@ _RIGHTS: Final = ("licence", "author", "source_url", "fetched", "dataset")
 _SAMPLE: Final = ("id", "key", "source", *_RIGHTS)
 _REF: Final = ("container", "uri", "member", "offset", "size")
 _TEXT: Final = ("item", "role", "text", "language", "weight")
+_ORIGIN: Final = "origin"  # who wrote a text, null where its source did
 _IMAGE_FACTS: Final = ("format", "width", "height", "sha256")
 _ITEMS: Final = 2**16  # more than a sample has: a 16-bit number counts them
 
@@ -37,18 +42,35 @@ Places: TypeAlias = Sequence[tuple[int, Sequence[int]]]  # (unit, places among t
 Indices: TypeAlias = npt.NDArray[np.int64]
 
 
+@dataclass(frozen=True)
+class CoveringPlan:
+    """What is covered in images while they are packed: the boxes in the folder `store`."""
+
+    store: str
+    method: Method
+    share: bool
+    limits: Limits
+
+    def of(self, boxes: list[list[float]] | None) -> Covering | None:
+        """What to cover in an image with `boxes`; None where nothing is."""
+        if not boxes:
+            return None
+        return Covering(tuple((b[0], b[1], b[2], b[3]) for b in boxes), self.method, self.share, self.limits)
+
+
 class ShardSamples:
     """Reads the samples of one shard; a context manager that closes the tables of the run."""
 
-    def __init__(self, layout: Layout, contents: Contents, groups: Path) -> None:
+    def __init__(self, layout: Layout, contents: Contents, groups: Path, covering: CoveringPlan | None = None) -> None:
         rows = layout.rows_of(layout.deciding)
         schema = pq.read_schema(rows)
-        wanted = {"id", "image_item", "text_item", "alignment", *_IMAGE_FACTS, "spdx", *contents.columns}
+        wanted = {"id", "image_item", "text_item", "alignment", "tokens", *_IMAGE_FACTS, "spdx", *contents.columns}
         self._layout = layout
+        self._covering = covering
         self._carried = tuple(contents.columns)
         self._rows = UnitReader(rows, [name for name in schema.names if name in wanted])
         self._verdicts = UnitReader(layout.verdicts(layout.deciding), ["id", "captions_left_out"])
-        self._groups = UnitReader(groups, ["id", "group", "weight"])
+        self._groups = UnitReader(groups, ["id", "group", "weight", "repeats"])
 
     def __enter__(self) -> Self:
         return self
@@ -74,24 +96,39 @@ class ShardSamples:
         rights = {**{name: samples.column(name) for name in _RIGHTS}, "spdx": _column(firsts, "spdx")}
         fields = zip(
             *(samples.column(name).to_pylist() for name in ("id", "key", "source")),
-            _images(items, rows),
+            _images(items, rows, self._coverings(unit, ids)),
             _texts(items, verdicts, rows),
             _records(rights, len(ids)),
             _records({name: _column(firsts, name) for name in self._carried}, len(ids)),
             drawn.column("group").to_pylist(),
             drawn.column("weight").to_pylist(),
+            drawn.column("repeats").to_pylist(),
             strict=True,
         )
-        for identity, key, source, images, texts, rights_of_it, columns, group, weight in fields:
-            yield PackSample(identity, key, source, split, images, texts, rights_of_it, columns, group, weight)
+        for identity, key, source, *rest in fields:
+            yield PackSample(identity, key, source, split, *rest)
+
+    def _coverings(self, unit: int, ids: pa.Array) -> dict[int, Covering]:
+        """What to cover in the images of a unit, by the key of the image."""
+        if self._covering is None:
+            return {}
+        table = read_table(self._layout.boxes(self._covering.store, unit), ["id", "item", "boxes"], threads=False)
+        found = _Owned.of(table, ids)
+        boxes = zip(found.keys("item").tolist(), found.table.column("boxes").to_pylist(), strict=True)
+        return {key: covering for key, one in boxes if (covering := self._covering.of(one))}
 
     def _items(self, unit: int) -> pa.Table:
         """The items of a unit, with those captions that were generated."""
         columns = ["id", "kind", *_TEXT, *_REF]
         items = read_table(self._layout.items(unit), columns, threads=False)
+        items = items.append_column(_ORIGIN, pa.nulls(len(items), pa.string()))
         if not self._layout.stage_file(CAPTIONED).is_file():
             return items
-        return pa.concat_tables([items, read_table(self._layout.generated(unit), columns, threads=False)])
+        made = read_table(self._layout.generated(unit), [*columns, "meta"], threads=False)
+        told = [json.loads(meta) if meta else {} for meta in made.column("meta").to_pylist()]
+        made = made.append_column(_ORIGIN, pa.array([one.get("captioner") for one in told], pa.string()))
+        stays = pa.array([not one.get("left_out") for one in told], pa.bool_())
+        return pa.concat_tables([items, made.filter(stays).select(items.column_names)])
 
 
 @dataclass(frozen=True)
@@ -134,7 +171,7 @@ class _Owned:
         return self.owner * _ITEMS + pc.fill_null(self.table.column(item), -1).to_numpy().astype(np.int64) + 1
 
 
-def _images(items: _Owned, rows: _Owned) -> Iterator[tuple[PackImage, ...]]:
+def _images(items: _Owned, rows: _Owned, coverings: Mapping[int, Covering]) -> Iterator[tuple[PackImage, ...]]:
     """The images of each sample, with what the first row of each knows of it."""
     found = items.where(pc.equal(items.table.column("kind"), "image").to_numpy())
     known, row = np.unique(rows.keys("image_item"), return_index=True)
@@ -144,16 +181,16 @@ def _images(items: _Owned, rows: _Owned) -> Iterator[tuple[PackImage, ...]]:
     made: list[PackImage] = []
     refs = map(Ref, *(found.table.column(name).to_pylist() for name in _REF))
     columns = (_column(facts, name).to_pylist() for name in _IMAGE_FACTS)
-    for item, ref, format, width, height, sha256 in zip(
-        found.table.column("item").to_pylist(), refs, *columns, strict=True
+    for key, item, ref, format, width, height, sha256 in zip(
+        wanted.tolist(), found.table.column("item").to_pylist(), refs, *columns, strict=True
     ):
         kind: str = format or extension_of(ref) or "bin"
-        made.append(PackImage(item, ref, _EXTENSIONS.get(kind, kind), width, height, sha256))
+        made.append(PackImage(item, ref, _EXTENSIONS.get(kind, kind), width, height, sha256, coverings.get(key)))
     return found.by_sample(made)
 
 
 def _texts(items: _Owned, verdicts: _Owned, rows: _Owned) -> Iterator[tuple[PackText, ...]]:
-    """The texts of each sample, without the captions that are left out; those that fit best come first."""
+    """The texts of each sample, without the captions that are left out; those that fit best come first, weighed."""
     left_out = verdicts.table.column("captions_left_out")
     stays = pc.not_equal(items.table.column("kind"), "image").to_numpy()
     if pc.sum(pc.list_value_length(left_out)).as_py():
@@ -161,21 +198,41 @@ def _texts(items: _Owned, verdicts: _Owned, rows: _Owned) -> Iterator[tuple[Pack
         gone = parents * _ITEMS + pc.list_flatten(left_out).to_numpy().astype(np.int64) + 1
         stays &= ~np.isin(items.keys("item"), gone)
     found = _best_first(items.where(stays), rows)
-    return found.by_sample(list(map(PackText, *(found.table.column(name).to_pylist() for name in _TEXT))))
+    columns = (found.table.column(name).to_pylist() for name in (*_TEXT, _ORIGIN))
+    return found.by_sample(list(map(PackText, *columns, _tokens(found, rows))))
+
+
+def _tokens(texts: _Owned, rows: _Owned) -> list[int | None]:
+    """The tokens of each text; None for all where no measure counted them."""
+    if "tokens" not in rows.table.column_names or not len(rows.table):
+        return [None] * len(texts.table)
+    row, known = _rows_of(texts, rows)
+    return rows.table.column("tokens").take(pa.array(row, mask=~known)).to_pylist()
 
 
 def _best_first(texts: _Owned, rows: _Owned) -> _Owned:
     """The texts of each sample, its captions in the order of their alignment where that is known."""
     if "alignment" not in rows.table.column_names:
         return texts
+    row, known = _rows_of(texts, rows)
+    cosine = real_numbers(rows.table.column("alignment"))[row]
+    caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & known
+    scored = caption & ~np.isnan(cosine)
+    rank = np.where(scored, -cosine, 2.0)
+    order = np.lexsort((np.arange(len(rank)), np.where(caption, rank, -2.0), texts.owner))
+    share = np.full(len(rank), np.nan, np.float32)
+    share[scored] = weights(texts.owner[scored], cosine[scored])
+    column = pc.coalesce(pa.array(share, mask=~scored), texts.table.column("weight"))
+    table = texts.table.set_column(texts.table.schema.get_field_index("weight"), "weight", column)
+    return _Owned(table.take(pa.array(order)), texts.owner[order], texts.samples)
+
+
+def _rows_of(texts: _Owned, rows: _Owned) -> tuple[Indices, Any]:
+    """The first row that speaks of each text, and whether there is one."""
     known, row = np.unique(rows.keys("text_item"), return_index=True)
     wanted = texts.keys("item")
     at = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
-    cosine = real_numbers(rows.table.column("alignment"))[row[at]]
-    caption = pc.equal(texts.table.column("role"), "caption").to_numpy() & (known[at] == wanted)
-    rank = np.where(caption & ~np.isnan(cosine), -cosine, 2.0)
-    order = np.lexsort((np.arange(len(wanted)), np.where(caption, rank, -2.0), texts.owner))
-    return _Owned(texts.table.take(pa.array(order)), texts.owner[order], texts.samples)
+    return row[at].astype(np.int64), known[at] == wanted
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

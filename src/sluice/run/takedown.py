@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
-from sluice.table.layout import CHECKED, FILTERED, RAW, Layout
+from sluice.table.layout import BOXES, CAPTIONED, CHECKED, FILTERED, RAW, Layout
 from sluice.table.read import read_table
 from sluice.table.vectors import VECTOR, write_vectors
 
@@ -26,6 +26,7 @@ _SCHEMA: Final = pa.schema([("id", pa.string()), ("request", pa.string()), ("kep
 _BLANK_SAMPLE: Final = ("author", "source_url", "meta")
 _BLANK_ROWS: Final = ("text", "author", "source_url")
 _BLANK_ITEM: Final = ("text", "meta")
+_BLANK_SAID: Final = ("text", "data", "claims")
 
 
 def taken_down(layout: Layout) -> dict[str, str]:
@@ -72,18 +73,26 @@ def erase(layout: Layout, ids: set[str]) -> None:
         _blank_file(path, ids, _BLANK_SAMPLE)
     for path in sorted((layout.root / RAW / "items").glob("unit-*.parquet")):
         _blank_file(path, ids, _BLANK_ITEM)
-    for stage in (FILTERED, CHECKED):
+    for path in sorted((layout.root / CAPTIONED / "items").glob("unit-*.parquet")):
+        _blank_file(path, ids, _BLANK_ITEM)
+    for path in sorted((layout.root / CAPTIONED / "captions").glob("*/unit-*.parquet")):
+        _blank_file(path, ids, _BLANK_SAID)
+    for stage in (FILTERED, CAPTIONED, CHECKED):
         if layout.rows_of(stage).is_file():
             _blank_file(layout.rows_of(stage), ids, _BLANK_ROWS)
         if layout.verdicts(stage).is_file():
             _blank_reasons(layout.verdicts(stage), ids)
     for path in sorted(layout.measures(CHECKED).glob("*/unit-*.parquet")):
         _blank_vectors(path, ids)
+    for path in sorted((layout.root / BOXES).glob("*/unit-*.parquet")):
+        _blank_boxes(path, ids)
     shutil.rmtree(layout.state / "plan", ignore_errors=True)  # samples that `plan` drew, copied
 
 
 def _blank_vectors(path: Path, ids: set[str]) -> None:
     """A vector says much of what it was made from."""
+    if VECTOR not in pq.read_schema(path).names:
+        return  # a score is a number, as those of other measures are
     table = read_table(path)
     hit = pc.is_in(table.column("id"), pa.array(sorted(ids), pa.string()))
     if pc.any(pc.and_(hit, pc.is_valid(table.column(VECTOR)))).as_py():
@@ -92,6 +101,13 @@ def _blank_vectors(path: Path, ids: set[str]) -> None:
         place = table.schema.get_field_index(VECTOR)
         blanked_table = table.set_column(place, table.schema.field(VECTOR), blank)
         write_vectors(path, blanked_table.replace_schema_metadata(table.schema.metadata))
+
+
+def _blank_boxes(path: Path, ids: set[str]) -> None:
+    """Where the faces were, in an image that is gone."""
+    table = pq.read_table(path)
+    if pc.any(pc.is_in(table.column("id"), pa.array(sorted(ids), pa.string()))).as_py():
+        write_table(path, blanked(table, ids, ("boxes",)))
 
 
 def _blank_reasons(path: Path, ids: set[str]) -> None:

@@ -123,4 +123,7 @@ def _matches(
             raise RecipeError("--hash needs the column sha256: the recipe does not run the measure image.content_hash")
         query = f"SELECT DISTINCT line, id FROM {named} JOIN read_parquet(?) ON sha256 = lower(line)"
         path = str(run.layout.rows)
+        if run.layout.redactions.is_file():  # who has a covered image knows the hash that it was packed with
+            covered = duck.execute(query, [lines, str(run.layout.redactions)]).fetchall()
+            return sorted({*covered, *duck.execute(query, [lines, path]).fetchall()})
     return duck.execute(query, [lines, path]).fetchall()

@@ -7,11 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import pyarrow as pa
+
 from sluice.errors import RunError
 from sluice.pack.verify import verify
+from sluice.run.balance_columns import balance_path
 from sluice.run.stage import VERDICT_KINDS, stage_record
 from sluice.table.compute import pc
-from sluice.table.layout import FILTERED, FINAL, RAW, Layout
+from sluice.table.layout import BOXES, FILTERED, FINAL, RAW, Layout
 from sluice.table.read import read_table
 from sluice.wording import counted
 
@@ -63,7 +66,7 @@ def verify_run(layout: Layout) -> Verification:
 
 def count_problems(layout: Layout) -> list[str]:
     """Where the counts of the finished stages do not add up, or the manifest does not name what was kept."""
-    return [*_counts(layout), *_packed(layout)]
+    return [*_counts(layout), *_packed(layout), *_drawn(layout), *redaction_problems(layout)]
 
 
 def _counts(layout: Layout) -> Iterator[str]:
@@ -80,6 +83,28 @@ def _counts(layout: Layout) -> Iterator[str]:
         before = found.get("kept", 0)
 
 
+def redaction_problems(layout: Layout) -> Iterator[str]:
+    """Packed images that should be covered in part and are not; what was covered and is not what is packed."""
+    if not layout.redactions.is_file():
+        return
+    name = layout.redactions.name
+    covered = read_table(layout.redactions, ["id", "item", "sha256_before", "sha256"]).to_pylist()
+    manifest = read_table(layout.manifest, ["id", "sha256"])
+    packed = dict(zip(*(manifest.column(column).to_pylist() for column in ("id", "sha256")), strict=True))
+    done = {(row["id"], row["item"]) for row in covered}
+    for path in sorted((layout.root / BOXES / stage_record(layout, FINAL).get("boxes", "")).glob("unit-*.parquet")):
+        boxes = read_table(path, ["id", "item", "boxes"])
+        some = pc.fill_null(pc.greater(pc.list_value_length(boxes.column("boxes")), 0), False)
+        for row in boxes.filter(some).select(["id", "item"]).to_pylist():
+            if row["id"] in packed and (row["id"], row["item"]) not in done:
+                yield f"{name}: {row['id']} item {row['item']} has boxes to cover, and is packed as it was"
+    for row in covered:
+        if row["id"] not in packed:
+            yield f"{name}: {row['id']} is covered, and not packed"
+        elif packed[row["id"]] == row["sha256_before"] != row["sha256"]:
+            yield f"{name}: {row['id']} is covered, and the manifest names the image as it was"
+
+
 def _packed(layout: Layout) -> Iterator[str]:
     """Every kept sample in every format, once."""
     verdicts = read_table(layout.verdicts(FINAL), columns=["id", "verdict"])
@@ -89,3 +114,20 @@ def _packed(layout: Layout) -> Iterator[str]:
         packed = manifest.filter(pc.equal(manifest.column("format"), name)).column("id")
         if len(packed) != len(kept) or pc.any(pc.invert(pc.is_in(kept, packed))).as_py():
             yield f"{name}: the manifest names {len(packed):,} samples, {FINAL} kept {len(kept):,}"
+
+
+def _drawn(layout: Layout) -> Iterator[str]:
+    """The weight and the repeats of every packed sample, as balancing drew them; 1 where nothing was balanced."""
+    manifest = read_table(layout.manifest, columns=["id", "weight", "repeats"])
+    weight, repeats = (pc.cast(manifest.column(name), "float64") for name in ("weight", "repeats"))
+    if "balance" in stage_record(layout, FINAL):
+        drawn = read_table(balance_path(layout), columns=["id", "weight", "repeats"])
+        place = pc.index_in(manifest.column("id"), drawn.column("id").combine_chunks())
+        said = [pc.cast(drawn.column(name).take(place), "float64") for name in ("weight", "repeats")]
+    else:
+        said = [pa.scalar(1.0), pa.scalar(1.0)]
+    same = pc.fill_null(pc.and_(pc.equal(weight, said[0]), pc.equal(repeats, said[1])), False)
+    wrong = len(same) - pc.sum(same).as_py() if len(same) else 0
+    if wrong:
+        first = manifest.column("id").filter(pc.invert(same))[0].as_py()
+        yield f"the manifest gives {wrong:,} rows another weight or other repeats than was drawn: {first}, for instance"

@@ -26,6 +26,7 @@ from sluice.wording import counted
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
     from sluice.run.locked import LockedFilter
+    from sluice.run.what_if_balance import BalanceIf
 
 _EXAMPLES = 5
 
@@ -46,10 +47,11 @@ class WhatIf:
     gained_ids: tuple[str, ...]  # a few
     lost_ids: tuple[str, ...]
     overlap: dict[str, int]  # "rule + rule": samples that both speak against, after
+    balance: BalanceIf | None = None  # None: the recipe has no `balance`
 
     def to_json(self) -> dict[str, Any]:
         """The same as plain values."""
-        return dict(vars(self))
+        return {**vars(self), "balance": self.balance and dict(vars(self.balance))}
 
     def __str__(self) -> str:
         return "\n".join(_text(self))
@@ -95,7 +97,16 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
         gained_ids=_ids(run.layout, stage, gained),
         lost_ids=_ids(run.layout, stage, lost),
         overlap=_overlap(judgement),
+        balance=_balance(run, stage, judgement),
     )
+
+
+def _balance(run: Run, stage: str, judgement: Judgement) -> BalanceIf | None:
+    if not run.balances:
+        return None
+    from sluice.run.what_if_balance import balance_if  # as slow to import as all of a run
+
+    return balance_if(run, stage, judgement)
 
 
 def _stage_of(run: Run, settings: Sequence[Setting]) -> tuple[str, LockedFilter]:
@@ -182,6 +193,8 @@ def _text(result: WhatIf) -> list[str]:
     if result.overlap:
         lines += ["", "spoken against together"]
         lines += [f"  {pair:<44}{count:>10,}" for pair, count in list(result.overlap.items())[:5]]
+    if result.balance is not None:
+        lines += result.balance.lines()
     for word, count, ids in (("gained", result.gained, result.gained_ids), ("lost", result.lost, result.lost_ids)):
         if count:
             lines += ["", f"{word} {count:,}, for instance {', '.join(identity[:12] for identity in ids)}"]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 from sluice.run.find import find_sample, unit_row
 from sluice.run.rows import IDENTITY
 from sluice.run.rules.rule import compile_rule, evaluate, observed
+from sluice.run.stage import stage_record
 from sluice.run.takedown import taken_down
-from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
+from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 from sluice.table.read import read_where
 from sluice.wording import counted
 
@@ -51,6 +52,7 @@ class Story:
     cluster: tuple[Mapping[str, Any], ...]  # its duplicates: id, key, verdict, distance, kept
     keep: str | None  # how the cluster's keeper was chosen
     packed: tuple[Mapping[str, Any], ...]  # manifest rows
+    covered: tuple[Mapping[str, Any], ...] = ()  # what was covered in its images while they were packed
     taken_down: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
@@ -74,6 +76,8 @@ def tell(run: Run, query: str) -> Story:
     identity, unit = find_sample(layout, query)
     sample = unit_row(layout, identity, unit)
     items = read_where(layout.items(unit), "id", identity).to_pylist()
+    if layout.stage_file(CAPTIONED).is_file():
+        items += read_where(layout.generated(unit), "id", identity).to_pylist()
     stages = {stage: found for stage in STAGES if (found := _verdict(layout, stage, identity))}
     rows = {stage: _rows(layout, stage, identity) for stage in (FILTERED, CHECKED)}
     near = run.recipe.filter.duplicates.near
@@ -96,6 +100,7 @@ def tell(run: Run, query: str) -> Story:
         cluster=tuple(_cluster(layout, stages.get(FILTERED, {}).get("cluster"))),
         keep=near.keep if near else None,
         packed=tuple(_packed(layout, identity)),
+        covered=tuple(_covered(layout, identity)),
         taken_down=taken_down(layout).get(identity),
         meta=json.loads(meta) if isinstance(meta, str) else {},
     )
@@ -147,6 +152,13 @@ def _packed(layout: Layout, identity: str) -> Iterator[dict[str, Any]]:
         yield from read_where(layout.manifest, "id", identity).to_pylist()
 
 
+def _covered(layout: Layout, identity: str) -> Iterator[dict[str, Any]]:
+    if layout.stage_file(FINAL).is_file() and layout.redactions.is_file():
+        boxes = stage_record(layout, FINAL).get("boxes", "")
+        for row in read_where(layout.redactions, "id", identity).to_pylist():
+            yield {**{name: value for name, value in row.items() if name != "id"}, "found_by": boxes}
+
+
 def _text(story: Story) -> Iterator[str]:
     yield f"{story.id}  {story.verdict.upper()}"
     yield f"{story.source}: {story.key}"
@@ -165,6 +177,10 @@ def _text(story: Story) -> Iterator[str]:
         yield ""
         for row in story.packed:
             yield f"packed in {row['shard']} as number {row['index']}, bytes {row['offset']:,} + {row['size']:,}"
+    for row in story.covered:
+        what = f"{counted(len(row['boxes']), 'box', 'boxes')} covered ({row['method']}), found by {row['found_by']}"
+        yield f"  item {row['item']} was written anew: {what}"
+        yield f"    sha256 {row['sha256_before']} before, {row['sha256']} now"
     if story.taken_down is not None:
         yield f"taken down: {story.taken_down}"
 
@@ -173,13 +189,29 @@ def _origin(story: Story) -> Iterator[str]:
     for item in story.items:
         if item["kind"] == "text":
             language = f" [{item['language']}]" if "language" in item else ""
-            yield f"  {item['item']}: {item['role']}{language}: {_quoted(item)}"
+            yield f"  {item['item']}: {item['role']}{language}{_written_by(item)}: {_quoted(item)}"
             continue
         where = f"{item['uri']}" + (f" > {item['member']}" if "member" in item else "")
         size = f", {item['size']:,} bytes" if "size" in item else ""
         yield f"  {item['item']}: image: {where}{size}"
     for name, value in story.rights.items():
         yield f"  {name.replace('_', ' ')}: {value}"
+
+
+def _written_by(item: Mapping[str, Any]) -> str:
+    """Who wrote a text that its source did not, and what is to be known of it."""
+    meta = json.loads(item.get("meta") or "{}")
+    if item["role"] not in ("caption", "question", "answer") or "captioner" not in meta:
+        return ""
+    told = [f"by {meta['captioner']}"]
+    if "of" in meta:
+        told.append(f"of {meta['of']}")
+    if "claims" in meta:
+        told.append(f"support {meta['support']:.2f}")
+        told += [f"it alone says {', '.join(meta['claims'])}"] if meta["claims"] else []
+    if "left_out" in meta:
+        told.append(f"left out by {', '.join(meta['left_out'])}")
+    return f" ({'; '.join(told)})"
 
 
 def _quoted(item: Mapping[str, Any]) -> str:

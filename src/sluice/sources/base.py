@@ -6,7 +6,7 @@ A bad row is a `RawSample` with a `failure`: it keeps its key and is counted. Wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -73,7 +73,7 @@ class Source(Protocol):
         """The first half of every sample's id."""
         ...
 
-    def files(self) -> list[SourceFile]:
+    def files(self) -> Iterable[SourceFile]:
         """What this source reads, in a stable order; a listing only."""
         ...
 

@@ -32,14 +32,12 @@ class FolderSource:
     config: FolderConfig
     base: Path
 
-    def files(self) -> list[SourceFile]:
+    def files(self) -> Iterator[SourceFile]:
         """Every image and sidecar."""
-        return [
-            folder.file(name)
-            for folder in self._folders()[1]
-            for name in folder.names
-            if name.lower().endswith(IMAGE_SUFFIXES + SIDECARS)
-        ]
+        for folder in self._folders()[1]:
+            for name in folder.names:
+                if name.lower().endswith(IMAGE_SUFFIXES + SIDECARS):
+                    yield folder.file(name)
 
     def samples(self) -> Iterator[RawSample]:
         """Folder by folder, every image as a sample, then every sidecar that has no image as a failed one."""
@@ -98,13 +96,13 @@ class _Sidecars:
             name = next((name for name in (wanted, lower) if name in self._names), self._by_lower.get(lower))
             if name is not None:
                 self._names[name] = True
-                found.append(self._folder.file(name).uri)
+                found.append(self._folder.uri_of(name))
         return found
 
     def left(self) -> list[str]:
         """The uris of the sidecars without an image, notes on the whole folder left out."""
         alone = [name for name, claimed in self._names.items() if not claimed]
-        return [self._folder.file(name).uri for name in alone if name.lower().partition(".")[0] not in _NOTES]
+        return [self._folder.uri_of(name) for name in alone if name.lower().partition(".")[0] not in _NOTES]
 
 
 def _sample(image: SourceFile, sidecars: list[str], root: str, plans: Plans) -> RawSample:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import groupby
 from stat import S_ISDIR
-from typing import Any
+from typing import Any, Final
 
 from sluice.errors import SourceError
 from sluice.sources.base import SourceFile
 from sluice.table import remote
 from sluice.table.refs import local_path, local_uri
+
+_PIECE: Final = 2**14  # bytes read at a time: most sidecars are smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Folder:
     uri: str
     names: list[str]
     file: Callable[[str], SourceFile]
+    uri_of: Callable[[str], str]  # of a file, without asking for its size
 
 
 def folders(root: str) -> Iterator[Folder]:
@@ -41,7 +44,7 @@ def grouped(files: list[SourceFile]) -> Iterator[Folder]:
     """Files that are listed already, by their folders."""
     for uri, group in groupby(files, key=lambda file: file.uri.rpartition("/")[0]):
         known = {file.uri.rpartition("/")[2]: file for file in group}
-        yield Folder(uri, list(known), known.__getitem__)
+        yield Folder(uri, list(known), known.__getitem__, lambda name, known=known: known[name].uri)
 
 
 def _local_folders(root: str) -> Iterator[Folder]:
@@ -66,7 +69,12 @@ def _local_folders(root: str) -> Iterator[Folder]:
             raise SourceError(f"{uri}: cannot be listed: {error.strerror}") from error
         names.sort()
         start = uri if uri.endswith("/") else f"{uri}/"
-        yield Folder(uri, names, lambda name, start=start: _local_file(start + name))
+        yield Folder(
+            uri,
+            names,
+            lambda name, start=start: _local_file(start + name),
+            lambda name, start=start: local_uri(start + name),
+        )
         pending += [start + name for name in sorted(inner, reverse=True)]
 
 
@@ -96,7 +104,7 @@ def _remote_folders(root: str) -> Iterator[Folder]:
                 return stat_file(f"{uri}/{name}") or SourceFile(f"{uri}/{name}", None, "")
             return _remote_file(f"{uri}/{name}", facts)
 
-        yield Folder(uri, list(known), file)
+        yield Folder(uri, list(known), file, lambda name, uri=uri: f"{uri}/{name}")
 
 
 def stat_file(uri: str) -> SourceFile | None:
@@ -122,8 +130,14 @@ def read_small(uri: str, most: int) -> bytes:
     """The first `most` bytes of a file: sidecars and other small things that become part of a sample."""
     if "://" in uri and not uri.startswith("file://"):
         return remote.read_start(uri, most)
-    with open(local_path(uri) or uri, "rb", buffering=0) as file:
-        return file.read(most) or b""
+    descriptor = os.open(local_path(uri) or uri, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""  # not `most` at once: room for a megabyte would be made, and cleared
+        while len(data) < most and (more := os.read(descriptor, min(most - len(data), _PIECE))):
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def _remote_file(uri: str, facts: dict[str, Any]) -> SourceFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +60,7 @@ class _Sound:
     def name(self) -> str:
         return self.source.name
 
-    def files(self) -> list[SourceFile]:
+    def files(self) -> Iterable[SourceFile]:
         return self.source.files()
 
     def samples(self) -> Iterator[RawSample]:

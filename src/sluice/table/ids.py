@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from hashlib import blake2b
 
 
@@ -20,6 +21,11 @@ def fingerprint(*parts: str) -> str:
     >>> fingerprint("a", "bc") == fingerprint("ab", "c")
     False
     """
+    return fingerprint_of(parts)
+
+
+def fingerprint_of(parts: Iterable[str]) -> str:
+    """`fingerprint` of parts that are made one after the other."""
     digest = blake2b(digest_size=8)
     for part in parts:
         encoded = part.encode("utf-8", "surrogatepass")

@@ -13,6 +13,7 @@ FILTERED: Final = "01_filtered"
 CAPTIONED: Final = "02_captioned"
 CHECKED: Final = "03_quality_checked"
 FINAL: Final = "04_final"
+BOXES: Final = "boxes"  # no stage: what was found before packing, outside the folder that goes to the trainer
 STAGES: Final = (RAW, FILTERED, CAPTIONED, CHECKED, FINAL)  # a recipe need not have all of them
 
 
@@ -142,6 +143,15 @@ class Layout:
     def manifest(self) -> Path:
         """A row a packed sample."""
         return self.final / "manifest.parquet"
+
+    def boxes(self, identity: str, unit: int) -> Path:
+        """What is to be covered in the images of a unit, by who found it (name@fingerprint)."""
+        return self.root / BOXES / identity / unit_file(unit)
+
+    @property
+    def redactions(self) -> Path:
+        """A row an image that was written anew while it was packed."""
+        return self.final / "redactions.parquet"
 
     def check(self) -> Layout:
         """This layout, if `root` is a run folder."""

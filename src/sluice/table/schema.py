@@ -6,6 +6,7 @@
 | `00_raw/items/unit-*.parquet` | an item of a sample | sample, item |
 | `verdicts.parquet` | a sample that entered the stage | order of the source |
 | `manifest.parquet` | a packed sample | format, split, shard, place in it |
+| `redactions.parquet` | an image that was written anew to cover parts of it | as the manifest |
 
 Roles of a text item: `caption` is an *alternative* (one good caption is enough), every other role (`human`,
 `gpt`, `system`, `question`, `answer`, `text`) is a *part* (all parts must be good). An image is a part.
@@ -89,10 +90,24 @@ MANIFEST: Final = pa.schema(
         ("width", pa.int32()),
         ("height", pa.int32()),
         ("captions", pa.int16()),
-        ("text_tokens", pa.int32()),  # null until a tokenizer is given
-        ("image_tokens", pa.int32()),
+        ("text_tokens", pa.int32()),  # of all turns and the best caption; null where `text.tokens` did not run
+        ("image_tokens", pa.int32()),  # null: a loader's rule counts them from width and height
         ("weight", pa.float32()),
+        ("repeats", pa.int32()),  # how often an epoch takes the sample; it is packed once
         ("sha256", pa.string()),  # of the first image's bytes
         ("cluster", pa.string()),  # the group that a split never cuts
+    ]
+)
+
+REDACTIONS: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("item", pa.int16()),
+        ("method", pa.string()),  # blur | fill
+        ("boxes", pa.list_(pa.list_(pa.float32()))),  # left, top, right, bottom in px as a viewer shows the image
+        ("sha256_before", pa.string()),  # of the bytes that the source holds
+        ("sha256", pa.string()),  # of the bytes that are packed
+        ("bytes_before", pa.int64()),
+        ("bytes", pa.int64()),
     ]
 )

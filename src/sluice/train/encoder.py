@@ -107,7 +107,7 @@ def recipe(name: str, minutes: float | None = None) -> Recipe:
     """The recipe of this name, cut to about `minutes` where given.
 
     >>> recipe("builtin", 4.5).steps
-    390
+    320
     """
     if name not in RECIPES:
         raise RunError(f"no recipe {name!r} for an encoder: there is {', '.join(RECIPES)}")

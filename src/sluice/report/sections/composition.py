@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from sluice.report.composition import Share
 from sluice.report.examples import figure
 from sluice.report.gather import Facts
-from sluice.report.html import Child, Html, table, tag
+from sluice.report.html import Html, table, tag
 from sluice.report.parts import ROLES, Page, as_table, percent, plural, section, stats
 from sluice.report.plots import Series, bars_plot
-from sluice.table.layout import FINAL
+from sluice.report.sections.balance import balance_part
 
 
 def composition_section(facts: Facts, page: Page) -> Html:
@@ -30,21 +29,8 @@ def composition_section(facts: Facts, page: Page) -> Html:
             _mix("Licences", "sample", facts.licences),
             class_="mixes",
         ),
-        _balance(facts),
+        balance_part(facts),
     )
-
-
-def _balance(facts: Facts) -> Html | None:
-    """What each step of `balance` drew, and of which groups."""
-    balance: dict[str, Any] | None = facts.stages.records.get(FINAL, {}).get("balance")
-    if balance is None:
-        return None
-    rows: list[list[Child]] = []
-    for step in balance["steps"]:
-        rows.append([tag("b", step["step"]), step.get("of", ""), f"{step['in']:,}", f"{step['drawn']:,}"])
-        rows += [["", name, f"{before:,}", f"{after:,}"] for name, (before, after) in step.get("groups", {}).items()]
-    head = ["Step", "Of", "Before", "After"]
-    return tag("div", tag("h3", "Balance"), table(head, rows, caption="What was drawn", numbers=(2, 3)))
 
 
 def _sizes(facts: Facts, page: Page) -> Html | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from sluice.run.gate.check import Check, limited, shown, unknown
+from sluice.run.gate.redaction import redaction_checks
+from sluice.run.gate.scores import asked_about, quoted, score_checks
 from sluice.run.packed import PackedTables
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.stage import stage_record
@@ -26,8 +28,10 @@ def compliance_checks(run: Run, tables: PackedTables) -> Iterator[Check]:
     yield _licences(run, tables)
     yield _opt_outs(run)
     yield _counted(tables, "pii", "personal data", gate.max_pii)
-    for column, most in gate.safety.items():
-        yield _counted(tables, column, column, most)
+    for column, limit in gate.safety.items():
+        yield _counted(tables, column, column, limit.most, limit.above)
+    yield from score_checks(run, tables, COMPLIANCE, gate.safety)
+    yield from redaction_checks(run, COMPLIANCE)
 
 
 def _licences(run: Run, tables: PackedTables) -> Check:
@@ -79,16 +83,17 @@ def _opt_outs(run: Run) -> Check:
     return limited(COMPLIANCE, "opt-outs", value, limit, fine=True, details=details)
 
 
-def _counted(tables: PackedTables, column: str, name: str, most: int | None) -> Check:
-    """How many packed samples have `column` true, or above 0, against `most`."""
-    limit = "" if most is None else f"at most {counted(most, 'sample')}"
+def _counted(tables: PackedTables, column: str, name: str, most: int | None, above: float = 0) -> Check:
+    """How many packed samples have `column` true, or higher than `above`, against `most`."""
+    over = f" above {above:g}" if above else ""
+    limit = "" if most is None else f"at most {counted(most, 'sample')}{over}"
     required = most is not None
     if column not in tables.columns:
         measure = _MEASURES.get(column, "the measure that writes it")
         ask = "`safety: {}` with the columns that you mean" if column != "pii" else "`max_pii: null`"
         how = f"add {measure} to `measures` and run again; or ask for something else: `gate:` {ask}"
         return unknown(COMPLIANCE, name, "not measured", limit, required=required, how=how)
-    hits, unmeasured = _hits(tables, column)
+    hits, unmeasured = _hits(tables, column, above)
     packed = _number(tables, "SELECT count(*) FROM packed")
     details = {"samples": hits, "unmeasured": unmeasured, "packed": packed}
     value = f"{hits:,} of {counted(packed, 'sample')}"
@@ -96,10 +101,7 @@ def _counted(tables: PackedTables, column: str, name: str, most: int | None) -> 
         how = f"reject them by a rule over `{column}`, and run again"
         return limited(COMPLIANCE, name, value, limit, fine=False, how=how, details=details)
     if unmeasured:
-        how = (
-            "texts that failed a measure, and captions of 02_captioned in a run without `quality`, have no value; hold "
-            "the first by a rule, give the recipe a `quality` for the second"
-        )
+        how = "texts that failed a measure have no value; hold them by a rule, and run again"
         why = f"{value}; not known of {unmeasured:,}"
         return unknown(COMPLIANCE, name, why, limit, required=required, how=how, details=details)
     if most is None:
@@ -107,18 +109,14 @@ def _counted(tables: PackedTables, column: str, name: str, most: int | None) -> 
     return limited(COMPLIANCE, name, value, limit, fine=True, details=details)
 
 
-def _hits(tables: PackedTables, column: str) -> tuple[int, int]:
-    """Samples of which `column` is true or above 0, and samples of which something that is packed has no value."""
-    quoted = '"' + column.replace('"', '""') + '"'
-    kind = tables.duck.execute(f"SELECT typeof({quoted}) FROM every_row LIMIT 1").fetchall()
-    true = f"{quoted}" if kind and kind[0][0] == "BOOLEAN" else f"{quoted} > 0"
-    if column in tables.of_texts:
-        asked = "texts t LEFT JOIN rows r ON t.id = r.id AND t.item = r.text_item"
-        who = "t.id"
-    else:
-        asked, who = "packed p LEFT JOIN every_row r ON p.id = r.id", "p.id"
+def _hits(tables: PackedTables, column: str, above: float) -> tuple[int, int]:
+    """Samples of which `column` is true or higher than `above`, and samples of which something has no value."""
+    name = quoted(column)
+    kind = tables.duck.execute(f"SELECT typeof({name}) FROM every_row LIMIT 1").fetchall()
+    true = name if kind and kind[0][0] == "BOOLEAN" else f"{name} > {above!r}"
+    asked, who = asked_about(tables, column)
     hits = _number(tables, f"SELECT count(DISTINCT {who}) FROM {asked} WHERE {true}")
-    return hits, _number(tables, f"SELECT count(DISTINCT {who}) FROM {asked} WHERE {quoted} IS NULL")
+    return hits, _number(tables, f"SELECT count(DISTINCT {who}) FROM {asked} WHERE {name} IS NULL")
 
 
 def _number(tables: PackedTables, query: str) -> int:

@@ -11,9 +11,11 @@ from sluice.errors import RunError
 from sluice.run.gate.captions import revisions
 from sluice.run.gate.check import Check, limited, unknown
 from sluice.run.packed import PackedTables
+from sluice.run.redact_config import BoxesConfig, FieldBoxes, HttpBoxes, PluginBoxes
+from sluice.run.scores import load_scores
 from sluice.run.stage import stage_record
 from sluice.run.verifying import count_problems, verify_run
-from sluice.table.layout import CHECKED, RAW
+from sluice.table.layout import CHECKED, FINAL, RAW
 from sluice.wording import counted
 
 if TYPE_CHECKING:
@@ -81,6 +83,9 @@ def _models(run: Run) -> Check:
         encoder: dict[str, Any] = stage_record(run.layout, CHECKED).get("encoder", {})
         stated = recipe.quality.encoder.type != _SERVICE or encoder.get("revision") != _NOT_STATED
         models[f"encoder {encoder.get('name', '')}"] = encoder.get("hash") if stated else None
+    models |= {f"score {score.name}": score.revision for score in load_scores(run.file)}
+    if recipe.redact and not isinstance(recipe.redact.boxes, FieldBoxes):
+        models |= {f"detector {_detector(recipe.redact.boxes)}": _detector_revision(run, recipe.redact.boxes)}
     for name, told in revisions(run.layout).items() if recipe.captions else ():
         models[f"captioner {name}"] = None if {"", _NOT_STATED} & told else ", ".join(sorted(told))
     nameless = [name for name, known in models.items() if not known]
@@ -90,6 +95,17 @@ def _models(run: Run) -> Check:
         return unknown(TRACEABILITY, "models", why, "all", required=True, how=how, details=models)
     value = f"{len(models)} with hash: {', '.join(models)}" if models else "none was used"
     return limited(TRACEABILITY, "models", value, "all", fine=True, details=models)
+
+
+def _detector(boxes: BoxesConfig) -> str:
+    return boxes.model if isinstance(boxes, HttpBoxes) else boxes.function if isinstance(boxes, PluginBoxes) else ""
+
+
+def _detector_revision(run: Run, boxes: BoxesConfig) -> str | None:
+    """What is stated of a service; of a plugin what its boxes are named by, its file included."""
+    if isinstance(boxes, HttpBoxes):
+        return None if boxes.revision == _NOT_STATED else boxes.revision
+    return str(stage_record(run.layout, FINAL).get("boxes", "")).partition("@")[2]
 
 
 def _of_measures(run: Run) -> Iterator[tuple[str, str | None]]:

@@ -1,0 +1,116 @@
+"""One sample of a stretch: read, decoded, or replaced by the next of its block where it is bad.
+
+What takes the place of a bad sample depends on the block alone, so it is the same on every rank; it is recorded,
+and a block without any good sample left gives none, which is recorded too. Nothing waits, nothing diverges.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from sluice.errors import SampleFailure
+from sluice.load.folder import PackFolder
+from sluice.load.reading import Sample, ShardReader
+
+Decode: TypeAlias = Callable[[Sample], Any]
+
+_BLOCKS_HELD: Final = 256
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A sample that could not be read or decoded, and who took its place."""
+
+    source: int
+    id: str
+    failure_class: str
+    message: str
+    replaced_by: str | None
+
+
+@dataclass(frozen=True)
+class Served:
+    """What was served in one place of a batch; `value` is None only where a whole block is bad."""
+
+    source: int
+    id: str | None  # of what was served
+    value: Any
+    bad: tuple[Bad, ...] = ()
+
+
+class Fetcher:
+    """Reads and decodes samples; threads may share it, each has files of its own."""
+
+    def __init__(self, folders: Sequence[PackFolder], decode: Decode | None) -> None:
+        self._folders = folders
+        self._decode = decode
+        self._local = threading.local()
+        self._rows: dict[tuple[int, int], _Rows] = {}
+        self._lock = threading.Lock()
+
+    def fetch(self, source: int, block: int, place: int) -> Served:
+        """The sample there, or the next good one of its block."""
+        rows = self._rows_of(source, block)
+        where = self._folders[source].blocks[block]
+        reader = self._reader(source)
+        failures: list[tuple[str, SampleFailure]] = []
+        wanted = int(rows.taken[place])
+        for step in range(where.rows):
+            at = (wanted + step) % where.rows
+            try:
+                sample = reader.read(where, at, rows.ids[at], rows.offsets[at], rows.sizes[at])
+                value = sample if self._decode is None else self._decode(sample)
+            except SampleFailure as failure:
+                failures.append((rows.ids[at], failure))
+                continue
+            return Served(source, rows.ids[at], value, _bad(source, failures, rows.ids[at]))
+        return Served(source, None, None, _bad(source, failures, None))
+
+    def id_of(self, source: int, block: int, place: int) -> str:
+        """The id of the sample there."""
+        rows = self._rows_of(source, block)
+        return rows.ids[int(rows.taken[place])]
+
+    def _reader(self, source: int) -> ShardReader:
+        readers: dict[int, ShardReader] | None = getattr(self._local, "readers", None)
+        if readers is None:
+            readers = self._local.readers = {}
+        if source not in readers:
+            readers[source] = ShardReader(self._folders[source])
+        return readers[source]
+
+    def _rows_of(self, source: int, block: int) -> _Rows:
+        """Where the samples of a block lie; what was asked last is held, for a window asks for few blocks."""
+        name = source, block
+        with self._lock:
+            found = self._rows.pop(name, None) or _Rows.of(self._folders[source], block)
+            self._rows[name] = found
+            while len(self._rows) > _BLOCKS_HELD:
+                del self._rows[next(iter(self._rows))]
+        return found
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Where the samples of a block lie."""
+
+    ids: list[str]
+    offsets: list[int]
+    sizes: list[int]
+    taken: npt.NDArray[np.int64]  # the row at each place of the block
+
+    @classmethod
+    def of(cls, folder: PackFolder, block: int) -> _Rows:
+        rows = folder.rows(block)
+        ids, offsets, sizes = (rows.column(name).to_pylist() for name in ("id", "offset", "size"))
+        return cls(ids, offsets, sizes, folder.rows_taken(block))
+
+
+def _bad(source: int, failures: Sequence[tuple[str, SampleFailure]], replaced_by: str | None) -> tuple[Bad, ...]:
+    return tuple(Bad(source, id, one.failure_class, one.message, replaced_by) for id, one in failures)

@@ -1,0 +1,131 @@
+"""Samples read from their shards: the bytes of a tar by offset, the rows of a Parquet file by row group."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sluice.errors import SampleFailure
+from sluice.load.folder import Block, PackFolder
+
+_BLOCK: Final = 512
+_OPEN: Final = 64  # files of a folder at once
+_GROUPS: Final = 8  # row groups held: 16 MiB of images each
+_OTHERS: Final = ("json", "txt", "cls")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A sample as it was packed; nothing is decoded until it is asked for."""
+
+    id: str
+    images: tuple[bytes, ...]
+    caption: str | None  # the best one
+    parts: Mapping[str, bytes] = field(default_factory=dict[str, bytes], repr=False)  # members of a tar, by extension
+    row: Mapping[str, Any] = field(default_factory=dict[str, Any], repr=False)  # what a Parquet shard holds of it
+
+    @cached_property
+    def document(self) -> Mapping[str, Any]:
+        """All that was packed beside the images: captions, texts, rights, measured values."""
+        return json.loads(self.parts["json"]) if "json" in self.parts else self.row
+
+
+class ShardReader:
+    """Reads single samples of a folder; files stay open, the newest few. For one thread or process."""
+
+    def __init__(self, folder: PackFolder) -> None:
+        self._folder = folder
+        self._files: OrderedDict[str, int] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+
+    def read(self, block: Block, place: int, id: str, offset: int, size: int) -> Sample:
+        """The sample at `place` of `block`; SampleFailure where its bytes are gone or are another sample's."""
+        try:
+            if self._folder.format == "webdataset":
+                sample = tar_sample(os.pread(self._file(block.shard), size, offset), size, block.shard)
+            else:
+                sample = self._row(block, place)
+        except (OSError, pa.ArrowException) as error:
+            raise SampleFailure("io", f"{block.shard}: {error}") from error
+        if sample.id != id:
+            raise SampleFailure("io", f"{block.shard}: sample {sample.id} lies where {id} should")
+        return sample
+
+    def close(self) -> None:
+        """Close the files."""
+        while self._files:
+            os.close(self._files.popitem()[1])
+        self._groups.clear()
+
+    def _file(self, shard: str) -> int:
+        if shard in self._files:
+            self._files.move_to_end(shard)
+            return self._files[shard]
+        self._files[shard] = os.open(self._path(shard), os.O_RDONLY)
+        if len(self._files) > _OPEN:
+            os.close(self._files.popitem(last=False)[1])
+        return self._files[shard]
+
+    def _path(self, shard: str) -> Path:
+        return self._folder.path / shard
+
+    def _row(self, block: Block, place: int) -> Sample:
+        key = block.shard, block.group
+        if key not in self._groups:
+            with pq.ParquetFile(self._path(block.shard)) as file:
+                self._groups[key] = file.read_row_group(block.group)
+            if len(self._groups) > _GROUPS:
+                self._groups.popitem(last=False)
+        self._groups.move_to_end(key)
+        (row,) = self._groups[key].slice(place, 1).to_pylist()
+        images = row.pop("images", None) or [row.pop("image", None)]
+        return Sample(row["id"], tuple(one["bytes"] for one in images if one), row.get("caption"), row=row)
+
+
+def tar_sample(data: bytes, size: int, shard: str) -> Sample:
+    """The members of one sample, from the bytes that they take in a tar."""
+    if len(data) < size:
+        raise SampleFailure("io", f"{shard}: ends after {len(data)} of the {size} bytes of a sample")
+    parts: dict[str, bytes] = {}
+    owner = ""
+    images: list[bytes] = []
+    position = 0
+    long_name = None
+    while position < size:
+        if data[position + 257 : position + 262] != b"ustar":
+            raise SampleFailure("io", f"{shard}: no tar header where a sample should begin")
+        length = int(data[position + 124 : position + 135].split(b"\0")[0] or b"0", 8)
+        start = position + _BLOCK
+        body = data[start : start + length]
+        position = start + length + -length % _BLOCK
+        kind = data[start - _BLOCK + 156 : start - _BLOCK + 157]
+        if kind == b"x":
+            long_name = _pax_path(body)
+            continue
+        name = long_name or data[start - _BLOCK : start - _BLOCK + 100].rstrip(b"\0").decode()
+        long_name = None
+        folder, slash, base = name.rpartition("/")
+        stem, _, extension = base.partition(".")
+        owner = folder + slash + stem
+        parts[extension] = body
+        if extension not in _OTHERS:
+            images.append(body)
+    text = parts.get("txt")
+    return Sample(owner, tuple(images), None if text is None else text.decode(), parts)
+
+
+def _pax_path(records: bytes) -> str | None:
+    for record in records.split(b"\n"):
+        _, found, value = record.partition(b" path=")
+        if found:
+            return value.decode()
+    return None
