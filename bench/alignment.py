@@ -178,7 +178,7 @@ def decide(folder: Path, rows: int, dim: int, answer: Path) -> None:
     from dataclasses import replace
 
     from sluice.engine import LocalEngine
-    from sluice.run import checking
+    from sluice.run import checking, quality_rows
     from sluice.run.conductor import prepare
     from sluice.run.events import Events
     from sluice.run.recipe import load_recipe
@@ -198,8 +198,21 @@ def decide(folder: Path, rows: int, dim: int, answer: Path) -> None:
 
         return timed
 
+    aligning: list[float] = []  # processor seconds, in whichever thread
+
+    def counted(call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any) -> Any:
+            cpu = time.thread_time()
+            result = call(*args)
+            aligning.append(time.thread_time() - cpu)
+            return result
+
+        return timed
+
     checks = prepare(load_recipe(folder / "recipe.yaml")).checks
     assert checks is not None
+    for name in ("UnitVectors", "_aligned", "_judged"):
+        setattr(quality_rows, name, counted(getattr(quality_rows, name)))
     facts = checking.encoder_facts
     checking.encoder_facts = lambda *args: replace(facts(*args), dim=dim)
     checking.embed_units = lambda *_: {}  # the vectors are there
@@ -209,7 +222,7 @@ def decide(folder: Path, rows: int, dim: int, answer: Path) -> None:
         checking.encoder_facts(checks.plan, engine)  # the model is loaded before the clock runs
         whole = clocked("stage", checking.check_stage)
         whole(checks, layout, FILTERED, -(-rows // UNIT), engine, events)
-    answer.write_text(json.dumps(took))
+    answer.write_text(json.dumps({"took": took, "aligning": sum(aligning)}))
 
 
 def bare(folder: Path, answer: Path) -> None:
@@ -255,16 +268,22 @@ def rules(options: argparse.Namespace) -> None:
             in_a_process(widen, folder, options.rows, options.dim)
         found: dict[str, list[tuple[float, float]]] = {}
         peaks: list[float] = []
+        aligning: list[float] = []
         answer = Path(name) / "answer.json"
         for _ in range(options.rounds):
             in_a_process(bare, folder, answer)
             seconds = json.loads(answer.read_text())
             peaks.append(in_a_process(decide, folder, options.rows, options.dim, answer))
-            for what, took in {**seconds, **json.loads(answer.read_text())}.items():
+            decided = json.loads(answer.read_text())
+            aligning.append(decided["aligning"])
+            for what, took in {**seconds, **decided["took"]}.items():
                 found.setdefault(what, []).append(took)
         print(f"{options.rows:,} samples, {options.dim} dimensions, load {os.getloadavg()[0]:.0f}")
         for what, took in found.items():
             told(what, took)
+        both = statistics.median(aligning)
+        copying = statistics.median(cpu for _, cpu in found["write_quality_rows"]) - both
+        print(f"of write_quality_rows {both:.2f} s of CPU are the alignment, {copying:.2f} the copy of the rows")
         print(f"peak PSS {max(peaks):,.0f} MB, the worker that holds the encoder included")
         record = json.loads((folder / "run" / "03_quality_checked" / "stage.json").read_text())
         print({name: record[name] for name in ("in", "kept", "rejected", "held", "failed", "rules")})
@@ -318,15 +337,15 @@ def embed_bare(job: Job, answer: Path) -> None:
     from sluice.models.preprocess import tensor
 
     _, images, threads, batch = job
-    folder, manifest, (image, text) = sessions(threads)
-    assert folder.is_dir()
+    manifest, (image, text) = sessions(threads)
     preprocess = Preprocess(**manifest["preprocess"])
     words = HashedWords(**{name: value for name, value in manifest["tokenizer"].items() if name != "type"})
     side = 2 * max(preprocess.width, preprocess.height)
 
     def decoded(path: Path) -> Any:
         data = path.read_bytes()
-        height, width, _, _ = simplejpeg.decode_jpeg_header(data)
+        head: Any = simplejpeg.decode_jpeg_header(data)
+        height, width = head[:2]
         longer = max(height, width)
         scale = next(scale for scale in (1, 2, 3, 4, 8) if -(-longer * scale // 8) >= min(side, longer))
         least = -(-height * scale // 8), -(-width * scale // 8)
@@ -345,7 +364,7 @@ def embed_bare(job: Job, answer: Path) -> None:
 def embed_ready(job: Job, answer: Path) -> None:
     """onnxruntime alone, on tensors that are there."""
     _, images, threads, batch = job
-    _, manifest, (image, text) = sessions(threads)
+    manifest, (image, text) = sessions(threads)
     shape = manifest["preprocess"]
     pixels = np.zeros((batch, 3, shape["height"], shape["width"]), np.float32)
     words = np.ones((batch, manifest["tokenizer"]["length"]), np.int64)
@@ -371,8 +390,8 @@ def embed_small(job: Job, answer: Path) -> None:
     answer.write_text(json.dumps((time.perf_counter() - wall, time.process_time() - cpu)))
 
 
-def sessions(threads: int) -> tuple[Path, dict[str, Any], list[Any]]:
-    """The two towers of the encoder in the package, warm, and what it says of itself."""
+def sessions(threads: int) -> tuple[dict[str, Any], list[Any]]:
+    """What the encoder in the package says of itself, and its two towers, warm."""
     import onnxruntime
 
     import sluice.models
@@ -385,7 +404,7 @@ def sessions(threads: int) -> tuple[Path, dict[str, Any], list[Any]]:
     shape = manifest["preprocess"]
     towers[0].run(None, {"pixels": np.zeros((1, 3, shape["height"], shape["width"]), np.float32)})
     towers[1].run(None, {"tokens": np.ones((1, manifest["tokenizer"]["length"]), np.int64)})
-    return folder, manifest, towers
+    return manifest, towers
 
 
 def tree_cpu(pid: int) -> float:
@@ -418,15 +437,13 @@ def embed(options: argparse.Namespace) -> None:
                 in_a_process(call, job, answer)
                 found[what].append(json.loads(answer.read_text()))
         load = os.getloadavg()[0]
-        settings = f"threads {options.threads}, batch {options.batch}, {options.rounds} rounds"
-        print(f"{count:,} pairs, {settings}, load {load:.0f}")
+        print(f"{count:,} pairs, {options.rounds} rounds, load {load:.0f}")
         for what, took in found.items():
             told(what, took)
         wall = {what: statistics.median(second for second, _ in took) for what, took in found.items()}
         cpu = {what: statistics.median(second for _, second in took) for what, took in found.items()}
         for what in ("bare", "ready"):
-            by_wall, by_cpu = wall[what] / wall["stage"], cpu[what] / cpu["stage"]
-            print(f"stage / {what}: {by_wall:.2f} by wall time, {by_cpu:.2f} by CPU time")
+            print(f"stage / {what}: {wall[what] / wall['stage']:.2f}; {cpu[what] / cpu['stage']:.2f} by CPU time")
         for what in found:
             print(f"{what:<8} {count / cpu[what]:,.0f} a second of CPU time, {count / wall[what]:,.0f} by wall time")
 

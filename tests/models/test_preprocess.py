@@ -88,6 +88,13 @@ def test_images_that_are_views_of_others_are_read_right() -> None:
     assert np.array_equal(fitted(view, preprocess), view)
 
 
+def test_an_image_of_four_bytes_a_pixel_gives_what_its_copy_gives() -> None:
+    padded = np.random.default_rng(0).integers(0, 256, (61, 83, 4), dtype=np.uint8)
+    preprocess = Preprocess(24, 24, "pad", "bicubic", HALF, HALF)
+    for view in (padded[:, :, :3], padded[:, :, 1:], padded[1:, :, :3], padded.swapaxes(0, 1)[:, :, :3]):
+        assert np.array_equal(tensor([view], preprocess), tensor([view.copy()], preprocess))
+
+
 def test_a_banner_costs_the_memory_of_what_is_shown() -> None:
     code = """
 import json, resource

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -104,10 +104,9 @@ def _scaled(image: Pixels, placed: Placement, preprocess: Preprocess) -> Pixels:
 
 def _picture(image: Pixels) -> Image.Image:
     """The image for Pillow; one that was decoded to four bytes a pixel as it lies, for that is Pillow's own form."""
-    whole = image.base
+    whole: Any = image.base
     if not isinstance(whole, np.ndarray) or whole.shape != (*image.shape[:2], 4) or not whole.flags.c_contiguous:
         return Image.fromarray(np.ascontiguousarray(image))
     if image.ctypes.data != whole.ctypes.data or image.strides != whole.strides:
         return Image.fromarray(np.ascontiguousarray(image))
-    lying: Any = memoryview(cast(Any, whole))
-    return Image.frombuffer("RGBX", (image.shape[1], image.shape[0]), lying, "raw", "RGBX", 0, 1)
+    return Image.frombuffer("RGBX", (image.shape[1], image.shape[0]), whole, "raw", "RGBX", 0, 1)

@@ -48,7 +48,10 @@ def verdict_table(
 ) -> pa.Table:
     """One row a sample, in order. `rows` has the identity columns and those that rules read."""
     first = facts.first
-    ids = rows.column("id").take(pa.array(first)).combine_chunks()
+    samples = rows.select(["id", "unit"])
+    if len(first) < rows.num_rows:
+        samples = samples.take(pa.array(first))
+    ids = samples.column("id").combine_chunks()
     severity = decision.severity.copy()
     severity[(duplicates.by_bytes | duplicates.by_hash) & (severity == KEPT)] = REJECTED
     parts = [
@@ -62,7 +65,7 @@ def verdict_table(
     return pa.table(
         {
             "id": ids,
-            "unit": rows.column("unit").take(pa.array(first)),
+            "unit": samples.column("unit"),
             "verdict": pa.DictionaryArray.from_arrays(pa.array(severity), pa.array(VERDICT_NAMES)).cast(pa.string()),
             "rules": _rule_lists(reasons, len(first), severity),
             "reasons": _reason_lists(reasons, len(first)),
