@@ -6,6 +6,8 @@
     run.samples("kept")                        # an Arrow table
     print(run.why("beach.jpg"))                # the whole story of a sample
     print(run.what_if(["blurry: sharpness < 150"]))
+    for batch in sluice.Loader("runs/demo", batch=256):    # packed samples, in an order that resumes exactly
+        ...
 
 Everything here is imported when it is first used: `import sluice` costs next to nothing.
 """
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from sluice.load.loader import Loader
     from sluice.measures.base import data, gray, header, measure, rgb, sample, text, thumbnail
     from sluice.run.events import Listener
     from sluice.run.ledger import Run
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "Loader",
     "RecipeError",
     "Run",
     "RunError",
@@ -54,7 +58,10 @@ __all__ = [
 ]
 
 _VIEWS = ("data", "gray", "header", "rgb", "sample", "text", "thumbnail")
-_HOMES = dict.fromkeys(("measure", *_VIEWS), "sluice.measures.base") | {"Run": "sluice.run.ledger"}
+_HOMES = dict.fromkeys(("measure", *_VIEWS), "sluice.measures.base") | {
+    "Loader": "sluice.load.loader",
+    "Run": "sluice.run.ledger",
+}
 
 
 def __getattr__(name: str) -> Any:
