@@ -6,15 +6,15 @@ A unit's boxes lie in one table: null where nobody says whether there are any, e
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from sluice.engine import Engine, Task, WorkerContext
+from sluice.engine import Engine, WorkerContext
 from sluice.errors import RecipeError, SampleFailure, SluiceError
 from sluice.measures.base import Columns, Measure, data, header, rgb
 from sluice.media.limits import Limits
@@ -22,7 +22,7 @@ from sluice.media.redact import Box
 from sluice.models.detector import checked_boxes, detect_over_http, registered_detector
 from sluice.models.digest import content_hash
 from sluice.models.http_post import Poster
-from sluice.run.embedding import Chosen, EmbedJob, made_for, measured, of_chosen, with_missing
+from sluice.run.embedding import Chosen, EmbedJob, bring_up_to_date, measured, of_chosen, with_missing
 from sluice.run.events import Events
 from sluice.run.measure_plan import LoadedPlan, load_plugins
 from sluice.run.measuring import UnitCost
@@ -85,24 +85,8 @@ def find_boxes(
     layout: Layout, plan: BoxPlan, chosen: Chosen, units: int, engine: Engine, events: Events
 ) -> dict[str, float]:
     """Find what is missing of the boxes in the images of the `chosen` samples; the seconds spent, over all workers."""
-    seconds: Counter[str] = Counter()
-    store = plan.store
-    missing = [unit for unit in range(units) if made_for(layout.boxes(store, unit)) != chosen.fingerprint]
-    if missing:
-        events.tell("detecting", missing=len(missing))
-    tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in missing]
-    for outcome in engine.run(FIND_UNIT, (layout, plan), tasks):
-        cost: UnitCost = outcome.result
-        seconds.update(cost.seconds)
-        events.tell(
-            "unit_measured",
-            unit=cost.unit,
-            samples=cost.samples,
-            failed=cost.failed,
-            bytes=cost.bytes_read,
-            deaths=outcome.deaths,
-        )
-    return dict(seconds)
+    path_of = partial(layout.boxes, plan.store)
+    return bring_up_to_date(FIND_UNIT, (layout, plan), path_of, chosen, units, engine, events, "detecting")
 
 
 def find_unit(shared: tuple[Layout, BoxPlan], job: EmbedJob, context: WorkerContext) -> UnitCost:

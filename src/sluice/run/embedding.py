@@ -8,9 +8,9 @@ added, and what is there stays, though nothing asks for it now.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from sluice.run.looking_up import looked_up, store_of
 from sluice.run.measure_plan import LoadedPlan
 from sluice.run.measuring import UnitCost, UnitPass
 from sluice.run.takedown import taken_down
+from sluice.run.units import run_units
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import CHECKED, Layout
@@ -108,23 +109,26 @@ def embed_units(
     layout: Layout, plan: EncoderPlan, store: str, chosen: Chosen, units: int, engine: Engine, events: Events
 ) -> dict[str, float]:
     """Embed what is missing of the `chosen` samples; the seconds spent, over all workers."""
-    seconds: Counter[str] = Counter()
-    done = [made_for(layout.measured(store, unit, CHECKED)) == chosen.fingerprint for unit in range(units)]
-    tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in range(units) if not done[unit]]
-    if tasks:
-        events.tell("embedding", missing=len(tasks))
-    for outcome in engine.run(EMBED_UNIT, (layout, plan), tasks):
-        cost: UnitCost = outcome.result
-        seconds.update(cost.seconds)
-        events.tell(
-            "unit_measured",
-            unit=cost.unit,
-            samples=cost.samples,
-            failed=cost.failed,
-            bytes=cost.bytes_read,
-            deaths=outcome.deaths,
-        )
-    return dict(seconds)
+    path_of = partial(layout.measured, store, stage=CHECKED)
+    return bring_up_to_date(EMBED_UNIT, (layout, plan), path_of, chosen, units, engine, events, "embedding")
+
+
+def bring_up_to_date(
+    function: str,
+    shared: Any,
+    path_of: Callable[[int], Path],
+    chosen: Chosen,
+    units: int,
+    engine: Engine,
+    events: Events,
+    event: str,
+    **told: str,
+) -> dict[str, float]:
+    """Run `function` over the units whose table is not of the `chosen` samples; `event` is told where there are any."""
+    missing = [unit for unit in range(units) if made_for(path_of(unit)) != chosen.fingerprint]
+    if missing:
+        events.tell(event, **told, missing=len(missing))
+    return run_units(engine, function, shared, [Task(unit, EmbedJob(unit, chosen)) for unit in missing], events)
 
 
 def embed_unit(shared: tuple[Layout, EncoderPlan], job: EmbedJob, context: WorkerContext) -> UnitCost:

@@ -17,7 +17,7 @@ from sluice.run.corpus_steps import Reference
 from sluice.run.events import Events
 from sluice.run.judging import Judgement, filter_rules, judge, rules_of
 from sluice.run.measure_plan import MeasurePlan
-from sluice.run.measuring import MeasureJob, UnitCost
+from sluice.run.measuring import MeasureJob
 from sluice.run.opt_outs import check_opt_outs, load_opt_outs, measure_opt_outs
 from sluice.run.recipe import FilterConfig, RecipeFile, RuleConfig, RulesConfig
 from sluice.run.recording import record
@@ -26,6 +26,7 @@ from sluice.run.rows import write_rows
 from sluice.run.rules.order import Order
 from sluice.run.rules.rule import CompiledRule, Rule, compile_rule
 from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
+from sluice.run.units import run_units
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
@@ -73,20 +74,9 @@ def measure_units(
 
     `units` may be an iterator that is still making them: each is measured while the next are made.
     """
-    seconds: Counter[str] = Counter()
     tasks = _tasks(layout, identities, units, events)
-    for outcome in engine.run(MEASURE_UNIT, (layout, plan), list(tasks) if isinstance(units, Sequence) else tasks):
-        cost: UnitCost = outcome.result
-        seconds.update(cost.seconds)
-        events.tell(
-            "unit_measured",
-            unit=cost.unit,
-            samples=cost.samples,
-            failed=cost.failed,
-            bytes=cost.bytes_read,
-            deaths=outcome.deaths,  # what its workers died of
-        )
-    return dict(seconds)
+    shared = (layout, plan)
+    return run_units(engine, MEASURE_UNIT, shared, list(tasks) if isinstance(units, Sequence) else tasks, events)
 
 
 def _tasks(layout: Layout, identities: Sequence[str], units: Iterable[int], events: Events) -> Iterator[Task]:

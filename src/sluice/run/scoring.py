@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 
-from sluice.engine import Engine, Task, WorkerContext
+from sluice.engine import Engine, WorkerContext
 from sluice.measures.views import failed
 from sluice.media.limits import Limits
 from sluice.run.embedding import (
@@ -21,8 +22,8 @@ from sluice.run.embedding import (
     EmbedJob,
     EncoderFacts,
     ItemIndex,
+    bring_up_to_date,
     item_keys,
-    made_for,
     measured,
     of_chosen,
     with_missing,
@@ -63,22 +64,9 @@ def score_units(
         if not isinstance(scoring.score.config, HttpScoreConfig):
             scoring.score.head(scoring.encoder.identity)  # one of another encoder is said now
     for scoring in scorings:
-        paths = [layout.measured(scoring.store, unit, CHECKED) for unit in range(units)]
-        missing = [unit for unit, path in enumerate(paths) if made_for(path) != chosen.fingerprint]
-        if missing:
-            events.tell("scoring", score=scoring.score.name, missing=len(missing))
-        tasks = [Task(unit, EmbedJob(unit, chosen)) for unit in missing]
-        for outcome in engine.run(SCORE_UNIT, (layout, scoring), tasks):
-            cost: UnitCost = outcome.result
-            seconds.update(cost.seconds)
-            events.tell(
-                "unit_measured",
-                unit=cost.unit,
-                samples=cost.samples,
-                failed=cost.failed,
-                bytes=cost.bytes_read,
-                deaths=outcome.deaths,
-            )
+        path_of, shared = partial(layout.measured, scoring.store, stage=CHECKED), (layout, scoring)
+        told = {"score": scoring.score.name}
+        seconds.update(bring_up_to_date(SCORE_UNIT, shared, path_of, chosen, units, engine, events, "scoring", **told))
     return dict(seconds)
 
 
