@@ -10,19 +10,15 @@ sample that it is raised for: the batch is given again, one at a time.
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import json
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from sluice.caption.base import Caption, CaptionerIdentity, CaptionFailure, CaptionOutcome, CaptionRequest
 from sluice.caption.config import PluginConfig
 from sluice.errors import RecipeError, SampleFailure
+from sluice.models.registered import Registered, Registry
 from sluice.table.ids import fingerprint
 
 Given: TypeAlias = "str | Caption | SampleFailure | None"
@@ -31,17 +27,7 @@ CaptionFunction: TypeAlias = Callable[..., Sequence[Given]]
 F = TypeVar("F", bound=CaptionFunction)
 
 
-@dataclass(frozen=True)
-class Registered:
-    """A captioner as it was registered."""
-
-    name: str
-    version: int
-    function: CaptionFunction
-    defaults: Mapping[str, Any]
-
-
-_REGISTRY: Final[dict[str, Registered]] = {}
+_REGISTRY: Final = Registry[CaptionFunction]("captioner function")
 
 
 def captioner(name: str, *, version: int) -> Callable[[F], F]:
@@ -55,22 +41,15 @@ def captioner(name: str, *, version: int) -> Callable[[F], F]:
     """
 
     def register(function: F) -> F:
-        parameters = list(inspect.signature(function).parameters.values())[1:]
-        defaults = {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
-        _REGISTRY[name] = Registered(name, version, function, defaults)
+        _REGISTRY.register(name, version, function)
         return function
 
     return register
 
 
-def registered_captioner(name: str) -> Registered:
+def registered_captioner(name: str) -> Registered[CaptionFunction]:
     """The captioner called `name`; an unknown name says which are near."""
-    if name not in _REGISTRY:
-        near = difflib.get_close_matches(name, _REGISTRY, n=3, cutoff=0.5)
-        known = f"there are: {', '.join(sorted(_REGISTRY))}" if _REGISTRY else "no plugin registers any"
-        hint = f"did you mean {' or '.join(near)}?" if near else known
-        raise RecipeError(f"unknown captioner function {name!r} ({hint})")
-    return _REGISTRY[name]
+    return _REGISTRY.get(name)
 
 
 class PluginCaptioner:
@@ -78,13 +57,11 @@ class PluginCaptioner:
 
     def __init__(self, config: PluginConfig) -> None:
         found = registered_captioner(config.function)
-        if unknown := sorted(config.params.keys() - found.defaults.keys()):
-            takes = ", ".join(found.defaults) or "none"
-            raise RecipeError(
-                f"captioner {config.name}: {config.function} takes no {', '.join(unknown)} (it takes: {takes})"
-            )
         self._function = found.function
-        self._params = {**found.defaults, **config.params}
+        try:
+            self._params = found.with_params(config.params)
+        except RecipeError as error:
+            raise RecipeError(f"captioner {config.name}: {error}") from None
         self._batch = config.batch
         said = json.dumps([found.version, self._params, config.kind], sort_keys=True, default=repr)
         self.identity: Final = CaptionerIdentity(
@@ -96,7 +73,7 @@ class PluginCaptioner:
             prompt_version=str(found.version),
             temperature=None,
             seed=None,
-            fingerprint=fingerprint("plugin/1", config.function, said, _code(found.function)),
+            fingerprint=fingerprint("plugin/1", config.function, said, found.text),
         )
         self.stopped: str | None = None
         self.notes: tuple[str, ...] = ()
@@ -136,12 +113,3 @@ def _failure(error: Exception) -> CaptionFailure:
     if isinstance(error, SampleFailure):
         return CaptionFailure(error.failure_class, "model", error.message)
     return CaptionFailure("model", "model", f"{type(error).__name__}: {error}")
-
-
-def _code(function: CaptionFunction) -> str:
-    """The text of the file that the function is in: another text, another captioner."""
-    place = getattr(sys.modules.get(function.__module__), "__file__", None)
-    try:
-        return Path(place).read_text("utf-8") if place else inspect.getsource(function)
-    except (OSError, UnicodeDecodeError):
-        return ""  # typed at a prompt: its version tells

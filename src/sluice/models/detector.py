@@ -12,43 +12,22 @@ list says that there is nothing; None that nothing can be said.
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import math
-import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeAlias, TypeVar
 
-from sluice.errors import RecipeError, SampleFailure
+from sluice.errors import SampleFailure
 from sluice.media.redact import Box
 from sluice.models.http_classifier import image_input
 from sluice.models.http_post import Poster
-from sluice.table.ids import fingerprint
+from sluice.models.registered import Registered, Registry
 
 DetectorFunction: TypeAlias = Callable[..., Sequence[Sequence[Sequence[float]] | None]]
 
 F = TypeVar("F", bound=DetectorFunction)
 
 
-@dataclass(frozen=True)
-class RegisteredDetector:
-    """A detector as it was registered."""
-
-    name: str
-    version: int
-    function: DetectorFunction
-    defaults: Mapping[str, Any]
-
-    @property
-    def code(self) -> str:
-        """A fingerprint of the file that the function is in: another text, another detector."""
-        place = getattr(sys.modules.get(self.function.__module__), "__file__", None)
-        return fingerprint(Path(place).read_text("utf-8") if place else inspect.getsource(self.function))
-
-
-_REGISTRY: Final[dict[str, RegisteredDetector]] = {}
+_REGISTRY: Final = Registry[DetectorFunction]("detector")
 
 
 def detector(name: str, *, version: int) -> Callable[[F], F]:
@@ -62,22 +41,15 @@ def detector(name: str, *, version: int) -> Callable[[F], F]:
     """
 
     def register(function: F) -> F:
-        parameters = list(inspect.signature(function).parameters.values())[1:]
-        defaults = {one.name: one.default for one in parameters if one.default is not inspect.Parameter.empty}
-        _REGISTRY[name] = RegisteredDetector(name, version, function, defaults)
+        _REGISTRY.register(name, version, function)
         return function
 
     return register
 
 
-def registered_detector(name: str) -> RegisteredDetector:
+def registered_detector(name: str) -> Registered[DetectorFunction]:
     """The detector called `name`; an unknown name says which are near."""
-    if name not in _REGISTRY:
-        near = difflib.get_close_matches(name, _REGISTRY, n=3, cutoff=0.5)
-        known = f"there are: {', '.join(sorted(_REGISTRY))}" if _REGISTRY else "no plugin registers any"
-        hint = f"did you mean {' or '.join(near)}?" if near else known
-        raise RecipeError(f"unknown detector {name!r} ({hint})")
-    return _REGISTRY[name]
+    return _REGISTRY.get(name)
 
 
 def detect_over_http(post: Poster, model: str, image: bytes) -> list[Box]:

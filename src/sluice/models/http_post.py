@@ -197,10 +197,10 @@ def _read(read: Callable[[object], T], answer: object) -> T:
         raise Passing(failure.message, "answer") from failure
 
 
-def poster_to(service: Service, path: str) -> Poster:
-    """What sends to `path` of a service as it is configured."""
+def poster_to(service: Service, path: str | None = None) -> Poster:
+    """What sends to `path` of a service as it is configured; None: its URL is the whole address."""
     return Poster(
-        f"{service.url.rstrip('/')}/{path}",
+        service.url if path is None else f"{service.url.rstrip('/')}/{path}",
         key_variable=service.key_variable,
         timeout=service.timeout,
         tries=service.tries,

@@ -21,7 +21,7 @@ from sluice.media.limits import Limits
 from sluice.media.redact import Box
 from sluice.models.detector import checked_boxes, detect_over_http, registered_detector
 from sluice.models.digest import content_hash
-from sluice.models.http_post import Poster
+from sluice.models.http_post import poster_to
 from sluice.run.embedding import Chosen, EmbedJob, bring_up_to_date, measured, of_chosen, with_missing
 from sluice.run.events import Events
 from sluice.run.measure_plan import LoadedPlan, load_plugins
@@ -168,9 +168,7 @@ def _of_categories(config: FieldBoxes, value: Any) -> Iterator[Any]:
 
 def _plugin(config: PluginBoxes) -> Measure:
     found = registered_detector(config.function)
-    if unknown := sorted(config.params.keys() - found.defaults.keys()):
-        takes = ", ".join(found.defaults) or "none"
-        raise RecipeError(f"{config.function} takes no {', '.join(unknown)} (it takes: {takes})")
+    params = found.with_params(config.params)
 
     def find(batch: Any, **params: Any) -> Columns:
         given = list(found.function(batch.rgb, **params))
@@ -179,9 +177,8 @@ def _plugin(config: PluginBoxes) -> Measure:
         return {"boxes": [_in_px(*one) for one in zip(given, batch.rgb, batch.header, strict=True)]}
 
     views = rgb(config.max_side, exact=False), header()
-    params = {**found.defaults, **config.params}
     name = f"boxes.{config.function}"
-    return Measure(name, found.version, views, {"boxes": BOXES}, find, params, code=found.code)
+    return Measure(name, found.version, views, {"boxes": BOXES}, find, params, code=fingerprint(found.text))
 
 
 def _in_px(given: Sequence[Sequence[float]] | None, pixels: Any, head: Any) -> list[list[float]] | None:
@@ -194,13 +191,7 @@ def _in_px(given: Sequence[Sequence[float]] | None, pixels: Any, head: Any) -> l
 
 def _service(config: BoxesConfig) -> Measure:
     assert isinstance(config, HttpBoxes)
-    post = Poster(
-        config.url,
-        key_variable=config.key_variable,
-        timeout=config.timeout,
-        tries=config.tries,
-        longest_wait=config.longest_wait,
-    )
+    post = poster_to(config)
 
     def find(batch: Any) -> Columns:
         return {"boxes": [[list(box) for box in detect_over_http(post, config.model, image)] for image in batch.bytes]}

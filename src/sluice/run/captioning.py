@@ -307,14 +307,7 @@ def _table(
     }
     rows: list[dict[str, Any]] = []
     for outcome in outcomes:
-        spent = outcome.spent
-        took = {
-            "tokens_in": spent.tokens_in,
-            "tokens_out": spent.tokens_out,
-            "cost": spent.cost,
-            "seconds": spent.seconds,
-            "attempts": spent.attempts,
-        }
+        took = vars(outcome.spent)
         for place, caption in enumerate(outcome.captions):
             rows.append(
                 {
