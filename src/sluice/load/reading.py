@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ import pyarrow.parquet as pq
 
 from sluice.errors import SampleFailure
 from sluice.load.folder import Block, PackFolder
+from sluice.pack.tar import BLOCK, read_members
 
-_BLOCK: Final = 512
+_END: Final = bytes(2 * BLOCK)  # what a tar ends with
 _OPEN: Final = 64  # files of a folder at once
 _GROUPS: Final = 8  # row groups held: 16 MiB of images each
 _OTHERS: Final = ("json", "txt", "cls")
@@ -96,36 +98,15 @@ def tar_sample(data: bytes, size: int, shard: str) -> Sample:
     if len(data) < size:
         raise SampleFailure("io", f"{shard}: ends after {len(data)} of the {size} bytes of a sample")
     parts: dict[str, bytes] = {}
-    owner = ""
     images: list[bytes] = []
-    position = 0
-    long_name = None
-    while position < size:
-        if data[position + 257 : position + 262] != b"ustar":
-            raise SampleFailure("io", f"{shard}: no tar header where a sample should begin")
-        length = int(data[position + 124 : position + 135].split(b"\0")[0] or b"0", 8)
-        start = position + _BLOCK
-        body = data[start : start + length]
-        position = start + length + -length % _BLOCK
-        kind = data[start - _BLOCK + 156 : start - _BLOCK + 157]
-        if kind == b"x":
-            long_name = _pax_path(body)
-            continue
-        name = long_name or data[start - _BLOCK : start - _BLOCK + 100].rstrip(b"\0").decode()
-        long_name = None
-        folder, slash, base = name.rpartition("/")
-        stem, _, extension = base.partition(".")
-        owner = folder + slash + stem
-        parts[extension] = body
-        if extension not in _OTHERS:
-            images.append(body)
-    text = parts.get("txt")
-    return Sample(owner, tuple(images), None if text is None else text.decode(), parts)
-
-
-def _pax_path(records: bytes) -> str | None:
-    for record in records.split(b"\n"):
-        _, found, value = record.partition(b" path=")
-        if found:
-            return value.decode()
-    return None
+    owner = ""
+    try:
+        for member in read_members(BytesIO(data + _END)):
+            owner, _, extension = member.name.partition(".")
+            body = parts[extension] = data[member.offset : member.offset + member.size]
+            if extension not in _OTHERS:
+                images.append(body)
+        text = parts.get("txt")
+        return Sample(owner, tuple(images), None if text is None else text.decode(), parts)
+    except ValueError as error:  # TarError, and what is no UTF-8
+        raise SampleFailure("io", f"{shard}: {error}") from error
