@@ -57,11 +57,6 @@ class PassOrder:
     def __len__(self) -> int:
         return int(self._starts[-1])
 
-    @property
-    def windows(self) -> int:
-        """How many there are."""
-        return len(self._first_blocks) - 1
-
     def locate(self, start: int, stop: int) -> Located:
         """The samples at the positions from `start` to before `stop` of the pass."""
         if not 0 <= start <= stop <= len(self):

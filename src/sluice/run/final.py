@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -28,7 +28,7 @@ from sluice.run.ingest import unit_count
 from sluice.run.kept import Kept, among
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.packing import Place, Written, read_receipt
-from sluice.run.recipe import PackConfig, Recipe, RecipeFile
+from sluice.run.recipe import PackConfig, RecipeFile
 from sluice.run.scores import load_scores, score_fields
 from sluice.run.shard_samples import CoveringPlan
 from sluice.run.shards import Packing
@@ -74,14 +74,14 @@ def final_stage(
         return False
     reopen(layout, FINAL)
     failed: dict[str, tuple[str, str]] = {}
-    unsure: set[str] = set()
+    unsure: dict[str, str] = {}  # by id, what becomes of those of which nobody says whether there is anything to cover
     seconds: dict[str, float] = {}
-    if boxes is not None:
+    if boxes is not None and recipe.redact is not None:
         with models() as engine_of_models:
             chosen, units = Chosen(layout.deciding, basis.kept_by), unit_count(layout)
             seconds = find_boxes(layout, boxes, chosen, units, engine_of_models, events)
-        failed, unsure = without_boxes(layout, boxes.store, units)
-    unsure = set() if recipe.redact is None or recipe.redact.null == "pass" else unsure
+        failed, unknown = without_boxes(layout, boxes.store, units)
+        unsure = {} if recipe.redact.null == "pass" else dict.fromkeys(unknown, recipe.redact.null)
     kept = Kept.load(layout, file, basis.balancing)
     give_back()  # what it was chosen from: the workers need the room
     packing = basis.packing(file, layout, kept, asked, place_of(layout))
@@ -97,7 +97,7 @@ def final_stage(
     else:
         raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
     packing.finish(shards)
-    verdicts = _verdicts(kept, gone, failed, _unsure(recipe, unsure))
+    verdicts = _verdicts(kept, gone, failed, unsure)
     write_table(layout.verdicts(FINAL), verdicts)
     counts = law_of_counts(verdicts, len(kept.entered), FINAL)
     splits = kept.splits[~among(kept.ids, {*gone, *failed, *unsure})]
@@ -174,11 +174,6 @@ def refuse_failures(shards: Mapping[str, Written], formats: frozenset[str]) -> N
 def _failures(shards: Mapping[str, Written]) -> dict[str, tuple[str, str]]:
     """What could not be packed, by id: class and message."""
     return {id: (kind, message) for found in shards.values() for id, kind, message in found.failures}
-
-
-def _unsure(recipe: Recipe, ids: Iterable[str]) -> dict[str, str]:
-    """By id what becomes of the samples of which nobody says whether there is anything to cover."""
-    return dict.fromkeys(ids, recipe.redact.null) if recipe.redact else {}
 
 
 def _verdicts(
