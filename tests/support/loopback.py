@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import ssl
 import threading
+from abc import ABC, abstractmethod
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 
-class Loopback:
+class Loopback(ABC):
     """Listens from the start until `close`; what it does with a request is for `post` to say."""
 
     def __init__(self, secured: ssl.SSLContext | None = None) -> None:
@@ -36,9 +37,9 @@ class Loopback:
         self.url = f"http{'s' if secured else ''}://127.0.0.1:{self._server.server_address[1]}/v1"
         threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
 
+    @abstractmethod
     def post(self, handler: BaseHTTPRequestHandler, body: dict[str, Any]) -> None:
         """What becomes of a request. In a thread of its own."""
-        raise NotImplementedError
 
     def close(self) -> None:
         self.over.set()
