@@ -17,23 +17,19 @@ from sluice.run.audit.judgements import read_judgements
 from sluice.run.audit.result import judge_audit
 from sluice.run.audit.sample import draw
 from sluice.run.takedown_command import Request, take_down
+from support.finished import copy_of, finish
 from support.recipes import write_recipe
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, corpus, launcher):
-    folder = tmp_path_factory.mktemp("audit")
-    done = launcher.run("run", write_recipe(folder / "recipe.yaml", corpus))
-    assert done.code == 0, done.err
-    return folder
+    return finish(tmp_path_factory.mktemp("audit"), corpus, launcher)
 
 
 @pytest.fixture
 def run(tmp_path, finished, inline):
     """A finished run of one's own."""
-    shutil.copytree(finished / "run", tmp_path / "run")
-    shutil.copy(finished / "recipe.yaml", tmp_path / "recipe.yaml")
-    return sluice.Run.open(tmp_path / "run")
+    return sluice.Run.open(copy_of(finished, tmp_path))
 
 
 def lines_of(audit):

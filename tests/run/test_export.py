@@ -15,7 +15,7 @@ from sluice.run.export_command import export
 from sluice.run.shards import Packing
 from sluice.run.takedown_command import Request, take_down
 from sluice.run.verifying import is_pack, verify_exported, verify_run
-from support.recipes import write_recipe
+from support.finished import copy_of, finish
 
 LATER = ("arrow", "mds", "litdata", "energon", "llava", "coco", "obelics")
 
@@ -32,20 +32,16 @@ def shards(folder, *formats):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, corpus, launcher):
-    folder = tmp_path_factory.mktemp("export")
-    done = launcher.run("run", write_recipe(folder / "recipe.yaml", corpus))
-    assert done.code == 0, done.err
-    return folder
+    return finish(tmp_path_factory.mktemp("export"), corpus, launcher)
 
 
 @pytest.fixture
 def ran(tmp_path, finished, inline):
     """A finished run of one's own."""
-    shutil.copytree(finished / "run", tmp_path / "run")
-    shutil.copy(finished / "recipe.yaml", tmp_path / "recipe.yaml")
-    lock = tmp_path / "run" / "recipe.lock.yaml"
+    own = copy_of(finished, tmp_path)
+    lock = own / "recipe.lock.yaml"
     lock.write_text(lock.read_text().replace(str(finished), str(tmp_path)))
-    return sluice.Run.open(tmp_path / "run")
+    return sluice.Run.open(own)
 
 
 def test_a_later_format_is_added_and_the_rest_is_not_touched(ran):

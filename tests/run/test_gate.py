@@ -17,6 +17,7 @@ from sluice.run.audit.result import judge_audit
 from sluice.run.gate.gating import gate
 from sluice.run.recipe import recipe_from
 from support.corpus import encoded, picture
+from support.finished import copy_of, finish
 from support.folders import differing, tree_digest
 from support.recipes import QUICK_MEASURES, RULES, recipe_values, write_recipe
 
@@ -26,18 +27,13 @@ GATE = {"min_kept": 20}
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory, corpus, launcher):
-    folder = tmp_path_factory.mktemp("gate")
-    done = launcher.run("run", write_recipe(folder / "recipe.yaml", corpus, measures=MEASURES, gate=GATE))
-    assert done.code == 0, done.err
-    return folder
+    return finish(tmp_path_factory.mktemp("gate"), corpus, launcher, measures=MEASURES, gate=GATE)
 
 
 @pytest.fixture
 def run(tmp_path, finished, inline):
     """A finished run of one's own."""
-    shutil.copytree(finished / "run", tmp_path / "run")
-    shutil.copy(finished / "recipe.yaml", tmp_path / "recipe.yaml")
-    return sluice.Run.open(tmp_path / "run")
+    return sluice.Run.open(copy_of(finished, tmp_path))
 
 
 @pytest.fixture
