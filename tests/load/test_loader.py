@@ -167,6 +167,8 @@ def test_what_cannot_be_loaded_is_said(packs: tuple[Path, Path], tmp_path: Path)
         (lambda: loader(tmp_path), "has no manifest.parquet"),
         (lambda: loader(packs[0], split="test"), "no split 'test' .there are: train"),
         (lambda: loader(packs[0], format="mds"), "the loader reads webdataset and parquet"),
+        (lambda: loader(packs[0], format="mds"), "no 'mds' that can be loaded .it holds parquet, webdataset"),
+        (lambda: loader(packs[0], temperature=0.0), "a temperature is above 0"),
         (lambda: loader(packs[0], 0), "a sample at least"),
         (lambda: loader(packs[0], rank=2, world=2), "no such one"),
         (lambda: loader(packs[0], temperature=1.0, curriculum={0: [1.0]}), "give one of them"),

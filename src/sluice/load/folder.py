@@ -110,16 +110,14 @@ class PackFolder:
         return self._groups[group]
 
     def _choose(self, formats: pa.ChunkedArray, asked: str | None) -> str:
-        there = sorted(
-            set(pc.unique(formats).to_pylist()), key=lambda one: (one not in READABLE, one != "webdataset", one)
-        )
-        if asked is None and there and there[0] in READABLE:
-            return there[0]
-        if asked in there and asked in READABLE:
-            return asked
+        there: list[str] = sorted(pc.unique(formats).to_pylist())
+        readable = [name for name in READABLE if name in there and asked in (None, name)]
+        if readable:
+            return readable[0]
         raise RunError(
-            f"{self.path} holds {', '.join(there) or 'nothing'}, and the loader reads {' and '.join(READABLE)}: "
-            "sluice export RUN --to webdataset writes one"
+            f"{self.path} has no {'format' if asked is None else repr(asked)} that can be loaded "
+            f"(it holds {', '.join(there) or 'nothing'}): the loader reads {' and '.join(READABLE)}, "
+            "which `sluice export RUN --to` writes"
         )
 
     def _shards(self, kinds: pa.Table) -> tuple[list[str], Numbers, Numbers]:
@@ -155,6 +153,4 @@ def _with_manifest(path: Path) -> Path:
     for folder in (path, path / "04_final"):
         if (folder / MANIFEST_FILE).is_file():
             return folder
-    raise RunError(
-        f"{path} has no {MANIFEST_FILE}: give a run, its 04_final, or a folder of tars after `sluice index {path}`"
-    )
+    raise RunError(f"{path} has no {MANIFEST_FILE}: give a run, its 04_final, or a folder that `sluice export` wrote")

@@ -264,4 +264,8 @@ def _phases(
         raise RecipeError("weights, a temperature and a curriculum say the same thing: give one of them")
     if curriculum is not None:
         return [Phase(start, tuple(map(float, shares))) for start, shares in curriculum.items()]
-    return [Phase(0, tuple(weights) if weights is not None else tempered(sizes, temperature or 1.0))]
+    return [
+        Phase(
+            0, tuple(weights) if weights is not None else tempered(sizes, 1.0 if temperature is None else temperature)
+        )
+    ]
