@@ -31,6 +31,8 @@ from concurrent.futures import ProcessPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
+from processes import tree_pss
+
 LOOPS = ("library", "bare", "bare+")
 RECIPE = """\
 name: bench
@@ -163,22 +165,6 @@ def timed(command: list[str], memory: list[float] | None = None) -> tuple[float,
     if process.returncode:
         raise SystemExit(f"{command}: exit {process.returncode}\n{errors.decode()[-3000:]}")
     return elapsed, cpu
-
-
-def tree_pss(pid: int) -> float:
-    """PSS of a process and all below it, MB."""
-    total, todo = 0.0, [pid]
-    while todo:
-        current = todo.pop()
-        try:
-            for line in Path(f"/proc/{current}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1]) / 1024
-            for task in Path(f"/proc/{current}/task").iterdir():
-                todo += map(int, (task / "children").read_text().split())
-        except (OSError, ValueError):
-            continue
-    return total
 
 
 def sluice(recipe: Path) -> list[str]:

@@ -101,7 +101,7 @@ class SampleColumns:
             some = rows.take(pa.array(here))
             vectors[here] = UnitVectors(self._layout, encoder["store"], number).of(
                 some.column("id"), some.column(f"{of}_item")
-            )[0]
+            )
         return vectors
 
     def _first_rows(self) -> npt.NDArray[np.int64]:

@@ -127,7 +127,7 @@ def _drawn(layout: Layout, encoder: EncoderFacts, units: int, seed: int) -> Pair
     def vectors_of(drawn: tuple[int, pa.Table]) -> tuple[pa.Table, Any, Any]:
         unit, rows = drawn
         known, ids = UnitVectors(layout, encoder.store, unit), rows.column("id")
-        return rows, known.of(ids, rows.column("image_item"))[0], known.of(ids, rows.column("text_item"))[0]
+        return rows, known.of(ids, rows.column("image_item")), known.of(ids, rows.column("text_item"))
 
     def drawn() -> Iterator[tuple[int, pa.Table]]:
         for unit, rows in enumerate(_entered(layout, encoder, units, _NEEDED)):

@@ -38,7 +38,7 @@ from sluice.table.ids import fingerprint
 from sluice.table.layout import CHECKED, Layout
 from sluice.table.read import UnitReader, read_table
 from sluice.table.refs import RefReader
-from sluice.table.vectors import VECTOR, read_vectors, vector_type, write_vectors
+from sluice.table.vectors import VECTOR, cosines_of_rows, read_vectors, vector_type, write_vectors
 
 EMBED_UNIT: Final = "sluice.run.embedding:embed_unit"
 _DESCRIBE: Final = "sluice.run.embedding:describe"
@@ -198,17 +198,34 @@ class UnitVectors:
         self._table, self._vectors = read_vectors(layout.measured(store, unit, CHECKED))
         self._index = ItemIndex(self._table)
 
-    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> tuple[npt.NDArray[np.float16], pa.ChunkedArray]:
-        """The vector of each item, NaN where there is none, and why there is none, where that was a failure."""
+    def of(self, ids: pa.ChunkedArray, items: pa.ChunkedArray) -> npt.NDArray[np.float16]:
+        """The vector of each item, NaN where there is none."""
         if not len(self._table):
-            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16), _no_texts(len(ids))
+            return np.full((len(ids), self._vectors.shape[1]), np.nan, np.float16)
         row, absent = self._index.rows(ids, items)
         vectors = self._vectors[row]
         vectors[absent] = np.nan
+        return vectors
+
+    def fit(
+        self, ids: pa.ChunkedArray, images: pa.ChunkedArray, texts: pa.ChunkedArray
+    ) -> tuple[npt.NDArray[np.float32], pa.ChunkedArray, pa.ChunkedArray]:
+        """The cosine of each image with its text, NaN where one has no vector; and why not, where that was a failure.
+
+        The failures of images come before those of texts.
+        """
+        if not len(self._table):
+            return np.full(len(ids), np.nan, np.float32), _no_texts(len(ids)), _no_texts(len(ids))
+        (image, no_image), (text, no_text) = self._index.rows(ids, images), self._index.rows(ids, texts)
+        cosine = cosines_of_rows(self._vectors, image, text)
+        cosine[no_image | no_text] = np.nan
+        return cosine, self._errors(image, no_image), self._errors(text, no_text)
+
+    def _errors(self, row: npt.NDArray[np.int64], absent: npt.NDArray[np.bool_]) -> pa.ChunkedArray:
         errors = self._table.column("error")
         if errors.null_count == len(errors):
-            return vectors, _no_texts(len(ids))
-        return vectors, errors.take(pa.array(row, mask=absent))
+            return _no_texts(len(row))
+        return errors.take(pa.array(row, mask=absent))
 
 
 def _no_texts(rows: int) -> pa.ChunkedArray:

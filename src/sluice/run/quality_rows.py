@@ -28,7 +28,6 @@ from sluice.table.commit import ROW_GROUP, commit, table_writer
 from sluice.table.compute import pc
 from sluice.table.layout import Layout
 from sluice.table.read import UnitReader
-from sluice.table.vectors import cosines
 
 ALIGNMENT: Final = pa.schema(
     [
@@ -131,11 +130,10 @@ def without_left_out(rows: pa.Table, kept: pa.Table) -> pa.Table:
 
 def _aligned(rows: pa.Table, vectors: UnitVectors, languages: Sequence[str] | None) -> pa.Table:
     """The rows with their alignment."""
-    image, image_errors = vectors.of(rows.column("id"), rows.column("image_item"))
-    text, text_errors = vectors.of(rows.column("id"), rows.column("text_item"))
-    cosine = cosines(image, text)
+    images, texts = rows.column("image_item"), rows.column("text_item")
+    cosine, image_errors, text_errors = vectors.fit(rows.column("id"), images, texts)
     why: dict[int, str] = {}
-    both = pc.and_(rows.column("image_item").is_valid(), rows.column("text_item").is_valid()).to_numpy()
+    both = pc.and_(images.is_valid(), texts.is_valid()).to_numpy()
     for row in np.flatnonzero(np.isnan(cosine)).tolist():
         lacking = "nobody has computed a vector of it" if both[row] else "it has no image or no text"
         why[row] = image_errors[row].as_py() or text_errors[row].as_py() or lacking

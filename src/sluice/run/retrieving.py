@@ -131,7 +131,7 @@ def _drawn(layout: Layout, encoder: EncoderFacts, units: int, sample: int, seed:
                 continue
             vectors = UnitVectors(layout, encoder.store, unit)
             ids, items, texts = (rows.column(name) for name in ("id", "image_item", "text_item"))
-            new = _Drawn(rows, vectors.of(ids, items)[0], vectors.of(ids, texts)[0])
+            new = _Drawn(rows, vectors.of(ids, items), vectors.of(ids, texts))
             held = new if held is None else _joined(held, new)
             keys = np.concatenate([keys, draw_keys("retrieval", seed, ids.to_pylist(), items.to_pylist())])
             last = np.unique(keys)[:sample][-1:]

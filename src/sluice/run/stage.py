@@ -68,7 +68,7 @@ def law_of_counts(verdicts: pa.Table, entered: int, stage: str) -> dict[str, Any
     """The counts of a stage, checked: in = kept + rejected + held + failed, in all and per unit."""
     kinds = verdicts.column("verdict")
     counts = {kind: pc.sum(pc.equal(kinds, kind)).as_py() or 0 for kind in VERDICT_KINDS}
-    distinct = pc.count_distinct(verdicts.column("id")).as_py()
+    distinct = len(pc.unique(verdicts.column("id")))  # count_distinct takes four times as long
     if sum(counts.values()) != entered or verdicts.num_rows != entered or distinct != entered:
         raise RunError(
             f"{stage}: {entered} samples came in, but {verdicts.num_rows} verdicts on {distinct} samples came out "

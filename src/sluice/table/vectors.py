@@ -5,7 +5,6 @@ Plain Parquet; but vectors do not compress, and a dictionary or statistics of th
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,11 +15,12 @@ import pyarrow.parquet as pq
 
 from sluice.table.arrays import valid
 from sluice.table.commit import commit
-from sluice.table.read import read_table
+from sluice.table.plain_pages import plain_numbers
 
 VECTOR: Final = "vector"
 _ROW_GROUP: Final = 16_384
 _BLOCK: Final = 256  # rows of vectors as float32: they stay in a core's cache
+_LEAF: Final = f"{VECTOR}.list.element"
 
 
 def vector_type(dim: int) -> pa.DataType:
@@ -33,7 +33,7 @@ def write_vectors(path: Path, table: pa.Table) -> None:
     table = table.cast(_stored(table.schema))
     plain = [name for name in table.column_names if name != VECTOR]
     settings: dict[str, Any] = {
-        "compression": {**dict.fromkeys(plain, "zstd"), f"{VECTOR}.list.element": "none"},
+        "compression": {**dict.fromkeys(plain, "zstd"), _LEAF: "none"},
         "use_dictionary": plain,
         "write_statistics": plain,
     }
@@ -52,29 +52,41 @@ def _stored(schema: pa.Schema) -> pa.Schema:
 
 
 def matrix(column: pa.ChunkedArray) -> npt.NDArray[np.float16]:
-    """A column of vectors as (rows, dim), NaN throughout where there is none.
+    """A column of vectors as (rows, dim), NaN throughout where there is none; where none lacks, maybe a view of it.
 
     >>> matrix(pa.chunked_array([pa.array([[1.0, 2.0], None], vector_type(2))])).tolist()
     [[1.0, 2.0], [nan, nan]]
     """
     dim = column.type.list_size
+    if column.num_chunks == 1 and not column.null_count:
+        return _rows_of(column.chunk(0), dim)
     out = np.empty((len(column), dim), np.float16)
     end = 0
     for chunk in column.chunks:
         start, end = end, end + len(chunk)
-        values = chunk.values.slice(chunk.offset * dim, len(chunk) * dim)
-        out[start:end] = np.frombuffer(values.buffers()[1], np.float16, len(values) + values.offset)[
-            values.offset :
-        ].reshape(-1, dim)
+        out[start:end] = _rows_of(chunk, dim)
     if column.null_count:
         out[~valid(column)] = np.nan
     return out
 
 
+def _rows_of(chunk: pa.Array, dim: int) -> npt.NDArray[np.float16]:
+    """A view of the numbers of a chunk as (rows, dim)."""
+    values = chunk.values.slice(chunk.offset * dim, len(chunk) * dim)
+    end = values.offset + len(values)
+    return np.frombuffer(values.buffers()[1], np.float16, end)[values.offset :].reshape(-1, dim)
+
+
 def read_vectors(path: Path) -> tuple[pa.Table, npt.NDArray[np.float16]]:
     """The keys of a table of vectors, and the vectors as (rows, dim)."""
-    table = read_table(path, threads=False)
-    return table.drop_columns([VECTOR]), matrix(table.column(VECTOR))
+    with pq.ParquetFile(path) as file:
+        schema, metadata = file.schema_arrow, file.metadata
+        keys: pa.Table = file.read([name for name in schema.names if name != VECTOR], use_threads=False)
+        leaves = [metadata.schema.column(number).path for number in range(metadata.num_columns)]
+        numbers = plain_numbers(path, metadata, leaves.index(_LEAF), np.float16) if _LEAF in leaves else None
+        if numbers is None:
+            return keys, matrix(file.read([VECTOR], use_threads=False).column(VECTOR))
+    return keys, numbers.reshape(-1, schema.field(VECTOR).type.list_size)
 
 
 def cosines(vectors: npt.NDArray[np.floating[Any]], others: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
@@ -90,13 +102,37 @@ def cosines(vectors: npt.NDArray[np.floating[Any]], others: npt.NDArray[np.float
     return result
 
 
+def cosines_of_rows(
+    vectors: npt.NDArray[np.float16], rows: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """The cosine of the vectors in `rows` with those in `others`, pair by pair; a few are taken out at a time.
+
+    >>> cosines_of_rows(np.float16([[1, 0], [0, 1]]), np.array([0, 0]), np.array([0, 1])).tolist()
+    [1.0, 0.0]
+    """
+    result = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), _BLOCK):
+        some = slice(start, start + _BLOCK)
+        one, other = (_single(vectors[which[some]]) for which in (rows, others))
+        np.einsum("ij,ij->i", one, other, out=result[some])
+    return result
+
+
 def _single(vectors: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-    """In single precision; to look a float16 up takes half the time that NumPy takes to convert it."""
+    """In single precision: the bits moved to their place, a fifth of the time that NumPy takes to convert them."""
     if vectors.dtype != np.float16:
         return vectors.astype(np.float32)
-    return _every_half().take(vectors.view(np.uint16), mode="clip")  # else each place is checked first
+    bits = np.ascontiguousarray(vectors).view(np.int16)
+    if ((bits & _EXPONENT) == _EXPONENT).any():  # infinite or no number
+        return vectors.astype(np.float32)
+    wide = bits.astype(np.int32)  # the sign goes to where it belongs
+    wide <<= 13
+    wide &= _SIGN_AND_NUMBER
+    single = wide.view(np.float32)
+    single *= _REBASED
+    return single
 
 
-@cache
-def _every_half() -> npt.NDArray[np.float32]:
-    return np.arange(2**16, dtype=np.uint16).view(np.float16).astype(np.float32)
+_EXPONENT: Final = np.int16(0x7C00)
+_SIGN_AND_NUMBER: Final = np.int32(0x0FFFE000 - 2**31)
+_REBASED: Final = np.float32(2.0**112)  # an exponent counts from 15 in one, from 127 in the other
