@@ -57,7 +57,8 @@ def report_of(folder: Path, recipe: dict[str, object]) -> Reported:
     path = folder / "recipe.yaml"
     path.write_text(yaml.safe_dump({"name": "world", "run": "run", "unit": 64, "engine": {"workers": 2}, **recipe}))
     opened = Run.open(run(load_recipe(path)))
-    rules = [(rule.name, rule.when, rule.effect) for rule in rules_of(opened.recipe.filter)]
+    asked = [opened.recipe.filter, *([opened.recipe.quality] if opened.recipe.quality else [])]
+    rules = [(rule.name, rule.when, rule.effect) for part in asked for rule in rules_of(part)]
     reported = Reported(opened, rules)
     reported.build()
     return reported

@@ -193,7 +193,7 @@ def test_bars_cover_their_range_and_are_few(low: float, span: float, whole: bool
     low, high = (float(int(low)), float(int(low + span))) if whole else (low, low + span)
     start, step, bars = _bars(low, high, whole=whole)
     assert 1 <= bars <= 60
-    assert start <= low + 1e-6 * max(1, abs(low))
+    assert start <= low + max(1e-6 * max(1, abs(low)), 1e-8 * step)
     assert high <= start + bars * step + 1e-6 * max(1, abs(high))
     assert not whole or (step == int(step) and start == int(start))
 

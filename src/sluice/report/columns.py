@@ -20,6 +20,8 @@ class Shown:
 SHOWN: Final[dict[str, Shown]] = {
     shown.name: shown
     for shown in (
+        Shown("alignment", "Alignment", "", note="cosine of image and caption"),
+        Shown("false_accept", "False accept", "", note="share of mismatched pairs that fit as well"),
         Shown("sharpness", "Sharpness", "", True, "Laplacian variance at a fixed scale"),
         Shown("brightness", "Brightness", "", note="mean luma, 0 to 255"),
         Shown("min_side", "Shorter side", "px", True),
@@ -46,7 +48,7 @@ SHOWN: Final[dict[str, Shown]] = {
         Shown("pixels", "Pixels", "px", True),
     )
 }
-MAIN: Final = 8  # of the columns above are shown at once; the others, and those of plugins, on demand
+MAIN: Final = 10  # of the columns above are shown at once; the others, and those of plugins, on demand
 MOST: Final = 36  # distributions in all
 _PLAIN: Final = ("orientation", "frames")  # a number without a distribution worth a plot
 

@@ -30,6 +30,7 @@ class Pick:
     item: int | None  # null: its first image
     label: str  # `sharpness 12.1`
     kept: bool = False
+    stage: str = FILTERED  # which numbered it, and spoke
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def _picks(tables: Tables, rule: str, ordinals: Sequence[int], lines: Sequence[T
     )
     found: dict[int, Pick] = {}
     for ordinal, item, values in rows:
-        found.setdefault(ordinal, Pick(ordinal, item, said(values, lines)))
+        found.setdefault(ordinal, Pick(ordinal, item, said(values, lines), stage=tables.stage))
     return tuple(found[ordinal] for ordinal in ordinals if ordinal in found)
 
 
@@ -168,7 +169,13 @@ def _passed(tables: Tables, lines: Sequence[Threshold], seed: int, each: int) ->
     for _, _, row in best:
         first.setdefault(row["ordinal"], row)
     return tuple(
-        Pick(ordinal, row[names[1]], ", ".join(f"{name} {_beside(row[name], name, lines)}" for name in columns), True)
+        Pick(
+            ordinal,
+            row[names[1]],
+            ", ".join(f"{name} {_beside(row[name], name, lines)}" for name in columns),
+            kept=True,
+            stage=tables.stage,
+        )
         for ordinal, row in list(first.items())[:each]
     )
 
@@ -184,7 +191,7 @@ def ids_of(tables: Tables, ordinals: Iterable[int]) -> dict[int, tuple[str, int]
     rows = tables.rows(
         "SELECT file_row_number, id, unit FROM read_parquet(?, file_row_number = true) "
         "WHERE file_row_number IN (SELECT unnest(?::BIGINT[]))",
-        str(tables.layout.verdicts(FILTERED)),
+        str(tables.layout.verdicts(tables.stage)),
         sorted(set(ordinals)),
     )
     return {ordinal: (identity, unit) for ordinal, identity, unit in rows}

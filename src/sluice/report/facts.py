@@ -95,6 +95,7 @@ class Reason:
     alone: int | None  # excluded by nothing else; None where that is not known
     sql: str | None
     words: str | None  # what it means, where there is no SQL
+    stage: str = FILTERED  # which heard it
 
 
 @dataclass(frozen=True)
@@ -176,17 +177,17 @@ def funnel(tables: Tables, stages: Stages) -> tuple[Step, ...]:
 def reasons(tables: Tables, stages: Stages, rules: Sequence[Rule]) -> tuple[Reason, ...]:
     """Every reason that spoke, most samples first; rules that were silent come last."""
     said = {
-        name: counts
+        name: (stage, counts)
         for stage in (CHECKED, CAPTIONED, FILTERED)  # of two rules of one name the filter's
         for name, counts in stages.records.get(stage, {}).get("rules", {}).items()
     }
     by_name = {rule.name: rule for rule in rules}
     found: list[Reason] = []
-    for name, counts in said.items():
+    for name, (stage, counts) in said.items():
         rule = by_name.get(name)
         effect = rule.effect if rule else "rejected"
         words = CORPUS_RULES.get(name) if rule is None else None
-        found.append(Reason(name, effect, counts["samples"], counts["alone"], rule.sql if rule else None, words))
+        found.append(Reason(name, effect, counts["samples"], counts["alone"], rule.sql if rule else None, words, stage))
     failed = tables.rows("SELECT rule, count(DISTINCT ordinal) FROM spoke WHERE effect = 0 GROUP BY rule")
     found += [Reason(name, "failed", n, None, None, f"failure of the class {name!r}") for name, n in failed]
     return tuple(sorted(found, key=lambda reason: (-reason.samples, reason.name)))

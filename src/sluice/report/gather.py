@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
@@ -29,7 +29,7 @@ from sluice.report.tables import Tables, open_tables
 from sluice.report.thresholds import Threshold, thresholds
 from sluice.report.thumbs import easel
 from sluice.report.tiles import Tile, tiles
-from sluice.table.layout import RAW, Layout
+from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, RAW, Layout
 
 PICTURES: Final = 150  # in the whole report
 _CLUSTERED: Final = 36  # of them, at most, for duplicate clusters
@@ -72,20 +72,23 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
     stages = Stages.read(layout)
     own = easel(limits) if stages.count(RAW, "images") else nullcontext()
     with open_tables(layout) as tables, own as painter:
-        lines = tuple(_lines(tables, rules))
         found = clusters(tables, recipe.seed, _CLUSTERED)
         why = reasons(tables, stages, rules)
         spoke = [reason for reason in why if reason.samples][:_ILLUSTRATED]
         look = kept_examples(tables, recipe.seed, _LOOK)
         room = PICTURES - len(look) - sum(1 + len(cluster.others) for cluster in found.shown)
         each = next((each for each in (4, 2) if 3 * each * len(spoke) <= room), 1)
-        examples = {
-            reason.name: choose(
-                tables, reason.name, [line for line in lines if line.rule == reason.name], recipe.seed, each
-            )
-            for reason in spoke
-        }
-        first, more = _distributions(tables, lines)
+        own_reasons = [reason.name for reason in spoke if reason.stage == FILTERED]
+        parts = [_part(tables, rules, own_reasons, recipe.seed, each, set())]
+        pictured = tiles(tables, (*look, *parts[0].picks, *_members(found)), limits, painter)
+        known = {column.name for column in tables.columns}
+        for stage in (CHECKED, CAPTIONED):  # the last one shows the columns that are new
+            if layout.verdicts(stage).is_file() and layout.rows_of(stage).is_file():
+                with open_tables(layout, stage) as later:
+                    heard = [reason.name for reason in spoke if reason.stage == stage]
+                    parts.append(_part(later, rules, heard, recipe.seed, each, known))
+                    pictured |= tiles(later, parts[-1].picks, limits, painter)
+                    known |= {column.name for column in later.columns}
         return Facts(
             recipe.name,
             layout.root.resolve().name,
@@ -93,13 +96,13 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
             _counts(stages),
             funnel(tables, stages),
             why,
-            examples,
+            {name: examples for part in parts for name, examples in part.examples.items()},
             look,
-            tiles(tables, (*look, *_picks(examples, found)), limits, painter),
+            pictured,
             tuple(rules),
-            lines,
-            first,
-            more,
+            tuple(dict.fromkeys(line for part in parts for line in part.lines)),
+            tuple(shown for part in reversed(parts) for shown in part.first),
+            tuple(shown for part in reversed(parts) for shown in part.more),
             found,
             size_buckets(tables),
             shares(tables, "language", "text") or shares(tables, "declared_language", "text"),
@@ -135,19 +138,34 @@ def _measured_bytes(tables: Tables) -> int:
     return int(sum(values.sum() for values, _ in tables.values(column))) if column else 0
 
 
-def _picks(examples: Mapping[str, Examples], found: Clusters) -> Iterator[Pick]:
+def _members(found: Clusters) -> Iterator[Pick]:
     for cluster in found.shown:
         yield cluster.keeper
         yield from cluster.others
-    for group in examples.values():
-        yield from (*group.typical, *group.borderline, *group.passed)
 
 
-def _distributions(tables: Tables, lines: Sequence[Threshold]) -> tuple[tuple[Histogram, ...], tuple[Histogram, ...]]:
-    columns = {column.name: column for column in tables.columns}
-    first, more = shown_columns(list(columns), {line.column for line in lines})
-    found = [
-        tuple(data for shown in part if (data := histogram(tables, columns[shown.name], shown, lines)) is not None)
-        for part in (first, more)
-    ]
-    return found[0], found[1]
+@dataclass(frozen=True)
+class _Part:
+    """What one stage has to show of its own."""
+
+    lines: tuple[Threshold, ...]
+    examples: Mapping[str, Examples]  # by reason
+    first: tuple[Histogram, ...]
+    more: tuple[Histogram, ...]
+
+    @property
+    def picks(self) -> Iterator[Pick]:
+        for group in self.examples.values():
+            yield from (*group.typical, *group.borderline, *group.passed)
+
+
+def _part(tables: Tables, rules: Sequence[Rule], heard: Sequence[str], seed: int, each: int, known: Set[str]) -> _Part:
+    """The examples of the reasons `heard` in a stage, and the distributions of its columns that are not `known`."""
+    lines = tuple(_lines(tables, rules))
+    examples = {name: choose(tables, name, [line for line in lines if line.rule == name], seed, each) for name in heard}
+    columns = {column.name: column for column in tables.columns if column.name not in known}
+    first, more = (
+        tuple(data for shown in some if (data := histogram(tables, columns[shown.name], shown, lines)) is not None)
+        for some in shown_columns(list(columns), {line.column for line in lines})
+    )
+    return _Part(lines, examples, first, more)

@@ -1,7 +1,8 @@
 """The tables of a run as the report reads them, column by column, so that memory holds a few bytes a row and no more.
 
-In NumPy, a byte each: the verdict of every sample, and for every row of rows.parquet the verdict of the sample, image
-and text that it is the first of (an image with three captions stands in three rows). In DuckDB, within a limit:
+In NumPy, a byte each: the verdict of every sample, and for every row of the stage (of rows.parquet, for 01_filtered)
+the verdict of the sample, image and text that it is the first of (an image with three captions stands in three rows).
+In DuckDB, within a limit:
 
 `spoke`  a row a reason of a verdict: ordinal, verdict (its code), rule, effect, item, values
 `place`  a row a row of rows.parquet: the codes above as columns named by grain
@@ -61,7 +62,8 @@ class Tables:
     labels: tuple[str, ...]
     verdicts: Codes  # by ordinal
     places: Mapping[str, Codes]  # by grain; by row
-    file: pq.ParquetFile  # rows.parquet
+    file: pq.ParquetFile  # the rows of the stage
+    stage: str = FILTERED
 
     @property
     def entered(self) -> int:
@@ -113,13 +115,14 @@ def _array(column: Any, kind: np.dtype[Any], null: float) -> npt.NDArray[Any]:
 
 
 @contextmanager
-def open_tables(layout: Layout) -> Generator[Tables]:
-    """Open the tables of a run whose 01_filtered is done."""
-    if not layout.verdicts(FILTERED).is_file() or not layout.rows.is_file():
+def open_tables(layout: Layout, stage: str = FILTERED) -> Generator[Tables]:
+    """Open the tables of a run by what `stage`, 01_filtered or 03_quality_checked, decided on."""
+    rows, decisions = layout.rows_of(stage), layout.verdicts(stage)
+    if not decisions.is_file() or not rows.is_file():
         raise RunError(f"{layout.root}: nothing was decided yet, so there is nothing to report; `sluice run` goes on")
     with (
-        pq.ParquetFile(layout.rows) as file,
-        pq.ParquetFile(layout.verdicts(FILTERED), read_dictionary=["verdict"]) as decided,
+        pq.ParquetFile(rows) as file,
+        pq.ParquetFile(decisions, read_dictionary=["verdict"]) as decided,
         tempfile.TemporaryDirectory(prefix="sluice-report-") as spill,
         connect(threads=min(_THREADS, available_cores())) as duck,
     ):
@@ -134,12 +137,11 @@ def open_tables(layout: Layout) -> Generator[Tables]:
         verdicts = _verdicts(decided)
         places = _places(file, verdicts, _left_out(decided))
         duck.execute(f"SET memory_limit = '{MEMORY}'; SET temp_directory = '{spill}'")
-        path = str(layout.verdicts(FILTERED))
-        duck.execute(_SPOKE, {"verdicts": list(VERDICTS), "effects": list(EFFECTS), "path": path})
+        duck.execute(_SPOKE, {"verdicts": list(VERDICTS), "effects": list(EFFECTS), "path": str(decisions)})
         duck.register("codes", places)
         duck.execute("CREATE TEMP TABLE place AS SELECT * FROM codes")
         duck.unregister("codes")
-        yield Tables(duck, layout, columns, labels, verdicts, places, file)
+        yield Tables(duck, layout, columns, labels, verdicts, places, file, stage)
 
 
 def _is_number(kind: pa.DataType) -> bool:
