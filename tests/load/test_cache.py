@@ -181,7 +181,7 @@ def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path: Path
 
 
 def test_too_small_a_bound_and_a_folder_that_is_none_are_said(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="a file of 101 bytes does not fit into the cache .* of 100: .* cache_bytes"):
+    with pytest.raises(RunError, match=r"a file of 101 bytes does not fit into the cache .* of 100: .* cache_bytes"):
         DiskCache(tmp_path, 100).open(name_of(1), filled(1, 101))
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="another folder as cache"):
@@ -193,7 +193,7 @@ def test_too_small_a_bound_and_a_folder_that_is_none_are_said(tmp_path: Path) ->
 def test_a_full_disk_is_said_and_leaves_nothing_half(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "64k"):
         disk = DiskCache(tmp_path / "disk", "1 MB")
-        with pytest.raises(RunError, match="no room left on the disk of the cache .* fewer cache_bytes"):
+        with pytest.raises(RunError, match=r"no room left on the disk of the cache .* fewer cache_bytes"):
             disk.open(name_of(1), filled(1, 200_000))
         assert held(tmp_path / "disk") == {}
         assert content(disk.open(name_of(1), filled(1, 20_000))) == bytes([1]) * 20_000

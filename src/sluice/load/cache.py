@@ -18,6 +18,7 @@ import re
 import time
 from collections.abc import Callable, Container, Generator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -53,9 +54,21 @@ class DiskCache:
     """
 
     def __init__(self, folder: Path | str | None = None, most: int | str = MOST) -> None:
-        self.folder = _default_folder() if folder is None else Path(folder).expanduser().absolute()
+        self._folder = folder
         self.most = _bytes(most)
-        self._files = self.folder / "files"
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where it lies: by default in the user's own cache."""
+        given = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "sluice/shards")
+        try:
+            return (given if self._folder is None else Path(self._folder)).expanduser().absolute()
+        except RuntimeError as error:
+            raise RunError(f"{error} Give the loader a folder as cache") from error
+
+    @property
+    def _files(self) -> Path:
+        return self.folder / "files"
 
     def open(self, name: str, fill: Fill) -> int:
         """A descriptor of the file `name`, which `fill` writes where it is not there: once, whoever else asks.
@@ -230,11 +243,6 @@ def touch(descriptor: int) -> None:
     now = time.time_ns()
     with suppress(OSError):  # a cache that is read-only serves what it has
         os.utime(descriptor, ns=(now, now))
-
-
-def _default_folder() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME")
-    return (Path(root) if root else Path("~/.cache").expanduser()) / "sluice" / "shards"
 
 
 def _bytes(size: int | str) -> int:
