@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,18 @@ def test_the_next_epoch_follows_by_itself_and_a_state_at_its_end_begins_it(packs
     first, second = [batch.ids for batch in one], [batch.ids for batch in one]
     assert (first, second) == (whole(packs[0]), whole(packs[0], epoch=1))
     assert one.position == (2, 0)
+
+
+def test_an_epoch_leaves_no_file_open(packs: tuple[Path, Path]) -> None:
+    one = loader(packs[0])
+    before = len(list(Path("/dev/fd").iterdir()))
+    for _ in range(3):
+        for _ in one:
+            pass
+    deadline = time.monotonic() + 10
+    while len(list(Path("/dev/fd").iterdir())) > before:  # the threads of an epoch end a little after it
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_mixture_holds_its_shares_and_resumes(packs: tuple[Path, Path]) -> None:

@@ -1,6 +1,5 @@
 """No room, no right to write, Ctrl-C: a clear word, the right exit code, and it goes on to the same bytes."""
 
-import contextlib
 import signal
 import subprocess
 import time
@@ -8,6 +7,7 @@ import time
 import pytest
 
 from support.commands import last_events
+from support.disks import small_disk
 from support.folders import differing, tree_digest
 from support.recipes import write_recipe
 
@@ -20,23 +20,6 @@ def undisturbed(tmp_path_factory, corpus, launcher):
     done = launcher.run("run", write_recipe(folder / "recipe.yaml", corpus))
     assert done.code == 0, done.err
     return folder / "run"
-
-
-@contextlib.contextmanager
-def small_disk(folder, size):
-    """A disk of its own at `folder`; skips where this user may not mount one."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "sluice-test", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no `mount` here")
-    if done.returncode:
-        pytest.skip(f"this user may not mount a disk: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def remount(folder, options):

@@ -26,12 +26,17 @@ class Request:
 
 @dataclass
 class Service:
-    """A running service with one empty bucket. `trouble` may answer a request in its stead, with a status."""
+    """A running service with one empty bucket.
+
+    `trouble` may answer a request in its stead, with a status; `spoil` may change the bytes of an answer, which is then
+    as long as it says.
+    """
 
     endpoint: str
     client: Any
     requests: list[Request] = field(default_factory=list[Request])
     trouble: Callable[[dict[str, Any]], int | None] = lambda environ: None
+    spoil: Callable[[dict[str, Any], bytes], bytes] = lambda environ, data: data
 
     def upload(self, folder: Path, prefix: str) -> str:
         """Put every file below `folder` into the bucket; the URL that now means the folder."""
@@ -67,12 +72,20 @@ class Service:
         status = self.trouble(environ)
         said: list[int] = []
         if status is None:
+            answers: list[tuple[str, list[tuple[str, str]]]] = []
 
-            def started(line: str, *rest: Any) -> Any:
-                said.append(int(line.split(maxsplit=1)[0]))
-                return start(line, *rest)
+            def started(line: str, headers: list[tuple[str, str]], *_: Any) -> None:
+                answers.append((line, headers))
 
-            body = list(app(environ, started))
+            whole = b"".join(app(environ, started))
+            ((line, headers),) = answers
+            said.append(int(line.split(maxsplit=1)[0]))
+            data = self.spoil(environ, whole)
+            if len(data) != len(whole):
+                headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
+                headers.append(("Content-Length", str(len(data))))
+            start(line, headers)
+            body = [data]
         else:
             said.append(status)
             start(f"{status} Trouble", [("Content-Type", "application/xml")])

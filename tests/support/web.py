@@ -27,6 +27,7 @@ class Site:
     ranges: Literal["served", "refused", "unknown"] = "served"
     trouble: Callable[[str], int | None] = lambda path: None
     answers: Counter[tuple[str, int]] = field(default_factory=Counter[tuple[str, int]])  # by method and status
+    asked: Counter[tuple[str, str]] = field(default_factory=Counter[tuple[str, str]])  # by method and path
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -48,6 +49,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _serve(self) -> None:
         name = unquote(self.path.partition("?")[0])
         path = self.site.folder / name.lstrip("/")
+        self.site.asked[self.command, name] += 1
         status = self.site.trouble(name) or (200 if path.is_file() else 404)
         if status != 200:
             self._answer(status, b"", {})

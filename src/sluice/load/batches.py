@@ -51,6 +51,10 @@ class Steps(Protocol):
         """A step, whatever was asked before."""
         ...
 
+    def start(self, number: int) -> int:
+        """The samples of the epoch from here on are needed from this step on."""
+        ...
+
     def place(self, number: int) -> list[int]:
         """Where to look for the step in another process: what `begin` takes."""
         ...
@@ -79,6 +83,10 @@ class FixedSteps:
         start = number * self._size
         samples = self._epoch.locate(start, min(start + self._size, len(self._epoch)))
         return Step(samples, np.ones(len(samples), np.int64), samples.take(np.empty(0, np.int64)))
+
+    def start(self, number: int) -> int:
+        """The first sample of the step."""
+        return number * self._size
 
     def place(self, number: int) -> list[int]:
         """Steps of one size need no place to begin at."""
@@ -124,6 +132,11 @@ class PlannedSteps:
         too_long = plan.too_long if number == self._before[at] else plan.too_long[:0]
         sizes = np.array([len(sequence) for sequence in batch.sequences], np.int64)
         return Step(samples.take(batch.places), sizes, samples.take(too_long))
+
+    def start(self, number: int) -> int:
+        """The first sample of the stretch that the step is cut from."""
+        place = self.place(number)
+        return place[0] * PLANNED if place else 0
 
     def place(self, number: int) -> list[int]:
         """The stretch of a step, and the steps before it."""

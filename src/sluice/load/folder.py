@@ -1,4 +1,4 @@
-"""A packed folder as the loader sees it: blocks to read, and the manifest's rows of a block when they are wanted.
+"""A pack as the loader sees it, wherever it lies: blocks to read, and the manifest's rows of a block when wanted.
 
 Opening one reads a column or two of the manifest, never a shard of a tar: 10^6 samples in a tenth of a second.
 """
@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.pack.manifest import CHECKSUMS_FILE, MANIFEST_FILE
+from sluice.load.cache import DiskCache
+from sluice.load.store import open_store
+from sluice.pack.manifest import MANIFEST_FILE
 from sluice.table.compute import pc
+from sluice.table.remote import RemoteError
 
 Numbers = npt.NDArray[np.int64]
 
@@ -40,19 +43,30 @@ class Block:
 
 
 class PackFolder:
-    """The samples of one split in one format, of `RUN`, `RUN/04_final` or any folder with a manifest."""
+    """The samples of one split in one format, of `RUN`, `RUN/04_final` or any folder or URL with a manifest.
 
-    def __init__(self, path: Path | str, split: str = "train", format: str | None = None) -> None:
-        self.path = _with_manifest(Path(path))
+    The files of one behind a URL come through `cache`.
+    """
+
+    def __init__(
+        self, source: Path | str, split: str = "train", format: str | None = None, cache: DiskCache | None = None
+    ) -> None:
         self.split = split
-        self._manifest = pq.ParquetFile(self.path / MANIFEST_FILE)
+        self.store = open_store(source, cache or DiskCache())
+        try:
+            self._open(format)
+        except RemoteError as error:
+            raise RunError(str(error)) from error
+
+    def _open(self, format: str | None) -> None:
+        self._manifest = pq.ParquetFile(self.store.table(MANIFEST_FILE))
         self._ends = np.cumsum(
             [self._manifest.metadata.row_group(at).num_rows for at in range(self._manifest.num_row_groups)]
         )
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
         self._repeated = _REPEATS in self._manifest.schema_arrow.names
         kinds = pq.read_table(
-            self.path / MANIFEST_FILE,
+            self.store.table(MANIFEST_FILE),
             columns=["format", "split", "shard", *([_REPEATS] if self._repeated else [])],
             read_dictionary=["format", "split", "shard"],
         )
@@ -67,10 +81,7 @@ class PackFolder:
     @cached_property
     def fingerprint(self) -> str:
         """Of what is in the folder: another pack has another one."""
-        sums = self.path / CHECKSUMS_FILE
-        digest = hashlib.sha256(f"{self.format}/{self.split}\n".encode())
-        digest.update((sums if sums.exists() else self.path / MANIFEST_FILE).read_bytes())
-        return digest.hexdigest()[:16]
+        return hashlib.sha256(f"{self.format}/{self.split}\n".encode() + self.store.identity()).hexdigest()[:16]
 
     def rows(self, block: int) -> pa.Table:
         """The manifest's rows of a block, in their order there; each once, however often it is taken."""
@@ -115,7 +126,7 @@ class PackFolder:
         if readable:
             return readable[0]
         raise RunError(
-            f"{self.path} has no {'format' if asked is None else repr(asked)} that can be loaded "
+            f"{self.store.where} has no {'format' if asked is None else repr(asked)} that can be loaded "
             f"(it holds {', '.join(there) or 'nothing'}): the loader reads {' and '.join(READABLE)}, "
             "which `sluice export RUN --to` writes"
         )
@@ -126,7 +137,7 @@ class PackFolder:
         rows = np.flatnonzero(wanted.to_numpy())
         if not len(rows):
             splits = sorted(set(pc.unique(kinds.column("split")).to_pylist()))
-            raise RunError(f"{self.path} has no split {self.split!r} (there are: {', '.join(splits) or 'none'})")
+            raise RunError(f"{self.store.where} has no split {self.split!r} (there are: {', '.join(splits) or 'none'})")
         shards = kinds.column("shard").combine_chunks() if kinds.num_rows else kinds.column("shard")
         codes = shards.indices.to_numpy()[rows]
         starts = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])
@@ -140,17 +151,9 @@ class PackFolder:
                 for shard, start, count in zip(self.shards, first.tolist(), counts.tolist(), strict=True)
             ]
         blocks: list[Block] = []
-        for shard, start in zip(self.shards, first.tolist(), strict=True):
-            metadata: Any = pq.read_metadata(self.path / shard)
-            for group in range(metadata.num_row_groups):
-                count = metadata.row_group(group).num_rows
+        groups = self.store.row_groups(self.shards)
+        for shard, start, counts_of in zip(self.shards, first.tolist(), groups, strict=True):
+            for group, count in enumerate(counts_of):
                 blocks.append(Block(shard, start, count, group))
                 start += count  # noqa: PLW2901 - the row after this group's
         return blocks
-
-
-def _with_manifest(path: Path) -> Path:
-    for folder in (path, path / "04_final"):
-        if (folder / MANIFEST_FILE).is_file():
-            return folder
-    raise RunError(f"{path} has no {MANIFEST_FILE}: give a run, its 04_final, or a folder that `sluice export` wrote")

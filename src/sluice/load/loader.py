@@ -20,7 +20,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.errors import RecipeError
+from sluice.load.ahead import Downloads
 from sluice.load.batches import FixedSteps, PlannedSteps, Step, Steps
+from sluice.load.cache import MOST, DiskCache
 from sluice.load.epoch import Epoch, Stretch
 from sluice.load.fetching import Bad, Decode, Fetcher, Served
 from sluice.load.folder import PackFolder
@@ -84,6 +86,9 @@ class Loader:
 
     `sources` is a pack, several of them, or packs with weights; the order is a function of the packs, the mixture,
     `seed` and the epoch, and of nothing else: not of ranks, workers, threads or where it was stopped.
+
+    A pack may lie behind an fsspec URL: its shards come through `cache`, a folder of this machine (by default
+    `~/.cache/sluice/shards`) that holds up to `cache_bytes`, by `downloads` threads that look ahead.
     """
 
     def __init__(
@@ -106,9 +111,13 @@ class Loader:
         world: int = 1,
         threads: int = 2,
         ahead: int = 2,
+        cache: Path | str | None = None,
+        cache_bytes: int | str = MOST,
+        downloads: int = 4,
     ) -> None:
         names, weights = _named(sources)
-        self.folders = [PackFolder(name, split, format) for name in names]
+        on_disk = DiskCache(cache, cache_bytes)
+        self.folders = [PackFolder(name, split, format, on_disk) for name in names]
         sizes = [len(folder) for folder in self.folders]
         self._rule = image_tokens or Fixed()
         phases = _phases(sizes, weights, temperature, curriculum)
@@ -128,7 +137,7 @@ class Loader:
             "samples": samples,
         }
         self._fetcher = Fetcher(self.folders, decode)
-        self._threads, self._ahead = max(1, threads), max(1, ahead)
+        self._threads, self._ahead, self._downloads = max(1, threads), max(1, ahead), downloads
         self.share = Share(rank, world)
         self._at = _Position()
         self._books = _Books()
@@ -165,9 +174,11 @@ class Loader:
         number = first + (share.worker - first) % share.workers
         waiting: deque[tuple[int, Step, list[Future[list[Served]]]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
+        downloads = Downloads(self.folders, self._epoch, epoch, self._window, self._downloads)
         try:
             while True:
                 while len(waiting) <= self._ahead and steps.has(number):
+                    downloads.reached(steps.start(number))
                     part = steps.step(number).part(share.rank, share.world)
                     waiting.append((number, part, self._ask(pool, part.samples)))
                     number += share.workers
@@ -177,6 +188,7 @@ class Loader:
                 served = [one for some in asked for one in some.result()]
                 yield _batch(epoch, step, served, part, self._too_long(part.too_long))
         finally:
+            downloads.close()
             pool.shutdown(wait=False, cancel_futures=True)
 
     def state_dict(self) -> dict[str, Any]:
@@ -202,10 +214,13 @@ class Loader:
         self._steps = self._steps_of(epoch, place)
 
     def _steps_of(self, number: int, place: list[int] | None = None) -> Steps:
-        epoch = Epoch(self.folders, self._mixture, self._seed, number, self._window)
+        epoch = self._epoch(number)
         if isinstance(self._batch, int):
             return FixedSteps(epoch, self._batch, self._last)
         return PlannedSteps(epoch, self._batch, self._lengths, place or None)
+
+    def _epoch(self, number: int) -> Epoch:
+        return Epoch(self.folders, self._mixture, self._seed, number, self._window)
 
     def _lengths(self, samples: Stretch) -> npt.NDArray[np.int64]:
         """Tokens of samples: of each block at once, for the samples of a stretch lie in few."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -48,6 +48,7 @@ class ShardReader:
         self._folder = folder
         self._files: OrderedDict[str, int] = OrderedDict()
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+        weakref.finalize(self, _close_all, self._files)  # a reader goes with its thread
 
     def read(self, block: Block, place: int, id: str, offset: int, size: int) -> Sample:
         """The sample at `place` of `block`; SampleFailure where its bytes are gone or are another sample's."""
@@ -64,26 +65,25 @@ class ShardReader:
 
     def close(self) -> None:
         """Close the files."""
-        while self._files:
-            os.close(self._files.popitem()[1])
+        _close_all(self._files)
         self._groups.clear()
 
     def _file(self, shard: str) -> int:
         if shard in self._files:
             self._files.move_to_end(shard)
+            self._folder.store.used(shard, self._files[shard])
             return self._files[shard]
-        self._files[shard] = os.open(self._path(shard), os.O_RDONLY)
+        for name in [name for name, file in self._files.items() if not os.fstat(file).st_nlink]:
+            os.close(self._files.pop(name))  # removed from the cache: open it would go on taking room
+        self._files[shard] = self._folder.store.open(shard)
         if len(self._files) > _OPEN:
             os.close(self._files.popitem(last=False)[1])
         return self._files[shard]
 
-    def _path(self, shard: str) -> Path:
-        return self._folder.path / shard
-
     def _row(self, block: Block, place: int) -> Sample:
         key = block.shard, block.group
         if key not in self._groups:
-            with pq.ParquetFile(self._path(block.shard)) as file:
+            with pq.ParquetFile(self._folder.store.table(block.shard)) as file:
                 self._groups[key] = file.read_row_group(block.group)
             if len(self._groups) > _GROUPS:
                 self._groups.popitem(last=False)
@@ -91,6 +91,11 @@ class ShardReader:
         (row,) = self._groups[key].slice(place, 1).to_pylist()
         images = row.pop("images", None) or [row.pop("image", None)]
         return Sample(row["id"], tuple(one["bytes"] for one in images if one), row.get("caption"), row=row)
+
+
+def _close_all(files: OrderedDict[str, int]) -> None:
+    while files:
+        os.close(files.popitem()[1])
 
 
 def tar_sample(data: bytes, size: int, shard: str) -> Sample:

@@ -59,8 +59,16 @@ def read_checksums(folder: Path) -> dict[str, str]:
     """SHA-256 by path below `folder`; RunError where the file is missing or is not what we write."""
     path = folder / CHECKSUMS_FILE
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        return parse_checksums(path.read_bytes(), path)
+    except OSError as error:
+        raise RunError(f"{path} cannot be read ({error}): the pack is not finished or damaged") from error
+
+
+def parse_checksums(data: bytes, path: Path | str) -> dict[str, str]:
+    """SHA-256 by path, from the bytes of a checksums file; RunError that names `path` where they are not as we write."""
+    try:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError as error:
         raise RunError(f"{path} cannot be read ({error}): the pack is not finished or damaged") from error
     checksums: dict[str, str] = {}
     for number, line in enumerate(lines, 1):

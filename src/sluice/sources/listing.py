@@ -141,9 +141,5 @@ def read_small(uri: str, most: int) -> bytes:
 
 
 def _remote_file(uri: str, facts: dict[str, Any]) -> SourceFile:
-    stamp = next(
-        (facts[key] for key in ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created") if facts.get(key)),
-        "",
-    )
     size = facts.get("size")
-    return SourceFile(uri, size if isinstance(size, int) else None, str(stamp))
+    return SourceFile(uri, size if isinstance(size, int) else None, remote.stamp(facts))

@@ -69,6 +69,12 @@ def info(uri: str) -> dict[str, Any]:
     return _tried(lambda: system.info(path))
 
 
+def stamp(facts: dict[str, Any]) -> str:
+    """What changes with a file, out of what `info` says of it; empty where the file system tells nothing."""
+    names = ("ETag", "etag", "mtime", "LastModified", "Last-Modified", "created")
+    return str(next((facts[name] for name in names if facts.get(name)), ""))
+
+
 def find(uri: str) -> dict[str, dict[str, Any]]:
     """Every file below a folder: its path in the file system, and what `info` would say of it."""
     system, path = filesystem(uri)
