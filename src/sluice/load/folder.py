@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.pack.manifest import CHECKSUMS_FILE, MANIFEST_FILE
+from sluice.pack.manifest import CHECKSUMS_FILE, INDEXED, MANIFEST_FILE
 from sluice.table.compute import pc
 
 Numbers = npt.NDArray[np.int64]
@@ -50,6 +50,7 @@ class PackFolder:
             [self._manifest.metadata.row_group(at).num_rows for at in range(self._manifest.num_row_groups)]
         )
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
+        self.indexed = INDEXED in (self._manifest.schema_arrow.metadata or {})  # tars that others wrote
         self._repeated = _REPEATS in self._manifest.schema_arrow.names
         kinds = pq.read_table(
             self.path / MANIFEST_FILE,
@@ -69,7 +70,7 @@ class PackFolder:
         """Of what is in the folder: another pack has another one."""
         sums = self.path / CHECKSUMS_FILE
         digest = hashlib.sha256(f"{self.format}/{self.split}\n".encode())
-        digest.update((sums if sums.exists() else self.path / MANIFEST_FILE).read_bytes())
+        digest.update((sums if sums.exists() and not self.indexed else self.path / MANIFEST_FILE).read_bytes())
         return digest.hexdigest()[:16]
 
     def rows(self, block: int) -> pa.Table:
@@ -153,4 +154,7 @@ def _with_manifest(path: Path) -> Path:
     for folder in (path, path / "04_final"):
         if (folder / MANIFEST_FILE).is_file():
             return folder
-    raise RunError(f"{path} has no {MANIFEST_FILE}: give a run, its 04_final, or a folder that `sluice export` wrote")
+    raise RunError(
+        f"{path} has no {MANIFEST_FILE}: give a run, its 04_final, or a folder that `sluice export` wrote; "
+        f"for WebDataset tars of others run `sluice index {path}` first"
+    )
