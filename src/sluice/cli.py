@@ -172,6 +172,18 @@ def _index(options: argparse.Namespace) -> int:
     return 0 if result.fine else PROBLEMS_FOUND
 
 
+def _receipt(options: argparse.Namespace) -> int:
+    from sluice.load.receipt_check import check_receipts, when_served
+
+    if options.id is not None:
+        for row in when_served(options.folder, options.id):
+            print(json.dumps(row))
+        return 0
+    result = check_receipts(options.folder, options.pack)
+    _show(result, options)
+    return 0 if result.fine else NO_GO
+
+
 def _audit(options: argparse.Namespace) -> None:
     from sluice.run.audit.drawing import draw_audit
     from sluice.run.audit.result import judge_audit
@@ -329,6 +341,18 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--measure", action="store_true", help="read image headers too: their sizes, for token budgets")
     one.add_argument("--tokenizer", type=Path, metavar="FILE", help="count the tokens of captions, for token budgets")
     one.add_argument("--pattern", help="how a tiktoken file splits texts, e.g. cl100k_base")
+    one.add_argument("--json", action="store_true", help="print JSON")
+    one = command("receipt", _receipt, "hold what a training was served against its packs: every id once an epoch")
+    one.add_argument("folder", metavar="FOLDER", type=Path, help="where loader.write_receipt() wrote")
+    one.add_argument(
+        "--pack",
+        metavar="RUN",
+        type=Path,
+        action="append",
+        default=[],
+        help="a pack of the loader, in their order; default: where they were",
+    )
+    one.add_argument("--id", metavar="ID", help="print when, where and by whom this sample was served, JSON a line")
     one.add_argument("--json", action="store_true", help="print JSON")
     one = run_command("audit", _audit, "draw a sample of what is packed for a person to judge, or read the verdicts")
     one.add_argument("--n", type=_positive, default=200, help="samples to draw; default: 200")
