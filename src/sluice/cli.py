@@ -163,6 +163,27 @@ def _verify(options: argparse.Namespace) -> int:
     return 0 if result.fine else PROBLEMS_FOUND
 
 
+def _index(options: argparse.Namespace) -> int:
+    from sluice.load.indexing import index_tars
+
+    counting = {"tokenizer": options.tokenizer, "pattern": options.pattern}
+    result = index_tars(options.folder, options.into, splits=options.split, measure=options.measure, **counting)
+    _show(result, options)
+    return 0 if result.fine else PROBLEMS_FOUND
+
+
+def _receipt(options: argparse.Namespace) -> int:
+    from sluice.load.receipt_check import check_receipts, when_served
+
+    if options.id is not None:
+        for row in when_served(options.folder, options.id):
+            print(json.dumps(row))
+        return 0
+    result = check_receipts(options.folder, options.pack)
+    _show(result, options)
+    return 0 if result.fine else NO_GO
+
+
 def _audit(options: argparse.Namespace) -> None:
     from sluice.run.audit.drawing import draw_audit
     from sluice.run.audit.result import judge_audit
@@ -304,6 +325,34 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--shard-bytes", type=_positive, metavar="N", help="default: as the recipe's first format")
     one.add_argument("--shard-samples", type=_positive, metavar="N", help="default: as the recipe's first format")
     run_command("verify", _verify, "read every shard again and check it against the manifest")
+    one = command(
+        "index", _index, "list the samples of WebDataset tars that others wrote, so that the loader reads them"
+    )
+    one.add_argument("folder", metavar="FOLDER", help="folder or URL with tars, nested or not")
+    one.add_argument("--into", metavar="FOLDER", type=Path, help="where the manifest goes; default: into FOLDER")
+    one.add_argument(
+        "--split",
+        type=_split,
+        action="append",
+        default=[],
+        metavar="NAME=GLOB",
+        help="the split of shards by their path, e.g. val='*val*'; default: all are train",
+    )
+    one.add_argument("--measure", action="store_true", help="read image headers too: their sizes, for token budgets")
+    one.add_argument("--tokenizer", type=Path, metavar="FILE", help="count the tokens of captions, for token budgets")
+    one.add_argument("--pattern", help="how a tiktoken file splits texts, e.g. cl100k_base")
+    one.add_argument("--json", action="store_true", help="print JSON")
+    one = command("receipt", _receipt, "hold what a training was served against its packs: every id once an epoch")
+    one.add_argument("folder", metavar="FOLDER", type=Path, help="where loader.write_receipt() wrote")
+    one.add_argument(
+        "--pack",
+        metavar="RUN",
+        action="append",
+        default=[],
+        help="a pack of the loader, folder or URL, in their order; default: where they were",
+    )
+    one.add_argument("--id", metavar="ID", help="print when, where and by whom this sample was served, JSON a line")
+    one.add_argument("--json", action="store_true", help="print JSON")
     one = run_command("audit", _audit, "draw a sample of what is packed for a person to judge, or read the verdicts")
     one.add_argument("--n", type=_positive, default=200, help="samples to draw; default: 200")
     one.add_argument("--seed", type=_from_zero, help="default: the recipe's")
@@ -349,6 +398,14 @@ def _share(text: str) -> float:
     if not 0 < share <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no share: write 1% or 0.01")
     return share
+
+
+def _split(text: str) -> tuple[str, str]:
+    """`val=*val*`: a name, and which shards."""
+    name, _, pattern = text.partition("=")
+    if not (name.strip() and pattern):
+        raise argparse.ArgumentTypeError(f"{text!r}: write NAME=GLOB, e.g. val='*val*'")
+    return name.strip(), pattern
 
 
 def _positive(text: str) -> int:

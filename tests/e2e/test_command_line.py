@@ -14,7 +14,7 @@ from support.recipes import write_recipe
 
 COMMANDS = (
     "demo", "init", "run", "plan", "recipe", "recipe check", "recipe schema", "measures", "status", "why", "what-if",
-    "curve", "report", "verify", "takedown",
+    "curve", "report", "verify", "takedown", "index", "receipt",
 )  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class Bad:
     failure_class: str
     message: str
     replaced_by: str | None
+    role: str = "wanted"  # wanted there | tried in place of another that is bad | too_long for any batch
 
 
 @dataclass(frozen=True)
@@ -113,4 +114,8 @@ class _Rows:
 
 
 def _bad(source: int, failures: Sequence[tuple[str, SampleFailure]], replaced_by: str | None) -> tuple[Bad, ...]:
-    return tuple(Bad(source, id, one.failure_class, one.message, replaced_by) for id, one in failures)
+    roles = ("wanted", *["tried"] * len(failures))
+    return tuple(
+        Bad(source, id, one.failure_class, one.message, replaced_by, role)
+        for (id, one), role in zip(failures, roles, strict=False)
+    )

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from sluice.errors import RunError
 from sluice.load.cache import DiskCache
 from sluice.load.store import open_store
-from sluice.pack.manifest import MANIFEST_FILE
+from sluice.pack.manifest import INDEXED, MANIFEST_FILE
 from sluice.table.compute import pc
 from sluice.table.remote import RemoteError
 
@@ -64,6 +64,7 @@ class PackFolder:
             [self._manifest.metadata.row_group(at).num_rows for at in range(self._manifest.num_row_groups)]
         )
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
+        self.indexed = INDEXED in (self._manifest.schema_arrow.metadata or {})  # tars that others wrote
         self._repeated = _REPEATS in self._manifest.schema_arrow.names
         kinds = pq.read_table(
             self.store.table(MANIFEST_FILE),
@@ -81,7 +82,9 @@ class PackFolder:
     @cached_property
     def fingerprint(self) -> str:
         """Of what is in the folder: another pack has another one."""
-        return hashlib.sha256(f"{self.format}/{self.split}\n".encode() + self.store.identity()).hexdigest()[:16]
+        digest = hashlib.sha256(f"{self.format}/{self.split}\n".encode())
+        digest.update(self.store.identity(of_manifest=self.indexed))
+        return digest.hexdigest()[:16]
 
     def rows(self, block: int) -> pa.Table:
         """The manifest's rows of a block, in their order there; each once, however often it is taken."""

@@ -32,14 +32,15 @@ def sample_lengths(
     if uncounted := rows.column("text_tokens").null_count:
         raise RecipeError(
             f"{uncounted:,} of {len(rows):,} samples have no count of text tokens, which a budget needs: "
-            "run again with `measures: [defaults, {name: text.tokens, tokenizer: FILE}]`"
+            "run again with `measures: [defaults, {name: text.tokens, tokenizer: FILE}]`, "
+            "or `sluice index FOLDER --tokenizer FILE` where it was indexed"
         )
     sizes = [pc.fill_null(rows.column(name), 0).to_numpy().astype(np.int64) for name in ("width", "height")]
     unknown = int((pc.is_valid(rows.column("image_size")).to_numpy() & (np.minimum(*sizes) < 1)).sum())
     if unknown:
         raise RecipeError(
             f"{unknown:,} of {len(rows):,} samples have an image of unknown size, which a budget needs: "
-            "run again with the measure image.header"
+            "run again with the measure image.header, or `sluice index FOLDER --measure` where it was indexed"
         )
     images = rule.count(sizes[0], sizes[1], given)
     return rows.column("text_tokens").to_numpy().astype(np.int64) + images + extra, images

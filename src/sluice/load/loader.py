@@ -30,7 +30,7 @@ from sluice.load.global_batches import BatchSettings
 from sluice.load.image_tokens import Fixed, ImageRule
 from sluice.load.lengths import sample_lengths
 from sluice.load.mixture import Mixture, Phase, tempered
-from sluice.load.receipt import as_table
+from sluice.load.receipt import Given, Receipts, as_table
 from sluice.load.state import VERSION, resumed, saved
 
 Sources: TypeAlias = Path | str | Mapping[str, float] | Sequence[Path | str]
@@ -77,8 +77,9 @@ class _Position:
 
 @dataclass
 class _Books:
-    served: list[tuple[int, int, int, int, tuple[str | None, ...]]] = field(default_factory=list)
+    served: list[Given] = field(default_factory=list)
     bad: list[Bad] = field(default_factory=list)
+    receipts: Receipts = field(default_factory=Receipts)
 
 
 class Loader:
@@ -161,11 +162,15 @@ class Loader:
 
     def served(self, batch: Batch) -> None:
         """Write `batch` down as served and move on; iterating does it, other ways of loading call it."""
-        if self._steps.has(batch.step + 1):
+        last = not self._steps.has(batch.step + 1)
+        if not last:
             self._at = _Position(batch.epoch, batch.step + 1)
         else:
             self._begin(batch.epoch + 1, 0)
-        self._books.served.append((batch.epoch, batch.step, self.share.rank, self.share.world, batch.ids))
+        share = self.share
+        self._books.served.append(
+            Given(batch.epoch, batch.step, share.rank, share.world, batch.ids, batch.sources, batch.bad, last)
+        )
         self._books.bad += batch.bad
 
     def batches(self, epoch: int, first: int, share: Share) -> Iterator[Batch]:
@@ -199,10 +204,21 @@ class Loader:
         """Go on there; RunError where the packs, the mixture or the seed are others, and says which."""
         epoch, step, place = resumed(state, self._settings)
         self._begin(epoch, step, place)
+        self._books.receipts.resumed(len(self._books.served))
 
     def receipt(self) -> pa.Table:
         """What this process was served: a row a sample, with its epoch, step and rank."""
-        return as_table(self._books.served)
+        return as_table((one.epoch, one.step, one.rank, one.world, one.ids) for one in self._books.served)
+
+    def write_receipt(self, folder: Path | str) -> Path | None:
+        """Commit what was served since the last call as a Parquet file of its own in `folder`; call it at checkpoints.
+
+        None where nothing was served. All ranks, and all processes that go on after them, may share a folder:
+        `sluice receipt FOLDER` holds what is there against the packs.
+        """
+        packs = [{"folder": one.store.address, "split": one.split, "format": one.format} for one in self.folders]
+        order = {"packs": packs, "settings": self._settings}
+        return self._books.receipts.write(Path(folder), self.share.rank, self._books.served, order)
 
     @property
     def quarantine(self) -> tuple[Bad, ...]:
@@ -239,7 +255,14 @@ class Loader:
         lengths = self._lengths(samples).tolist()
         wheres = zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True)
         return [
-            Bad(where[0], self._fetcher.id_of(*where), "too_large", f"{length:,} tokens, more than a batch holds", None)
+            Bad(
+                where[0],
+                self._fetcher.id_of(*where),
+                "too_large",
+                f"{length:,} tokens, more than a batch holds",
+                None,
+                "too_long",
+            )
             for where, length in zip(wheres, lengths, strict=True)
         ]
 

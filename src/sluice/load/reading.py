@@ -38,7 +38,10 @@ class Sample:
     @cached_property
     def document(self) -> Mapping[str, Any]:
         """All that was packed beside the images: captions, texts, rights, measured values."""
-        return json.loads(self.parts["json"]) if "json" in self.parts else self.row
+        try:
+            return json.loads(self.parts["json"]) if "json" in self.parts else self.row
+        except (ValueError, RecursionError) as error:
+            raise SampleFailure("decode", f"{self.id}: malformed JSON: {error}") from error
 
 
 class ShardReader:
@@ -54,7 +57,12 @@ class ShardReader:
         """The sample at `place` of `block`; SampleFailure where its bytes are gone or are another sample's."""
         try:
             if self._folder.format == "webdataset":
-                sample = tar_sample(os.pread(self._file(block.shard), size, offset), size, block.shard)
+                data = os.pread(self._file(block.shard), size, offset)
+                if self._folder.indexed:
+                    from sluice.load.foreign import foreign_sample  # and with it what reads tars of all kinds
+
+                    return foreign_sample(data, size, block.shard, id)
+                sample = tar_sample(data, size, block.shard)
             else:
                 sample = self._row(block, place)
         except (OSError, pa.ArrowException) as error:

@@ -50,11 +50,12 @@ class LocalStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.where = str(folder)
+        self.address = str(folder.absolute())
 
-    def identity(self) -> bytes:
-        """What another pack has otherwise: the checksums, or where there are none the manifest."""
+    def identity(self, *, of_manifest: bool) -> bytes:
+        """What another pack has otherwise: the checksums, or where there are none (of ours) the manifest."""
         sums = self._folder / CHECKSUMS_FILE
-        return (sums if sums.exists() else self._folder / MANIFEST_FILE).read_bytes()
+        return (self._folder / MANIFEST_FILE if of_manifest or not sums.exists() else sums).read_bytes()
 
     def open(self, name: str) -> int:
         """A descriptor of a file of the pack."""
@@ -78,6 +79,7 @@ class RemoteStore:
     def __init__(self, url: str, cache: DiskCache) -> None:
         self._cache = cache
         self.where, self._manifest = _with_manifest(url.rstrip("/"))
+        self.address = self.where
         try:
             self._sums = remote_bytes(f"{self.where}/{CHECKSUMS_FILE}")
         except MissingRemoteError:
@@ -88,9 +90,9 @@ class RemoteStore:
         self._names: dict[str, str] = {}
         self._used: dict[str, float] = {}
 
-    def identity(self) -> bytes:
-        """What another pack has otherwise: the checksums, or where there are none the manifest."""
-        if self._sums:
+    def identity(self, *, of_manifest: bool) -> bytes:
+        """What another pack has otherwise: the checksums, or where there are none (of ours) the manifest."""
+        if self._sums and not of_manifest:
             return self._sums
         with OpenedFile(self.open(MANIFEST_FILE)) as file:
             return file.read()
@@ -240,7 +242,10 @@ def _with_manifest(url: str) -> tuple[str, dict[str, Any]]:
 
 
 def _no_manifest(where: Path | str) -> RunError:
-    return RunError(f"{where} has no {MANIFEST_FILE}: give a run, its {_FINAL}, or a folder that `sluice export` wrote")
+    return RunError(
+        f"{where} has no {MANIFEST_FILE}: give a run, its {_FINAL}, or a folder that `sluice export` wrote; "
+        f"for WebDataset tars of others run `sluice index` on their folder first"
+    )
 
 
 def _in_rounds(uri: str, call: Callable[[], _Got]) -> _Got:

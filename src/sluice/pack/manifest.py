@@ -14,19 +14,22 @@ from sluice.table.commit import ROW_GROUP, commit, table_writer, write_bytes
 from sluice.table.schema import MANIFEST
 
 MANIFEST_FILE: Final = "manifest.parquet"
+INDEXED: Final = b"sluice.index"  # among the facts of a manifest: of tars that others wrote
 CHECKSUMS_FILE: Final = "SHA256SUMS"
 _HEX_DIGITS: Final = 64
 
 
-def write_manifest(folder: Path, shards: Iterable[pa.Table]) -> int:
+def write_manifest(folder: Path, shards: Iterable[pa.Table], facts: Mapping[bytes, bytes] | None = None) -> int:
     """Commit the rows of all `shards`, in order, as `manifest.parquet`; returns how many there are.
 
-    Row groups are cut anew, so the bytes depend on the rows alone and not on how the shards cut them.
+    Row groups are cut anew, so the bytes depend on the rows alone and not on how the shards cut them. `facts` are kept
+    with the schema: what a manifest is that no packing wrote.
     """
     written = 0
     waiting: list[pa.Table] = []
     held = 0
-    with commit(folder / MANIFEST_FILE) as partial, table_writer(partial, MANIFEST) as writer:
+    schema = MANIFEST.with_metadata(facts) if facts else MANIFEST
+    with commit(folder / MANIFEST_FILE) as partial, table_writer(partial, schema) as writer:
         for rows in shards:
             waiting.append(rows)
             held += rows.num_rows
@@ -65,7 +68,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
 
 
 def parse_checksums(data: bytes, path: Path | str) -> dict[str, str]:
-    """SHA-256 by path, from the bytes of a checksums file; RunError that names `path` where they are not as we write."""
+    """SHA-256 by path, from the bytes of a checksums file; RunError that names `path` where they are not as ours."""
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as error:

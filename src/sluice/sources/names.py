@@ -37,6 +37,11 @@ class Names:
     def __contains__(self, name: str) -> bool:
         return _holds(self._hashes, hash(name))
 
+    @property
+    def any_repeated(self) -> bool:
+        """Whether any name was added more than once."""
+        return bool(self._repeated)
+
     def is_repeated(self, name: str) -> bool:
         """Whether `name` was added more than once."""
         return bool(self._repeated) and _holds(self._repeated, hash(name))

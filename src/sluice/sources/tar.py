@@ -44,6 +44,7 @@ class Member:
     size: int
     problem: str | None = None
     last: bool = False
+    header: int = 0  # first byte of its first header, extended ones before it included
 
 
 class TarFile:
@@ -69,6 +70,18 @@ class TarFile:
             raise SourceError(f"{self.uri}: cannot be read at byte {offset:,}: {error.strerror or error}") from error
         self._start = offset
         return self._window[:count]
+
+
+class TarBytes(TarFile):
+    """Members of a tar that are held in memory, such as those of one sample; they need not end as a tar does."""
+
+    def __init__(self, uri: str, data: bytes) -> None:
+        super().__init__(uri, -1, len(data))
+        self._data = data + bytes(2 * _BLOCK)  # the end-of-archive marker
+
+    def at(self, offset: int, count: int) -> bytes:
+        """`count` bytes from `offset`, fewer at the end of what is held."""
+        return self._data[offset : offset + count]
 
 
 @contextmanager
@@ -99,6 +112,7 @@ def members(tar: TarFile) -> Iterator[Member]:
     name: str | None = None  # from an extended header, for the member that follows
     size: int | None = None
     problem: str | None = None
+    first: int | None = None  # byte of the first header of the member that follows
     while True:
         block = tar.at(at, _BLOCK)
         if block.count(0) == _BLOCK:
@@ -115,6 +129,8 @@ def members(tar: TarFile) -> Iterator[Member]:
             return
         own_name, own_size, kind = header
         start = at + _BLOCK
+        if kind != b"g":  # which speaks of the whole tar
+            first = at if first is None else first
         if kind in b"xgLK":
             if own_size > _EXTENDED_BYTES or start + own_size > tar.size:
                 message = f"an extended header of {own_size:,} bytes at byte {at:,}; what comes after is lost"
@@ -134,12 +150,13 @@ def members(tar: TarFile) -> Iterator[Member]:
         problem = problem or _problem(whole, kind)
         name = size = None
         at = _after(start, held)
+        begin, first = start if first is None else first, None
         if start + held > tar.size:
             have = max(tar.size - start, 0)
             yield Member(whole, start, 0, f"declares {held:,} bytes, the shard ends after {have:,} of them", last=True)
             return
         if kind != b"5" and not (kind == b"\0" and whole.endswith("/")):
-            yield Member(whole, start, held, problem)
+            yield Member(whole, start, held, problem, header=begin)
         problem = None
 
 
