@@ -8,6 +8,7 @@ _NEEDS = {
     "torch": [
         *(f"src/sluice/train/{name}.py" for name in ("encoder", "export", "restore", "towers")),
         "src/sluice/load/torch_dataset.py",
+        "tests/support/ranks.py",
         "tests/support/to_onnx.py",
     ],
     "open_clip": ["tests/support/converted.py"],

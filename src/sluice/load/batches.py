@@ -156,6 +156,7 @@ class PlannedSteps:
     def _plan(self, window: int) -> tuple[Stretch, WindowPlan]:
         if self._held is None or self._held[0] != window:
             samples = self._epoch.locate(window * PLANNED, min((window + 1) * PLANNED, len(self._epoch)))
-            plan = plan_window(self._lengths(samples), self._settings, derive(self._epoch.key, window))
+            key = derive(self._epoch.key, window)
+            plan = plan_window(self._lengths(samples), self._settings, key, sources=samples.sources)
             self._held = window, samples, plan
         return self._held[1], self._held[2]

@@ -14,6 +14,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from sluice.load.stratified import evenly
+
 Places: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[np.int64]
 Shuffle: TypeAlias = Callable[[int], Places]  # a permutation of so many, such as philox.permutation under a key
@@ -60,11 +62,21 @@ def aspect_buckets(widths: Numbers, heights: Numbers, aspects: tuple[float, ...]
     return np.where(present, np.searchsorted(between, aspect, side="left"), -1)
 
 
-def batch_buckets(lengths: Numbers, buckets: Numbers, budget: int, shuffle: Shuffle, merge: bool = True) -> Batched:
+def batch_buckets(
+    lengths: Numbers,
+    buckets: Numbers,
+    budget: int,
+    shuffle: Shuffle,
+    merge: bool = True,
+    sources: Numbers | None = None,
+) -> Batched:
     """Cut samples of `lengths` tokens, each in one of `buckets`, into batches of at most `budget` tokens, padding too.
 
     `merge`: what a bucket leaves over, too little for a batch, goes on into the next lower one; else it is a small
     batch of its own, as buckets of shapes need.
+
+    `sources`, where given: each batch holds its share of each. The longest of every source come together, then the
+    next, so where sources differ in length a batch does too; buckets that are not merged hold their own shares.
 
     >>> lengths, buckets = np.array([4, 9, 4, 9, 4]), np.array([0, 1, 0, 1, 0])
     >>> batched = batch_buckets(lengths, buckets, 18, shuffle=np.arange)
@@ -76,6 +88,8 @@ def batch_buckets(lengths: Numbers, buckets: Numbers, budget: int, shuffle: Shuf
     fits = lengths <= budget
     order = np.argsort(-buckets, kind="stable")
     order = order[fits[order]]
+    if sources is not None:
+        order = order[evenly(sources[order], None if merge else buckets[order])]
     found: list[list[int]] = []
     batch: list[int] = []
     longest, bucket_before = 0, None

@@ -8,6 +8,8 @@ samples in the window: one place, unless sequences are packed.
 | `ByTokens` | one sample each | samples alike in length, or in shape; longest times count within the token budget |
 | `InSequences` | packed by best fit | so many sequences of a fixed number of tokens |
 
+Where they are `stratified`, each batch holds its window's share of every source (see `stratified`).
+
 The batches of a window do not depend on another window: so an epoch can be taken up at any of them.
 """
 
@@ -23,6 +25,7 @@ from sluice.errors import RecipeError
 from sluice.load.buckets import RATIO, batch_buckets, length_buckets
 from sluice.load.packing import best_fit
 from sluice.load.philox import derive, permutation
+from sluice.load.stratified import packed_evenly
 
 Places: TypeAlias = npt.NDArray[np.int64]
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -36,6 +39,7 @@ class ByTokens:
 
     tokens: int
     ratio: float = RATIO
+    stratified: bool = False  # then the lengths in one differ by as much as those of its sources do
 
     def __post_init__(self) -> None:
         _check(self.tokens >= 1, "tokens", self.tokens, "1 or more")
@@ -48,6 +52,7 @@ class InSequences:
 
     tokens: int
     sequences: int = 1
+    stratified: bool = False
 
     def __post_init__(self) -> None:
         _check(self.tokens >= 1, "tokens", self.tokens, "1 or more")
@@ -80,32 +85,62 @@ class WindowPlan:
     too_long: Places
 
 
-def plan_window(lengths: Numbers, settings: BatchSettings, key: int, buckets: Numbers | None = None) -> WindowPlan:
+def plan_window(
+    lengths: Numbers,
+    settings: BatchSettings,
+    key: int,
+    buckets: Numbers | None = None,
+    sources: Numbers | None = None,
+) -> WindowPlan:
     """Cut a window of samples of `lengths` tokens, in their shuffled order, into global batches.
 
     Every place is in one batch, or in `too_long`. `key` orders the batches. `buckets` are for `ByTokens`: the
-    shape of each sample's image, say, in place of its length; no batch then has two of them.
+    shape of each sample's image, say, in place of its length; no batch then has two of them. `sources` are for
+    settings that are stratified: the source of each sample.
 
     >>> plan = plan_window(np.array([5, 7, 3, 11, 2]), InSequences(tokens=10, sequences=2), key=1)
     >>> sorted(sequence.tolist() for batch in plan.batches for sequence in batch.sequences), plan.too_long.tolist()
     ([[0, 4], [1, 2]], [3])
     """
+    if not settings.stratified:
+        sources = None
+    elif sources is None:
+        raise RecipeError("batching: what is stratified needs the source of each sample")
+    key = derive(key, _ORDER)
     match settings:
         case ByTokens():
-            kinds = length_buckets(lengths, settings.ratio) if buckets is None else buckets
-            batched = batch_buckets(
-                lengths,
-                kinds,
-                settings.tokens,
-                lambda count: permutation(derive(key, _ORDER), count),
-                merge=buckets is None,
-            )
-            return WindowPlan(tuple(_alone(batch) for batch in batched.batches), batched.too_long)
+            return _bucketed(lengths, settings, key, buckets, sources)
         case InSequences():
-            packed = best_fit(lengths, settings.tokens)
-            order = permutation(derive(key, _ORDER), len(packed.sequences)).tolist()
-            shuffled = [packed.sequences[at] for at in order]
-            return WindowPlan(tuple(_evenly(shuffled, settings.sequences)), packed.too_long)
+            return _packed(lengths, settings, key, sources)
+
+
+def _bucketed(
+    lengths: Numbers, settings: ByTokens, key: int, buckets: Numbers | None, sources: Numbers | None
+) -> WindowPlan:
+    batched = batch_buckets(
+        lengths,
+        length_buckets(lengths, settings.ratio) if buckets is None else buckets,
+        settings.tokens,
+        lambda count: permutation(key, count),
+        merge=buckets is None,
+        sources=sources,
+    )
+    batches = batched.batches
+    if sources is not None:  # they take turns: every second sample, for a rank of two, may be all of one source
+        batches = [batch[permutation(derive(key, at), len(batch))] for at, batch in enumerate(batches)]
+    return WindowPlan(tuple(_alone(batch) for batch in batches), batched.too_long)
+
+
+def _packed(lengths: Numbers, settings: InSequences, key: int, sources: Numbers | None) -> WindowPlan:
+    if sources is None:
+        packed = best_fit(lengths, settings.tokens)
+        shuffled = [packed.sequences[at] for at in permutation(key, len(packed.sequences)).tolist()]
+        return WindowPlan(tuple(_evenly(shuffled, settings.sequences)), packed.too_long)
+    fitting = np.flatnonzero(lengths <= settings.tokens)
+    found = packed_evenly(lengths[fitting], sources[fitting], settings.tokens, settings.sequences)
+    batches = [GlobalBatch(tuple(fitting[sequence] for sequence in batch)) for batch in found]
+    order = permutation(key, len(batches)).tolist()
+    return WindowPlan(tuple(batches[at] for at in order), np.flatnonzero(lengths > settings.tokens))
 
 
 def _alone(places: Places) -> GlobalBatch:

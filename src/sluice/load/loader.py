@@ -116,6 +116,7 @@ class Loader:
         cache_bytes: int | str = MOST,
         downloads: int = 4,
     ) -> None:
+        self._arguments = {name: value for name, value in locals().items() if name != "self"}
         names, weights = _named(sources)
         on_disk = DiskCache(cache, cache_bytes)
         self.folders = [PackFolder(name, split, format, on_disk) for name in names]
@@ -144,6 +145,10 @@ class Loader:
         self._books = _Books()
         self._steps = self._steps_of(0)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For a process that does not share this one's memory: opened anew there, at the same place, nothing served."""
+        return _opened, (type(self), self._arguments, self.state_dict())
+
     def __len__(self) -> int:
         """The steps of the epoch at hand, the same for every rank; a token budget plans the whole epoch to say it."""
         return len(self._steps)
@@ -162,6 +167,8 @@ class Loader:
 
     def served(self, batch: Batch) -> None:
         """Write `batch` down as served and move on; iterating does it, other ways of loading call it."""
+        if batch.epoch != self._at.epoch:  # workers that had a state of their own have gone on elsewhere
+            self._begin(batch.epoch, batch.step)
         last = not self._steps.has(batch.step + 1)
         if not last:
             self._at = _Position(batch.epoch, batch.step + 1)
@@ -273,6 +280,12 @@ class Loader:
 
     def _fetch(self, places: Sequence[tuple[int, int, int]]) -> list[Served]:
         return [self._fetcher.fetch(*place) for place in places]
+
+
+def _opened(kind: type[Loader], arguments: Mapping[str, Any], state: Mapping[str, Any]) -> Loader:
+    loader = kind(**arguments)
+    loader.load_state_dict(state)
+    return loader
 
 
 def _batch(epoch: int, number: int, served: Sequence[Served], step: Step, too_long: Sequence[Bad]) -> Batch:
