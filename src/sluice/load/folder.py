@@ -64,6 +64,13 @@ class PackFolder:
     def __len__(self) -> int:
         return int(self.sizes.sum())
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which opens the manifest itself."""
+        return {name: value for name, value in vars(self).items() if name not in ("_manifest", "_groups")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _groups=OrderedDict(), _manifest=pq.ParquetFile(state["path"] / MANIFEST_FILE))
+
     @cached_property
     def fingerprint(self) -> str:
         """Of what is in the folder: another pack has another one."""

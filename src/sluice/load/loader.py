@@ -8,6 +8,8 @@ for batch in loader:          # one epoch; the next `for` is the next one
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,12 +24,13 @@ import pyarrow as pa
 from sluice.errors import RecipeError
 from sluice.load.batches import FixedSteps, PlannedSteps, Step, Steps
 from sluice.load.epoch import Epoch, Stretch
-from sluice.load.fetching import Bad, Decode, Fetcher, Served
+from sluice.load.fetching import Bad, Decode, Fetcher, Place, Served
 from sluice.load.folder import PackFolder
 from sluice.load.global_batches import BatchSettings
 from sluice.load.image_tokens import Fixed, ImageRule
 from sluice.load.lengths import sample_lengths
 from sluice.load.mixture import Mixture, Phase, tempered
+from sluice.load.processes import Processes
 from sluice.load.receipt import as_table
 from sluice.load.state import VERSION, resumed, saved
 
@@ -105,7 +108,9 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         threads: int = 2,
+        processes: int = 0,
         ahead: int = 2,
+        seconds: float = 30.0,
     ) -> None:
         names, weights = _named(sources)
         self.folders = [PackFolder(name, split, format) for name in names]
@@ -128,7 +133,9 @@ class Loader:
             "samples": samples,
         }
         self._fetcher = Fetcher(self.folders, decode)
-        self._threads, self._ahead = max(1, threads), max(1, ahead)
+        self._decode, self._seconds = decode, seconds
+        self._threads, self._processes, self._ahead = max(1, threads), max(0, processes), max(1, ahead)
+        self._held: tuple[int, Processes] | None = None  # and the process that started them
         self.share = Share(rank, world)
         self._at = _Position()
         self._books = _Books()
@@ -164,7 +171,7 @@ class Loader:
         steps = self._steps if epoch == self._at.epoch else self._steps_of(epoch)
         number = first + (share.worker - first) % share.workers
         waiting: deque[tuple[int, Step, list[Future[list[Served]]]]] = deque()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
+        pool = None if self._processes else ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
         try:
             while True:
                 while len(waiting) <= self._ahead and steps.has(number):
@@ -177,7 +184,16 @@ class Loader:
                 served = [one for some in asked for one in some.result()]
                 yield _batch(epoch, step, served, part, self._too_long(part.too_long))
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            for some in (future for _, _, asked in waiting for future in asked):
+                some.cancel()
+            if pool is not None:
+                pool.shutdown(wait=False)
+
+    def close(self) -> None:
+        """End the worker processes, if there are any; they end with the loader anyhow."""
+        if self._held is not None:
+            self._held[1].close()
+            self._held = None
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next batch is: the same on every rank, good for any number of them."""
@@ -228,13 +244,23 @@ class Loader:
             for where, length in zip(wheres, lengths, strict=True)
         ]
 
-    def _ask(self, pool: ThreadPoolExecutor, samples: Stretch) -> list[Future[list[Served]]]:
-        places = list(zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True))
-        size = max(1, -(-len(places) // self._threads))
-        return [pool.submit(self._fetch, places[at : at + size]) for at in range(0, len(places), size)]
+    def _ask(self, pool: ThreadPoolExecutor | None, samples: Stretch) -> list[Future[list[Served]]]:
+        places: list[Place] = list(
+            zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True)
+        )
+        size = max(1, -(-len(places) // (self._processes or self._threads)))
+        chunks = [places[at : at + size] for at in range(0, len(places), size)]
+        if pool is None:
+            return [self._workers().submit(chunk) for chunk in chunks]
+        return [pool.submit(self._fetcher.fetch_all, chunk) for chunk in chunks]
 
-    def _fetch(self, places: Sequence[tuple[int, int, int]]) -> list[Served]:
-        return [self._fetcher.fetch(*place) for place in places]
+    def _workers(self) -> Processes:
+        """The worker processes, started when they are first asked for: a forked child has its own."""
+        if self._held is None or self._held[0] != os.getpid():
+            processes = Processes(self._processes, self.folders, self._decode, self._seconds)
+            weakref.finalize(self, processes.close)
+            self._held = os.getpid(), processes
+        return self._held[1]
 
 
 def _batch(epoch: int, number: int, served: Sequence[Served], step: Step, too_long: Sequence[Bad]) -> Batch:
