@@ -55,9 +55,8 @@ class Processes:
             )
         self._owner = os.getpid()
         self._slots = Slots()
-        self._setup = Setup(
-            "sluice.load.processes:serve", Work(self._slots.descriptor, *_pickled(list(folders), decode)), None
-        )
+        work = Work(self._slots.descriptor, *_pickled(list(folders), decode))
+        self._setup = Setup("sluice.load.processes:serve", work, memory=None, gives_back=False)
         self._seconds = seconds
         self._room = _ROOM
         self._asked: deque[_Asked] = deque()
