@@ -133,8 +133,10 @@ class Loader:
             "samples": samples,
         }
         self._fetcher = Fetcher(self.folders, decode)
+        if not isinstance(processes, int) or processes < 0:
+            raise RecipeError(f"a loader decodes in 0 processes or more, not {processes!r}")
         self._decode, self._seconds = decode, seconds
-        self._threads, self._processes, self._ahead = max(1, threads), max(0, processes), max(1, ahead)
+        self._threads, self._processes, self._ahead = max(1, threads), processes, max(1, ahead)
         self._held: tuple[int, Processes] | None = None  # and the process that started them
         self.share = Share(rank, world)
         self._at = _Position()

@@ -172,7 +172,7 @@ class Work:
 
     descriptor: int
     pickled: bytes
-    script: dict[str, str]
+    script: dict[str, Any]
     _held: tuple[_WatchedFetcher, SlotWriter] | None = field(default=None, repr=False)
 
     def ready(self) -> tuple[_WatchedFetcher, SlotWriter]:
@@ -215,7 +215,7 @@ class _WatchedFetcher(Fetcher):
         self.context.journal.mark(number)
 
 
-def _pickled(folders: list[PackFolder], decode: Decode | None) -> tuple[bytes, dict[str, str]]:
+def _pickled(folders: list[PackFolder], decode: Decode | None) -> tuple[bytes, dict[str, Any]]:
     """The packs and the decoder for another process, and which script that process must import before."""
     try:
         of_decode = pickle.dumps(decode)
@@ -224,7 +224,7 @@ def _pickled(folders: list[PackFolder], decode: Decode | None) -> tuple[bytes, d
             f"processes need a `decode` that can be pickled, and {decode!r} cannot ({error}): "
             "give a function or an object of a module, not a lambda or a function within a function, or processes=0"
         ) from error
-    script: dict[str, str] = {}
+    script: dict[str, Any] = {}
     if b"__main__" in of_decode:
         data: dict[str, Any] = spawn.get_preparation_data("sluice-load")
         script = {name: data[name] for name in ("init_main_from_name", "init_main_from_path") if name in data}
@@ -232,4 +232,5 @@ def _pickled(folders: list[PackFolder], decode: Decode | None) -> tuple[bytes, d
             raise RecipeError(
                 f"`decode` ({decode!r}) is defined in a session that other processes cannot import: put it in a module"
             )
+        script["sys_argv"] = data["sys_argv"]
     return pickle.dumps((folders, decode)), script
