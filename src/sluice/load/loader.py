@@ -133,7 +133,7 @@ class Loader:
             "samples": samples,
         }
         self._fetcher = Fetcher(self.folders, decode)
-        if not isinstance(processes, int) or processes < 0:
+        if processes < 0:
             raise RecipeError(f"a loader decodes in 0 processes or more, not {processes!r}")
         self._decode, self._seconds = decode, seconds
         self._threads, self._processes, self._ahead = max(1, threads), processes, max(1, ahead)
