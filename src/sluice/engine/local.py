@@ -51,7 +51,7 @@ class LocalEngine:
         self._memory = memory
         self._journals = tempfile.TemporaryDirectory(prefix="sluice-journal-")
         folder = Path(self._journals.name)
-        self._pool = [_Worker(folder / str(number)) for number in range(workers or available_cores())]
+        self._pool = [WorkerSlot(folder / str(number)) for number in range(workers or available_cores())]
 
     def __enter__(self) -> LocalEngine:
         return self
@@ -74,7 +74,7 @@ class LocalEngine:
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends. Left early, the tasks in hand are dropped."""
         queue = _Queue(tasks, ahead=len(self._pool))
-        busy: list[_Worker] = []
+        busy: list[WorkerSlot] = []
         try:
             for worker, trial in zip(self._pool, queue, strict=False):
                 busy.append(worker)
@@ -89,7 +89,7 @@ class LocalEngine:
                     worker.kill()
                     worker.trial = None
 
-    def _supervise(self, pool: list[_Worker], queue: _Queue) -> Iterator[Outcome]:
+    def _supervise(self, pool: list[WorkerSlot], queue: _Queue) -> Iterator[Outcome]:
         while busy := [worker for worker in pool if worker.trial]:
             queue.look_ahead()
             ready = set(wait([worker.connection for worker in busy], timeout=_TICK))
@@ -119,23 +119,23 @@ class _Queue:
 
     def __init__(self, tasks: Iterable[Task], ahead: int) -> None:
         self._tasks = iter(tasks)
-        self._ready: deque[_Trial] = deque()
+        self._ready: deque[WorkerTrial] = deque()
         self._ahead = ahead
 
-    def __iter__(self) -> Iterator[_Trial]:
+    def __iter__(self) -> Iterator[WorkerTrial]:
         return self
 
-    def __next__(self) -> _Trial:
-        return self._ready.popleft() if self._ready else _Trial(next(self._tasks))
+    def __next__(self) -> WorkerTrial:
+        return self._ready.popleft() if self._ready else WorkerTrial(next(self._tasks))
 
     def look_ahead(self) -> None:
         """Have one more trial ready, unless there are enough."""
         if len(self._ready) < self._ahead:
-            self._ready.extend(_Trial(task) for task in islice(self._tasks, 1))
+            self._ready.extend(WorkerTrial(task) for task in islice(self._tasks, 1))
 
 
 @dataclass
-class _Trial:
+class WorkerTrial:
     """A task and what its deaths have taught so far."""
 
     task: Task
@@ -146,16 +146,17 @@ class _Trial:
     strikes: dict[int, int] = field(default_factory=dict[int, int])
 
 
-class _Worker:
+class WorkerSlot:
     """One slot of the pool: its process is started anew after each death."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, inherits: tuple[int, ...] = ()) -> None:
+        self._inherits = inherits  # open files that its processes have under the same numbers
         self._setup: Setup | None = None
         self.journal = Journal(journal)
         self._kept = tempfile.TemporaryFile(prefix="sluice-spool-", buffering=0)  # noqa: SIM115 - closed by `close`
         self._spool = Spool(self._kept.fileno())
         self._process: subprocess.Popen[bytes] | None = None
-        self.trial: _Trial | None = None
+        self.trial: WorkerTrial | None = None
 
     def set_up(self, setup: Setup) -> None:
         """Say what every task from here on runs."""
@@ -177,7 +178,7 @@ class _Worker:
         self.journal.clear()
         self._process = subprocess.Popen(
             [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(self.journal.path), str(self._spool.descriptor)],
-            pass_fds=[theirs.fileno(), self._spool.descriptor],
+            pass_fds=[theirs.fileno(), self._spool.descriptor, *self._inherits],
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C reaches us alone, even while this process is still starting
             env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -186,7 +187,7 @@ class _Worker:
         self.connection = Connection(ours.detach())
         self.connection.send(self._setup)
 
-    def give(self, trial: _Trial) -> None:
+    def give(self, trial: WorkerTrial) -> None:
         """Hand a new task to the process."""
         self._spool.clear()
         self._hand_over(trial)
@@ -196,7 +197,7 @@ class _Worker:
         assert self.trial is not None
         self._hand_over(self.trial)
 
-    def _hand_over(self, trial: _Trial) -> None:
+    def _hand_over(self, trial: WorkerTrial) -> None:
         self.trial = trial
         if self._process is None or self._process.poll() is not None:
             self._start()

@@ -36,6 +36,7 @@ class Setup:
     function: str
     shared: Any
     memory: int | None  # bytes of data the process may hold
+    gives_back: bool = True  # free memory, after each job
 
 
 @dataclass(frozen=True)
@@ -66,18 +67,20 @@ def main() -> None:
     journal = Journal(Path(sys.argv[2]))
     spool = Spool(int(sys.argv[3]))
     try:
-        function, shared = resolve("builtins:print"), None
+        function, shared, gives_back = resolve("builtins:print"), None, True
         while True:
             message: Setup | Job = connection.recv()
             if isinstance(message, Setup):
                 forget_kept()
                 function, shared = resolve(message.function), message.shared
+                gives_back = message.gives_back
                 _hold_memory(message.memory)
                 continue
             reply = _serve(function, shared, message, journal, spool)
             journal.clear()
             connection.send(reply)
-            give_back()
+            if gives_back:
+                give_back()
     except (EOFError, ConnectionError):
         return
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sluice.errors import RecipeError, SampleFailure
 from sluice.load.reading import Sample
-from sluice.media.decode import as_image, decode_padded
+from sluice.media.decode import as_rgb, decode_padded
 from sluice.media.header import read_header
 from sluice.media.limits import Limits
 
@@ -52,7 +52,7 @@ class Pixels:
         header = read_header(data, self.limits)
         longer, shorter = max(header.width, header.height), max(1, min(header.width, header.height))
         least = -(-self.side * longer // shorter) if self.fit == "crop" else self.side
-        image = as_image(decode_padded(data, header, min(longer, least), "rgb", self.limits))
+        image = as_rgb(decode_padded(data, header, min(longer, least), "rgb", self.limits))
         return Pair(self._cropped(image) if self.fit == "crop" else self._padded(image), sample.caption)
 
     def _cropped(self, image: Image.Image) -> npt.NDArray[np.uint8]:
@@ -72,5 +72,4 @@ class Pixels:
     def _resized(
         image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None
     ) -> npt.NDArray[np.uint8]:
-        resized = image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)
-        return np.asarray(resized)[:, :, :3]
+        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0))

@@ -19,6 +19,7 @@ from sluice.load.folder import PackFolder
 from sluice.load.reading import Sample, ShardReader
 
 Decode: TypeAlias = Callable[[Sample], Any]
+Place: TypeAlias = tuple[int, int, int]  # source, block, place in the block
 
 _BLOCKS_HELD: Final = 256
 
@@ -55,6 +56,13 @@ class Fetcher:
         self._rows: dict[tuple[int, int], _Rows] = {}
         self._lock = threading.Lock()
 
+    def fetch_all(self, places: Sequence[Place]) -> list[Served]:
+        """The samples at `places`."""
+        return [self.fetch(*place) for place in places]
+
+    def begin(self, source: int, row: int) -> None:
+        """Called before a sample is read, with its row of the manifest; SampleFailure has it left out."""
+
     def fetch(self, source: int, block: int, place: int) -> Served:
         """The sample there, or the next good one of its block."""
         rows = self._rows_of(source, block)
@@ -65,6 +73,7 @@ class Fetcher:
         for step in range(where.rows):
             at = (wanted + step) % where.rows
             try:
+                self.begin(source, where.first + at)
                 sample = reader.read(where, at, rows.ids[at], rows.offsets[at], rows.sizes[at])
                 value = sample if self._decode is None else self._decode(sample)
             except SampleFailure as failure:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,14 @@ class PackFolder:
 
     def __len__(self) -> int:
         return int(self.sizes.sum())
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which opens the manifest itself."""
+        return {name: value for name, value in vars(self).items() if name not in ("_manifest", "_groups")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, _groups=OrderedDict())
+        self._manifest = pq.ParquetFile(self.store.table(MANIFEST_FILE))
 
     @cached_property
     def fingerprint(self) -> str:

@@ -8,6 +8,8 @@ for batch in loader:          # one epoch; the next `for` is the next one
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,12 +26,13 @@ from sluice.load.ahead import Downloads
 from sluice.load.batches import FixedSteps, PlannedSteps, Step, Steps
 from sluice.load.cache import MOST, DiskCache
 from sluice.load.epoch import Epoch, Stretch
-from sluice.load.fetching import Bad, Decode, Fetcher, Served
+from sluice.load.fetching import Bad, Decode, Fetcher, Place, Served
 from sluice.load.folder import PackFolder
 from sluice.load.global_batches import BatchSettings
 from sluice.load.image_tokens import Fixed, ImageRule
 from sluice.load.lengths import sample_lengths
 from sluice.load.mixture import Mixture, Phase, tempered
+from sluice.load.processes import Processes
 from sluice.load.receipt import Given, Receipts, as_table
 from sluice.load.state import VERSION, resumed, saved
 
@@ -111,10 +114,12 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         threads: int = 2,
+        processes: int = 0,
         ahead: int = 2,
         cache: Path | str | None = None,
         cache_bytes: int | str = MOST,
         downloads: int = 4,
+        seconds: float = 30.0,
     ) -> None:
         self._arguments = {name: value for name, value in locals().items() if name != "self"}
         names, weights = _named(sources)
@@ -139,7 +144,12 @@ class Loader:
             "samples": samples,
         }
         self._fetcher = Fetcher(self.folders, decode)
-        self._threads, self._ahead, self._downloads = max(1, threads), max(1, ahead), downloads
+        if processes < 0:
+            raise RecipeError(f"a loader decodes in 0 processes or more, not {processes!r}")
+        self._decode, self._seconds = decode, seconds
+        self._threads, self._processes, self._ahead = max(1, threads), processes, max(1, ahead)
+        self._downloads = downloads
+        self._held: tuple[int, Processes] | None = None  # and the process that started them
         self.share = Share(rank, world)
         self._at = _Position()
         self._books = _Books()
@@ -185,7 +195,7 @@ class Loader:
         steps = self._steps if epoch == self._at.epoch else self._steps_of(epoch)
         number = first + (share.worker - first) % share.workers
         waiting: deque[tuple[int, Step, list[Future[list[Served]]]]] = deque()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
+        pool = None if self._processes else ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
         downloads = Downloads(self.folders, self._epoch, epoch, self._window, self._downloads)
         try:
             while True:
@@ -201,7 +211,16 @@ class Loader:
                 yield _batch(epoch, step, served, part, self._too_long(part.too_long))
         finally:
             downloads.close()
-            pool.shutdown(wait=False, cancel_futures=True)
+            for some in (future for _, _, asked in waiting for future in asked):
+                some.cancel()
+            if pool is not None:
+                pool.shutdown(wait=False)
+
+    def close(self) -> None:
+        """End the worker processes, if there are any; they end with the loader anyhow."""
+        if self._held is not None:
+            self._held[1].close()
+            self._held = None
 
     def state_dict(self) -> dict[str, Any]:
         """Where the next batch is: the same on every rank, good for any number of them."""
@@ -273,13 +292,23 @@ class Loader:
             for where, length in zip(wheres, lengths, strict=True)
         ]
 
-    def _ask(self, pool: ThreadPoolExecutor, samples: Stretch) -> list[Future[list[Served]]]:
-        places = list(zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True))
-        size = max(1, -(-len(places) // self._threads))
-        return [pool.submit(self._fetch, places[at : at + size]) for at in range(0, len(places), size)]
+    def _ask(self, pool: ThreadPoolExecutor | None, samples: Stretch) -> list[Future[list[Served]]]:
+        places: list[Place] = list(
+            zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True)
+        )
+        size = max(1, -(-len(places) // (self._processes or self._threads)))
+        chunks = [places[at : at + size] for at in range(0, len(places), size)]
+        if pool is None:
+            return [self._workers().submit(chunk) for chunk in chunks]
+        return [pool.submit(self._fetcher.fetch_all, chunk) for chunk in chunks]
 
-    def _fetch(self, places: Sequence[tuple[int, int, int]]) -> list[Served]:
-        return [self._fetcher.fetch(*place) for place in places]
+    def _workers(self) -> Processes:
+        """The worker processes, started when they are first asked for: a forked child has its own."""
+        if self._held is None or self._held[0] != os.getpid():
+            processes = Processes(self._processes, self.folders, self._decode, self._seconds)
+            weakref.finalize(self, processes.close)
+            self._held = os.getpid(), processes
+        return self._held[1]
 
 
 def _opened(kind: type[Loader], arguments: Mapping[str, Any], state: Mapping[str, Any]) -> Loader:
