@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,9 @@ from sluice.load.lengths import sample_lengths
 from sluice.load.mixture import Mixture, Phase, tempered
 from sluice.load.receipt import as_table
 from sluice.load.state import VERSION, resumed, saved
+
+if TYPE_CHECKING:
+    from sluice.load.augment.declared import Augment
 
 Sources: TypeAlias = Path | str | Mapping[str, float] | Sequence[Path | str]
 Curriculum: TypeAlias = Mapping[int, Sequence[float]]
@@ -83,7 +86,8 @@ class Loader:
     """Global batches of packed samples, this rank's part of each.
 
     `sources` is a pack, several of them, or packs with weights; the order is a function of the packs, the mixture,
-    `seed` and the epoch, and of nothing else: not of ranks, workers, threads or where it was stopped.
+    `seed` and the epoch, and of nothing else: not of ranks, workers, threads or where it was stopped. So do the draws
+    of `augment`: steps, a file of them, or "recipe" for those that the packs hold; values are then `Example`s.
     """
 
     def __init__(
@@ -102,6 +106,7 @@ class Loader:
         split: str = "train",
         format: str | None = None,
         decode: Decode | None = None,
+        augment: Augment | Sequence[Any] | Path | str | None = None,
         rank: int = 0,
         world: int = 1,
         threads: int = 2,
@@ -127,6 +132,10 @@ class Loader:
             "phases": [[phase.start, list(phase.weights)] for phase in phases],
             "samples": samples,
         }
+        if augment is not None:
+            from sluice.load.augment.loading import augmented
+
+            decode = augmented(decode, augment, self.folders, split)
         self._fetcher = Fetcher(self.folders, decode)
         self._threads, self._ahead = max(1, threads), max(1, ahead)
         self.share = Share(rank, world)
@@ -169,7 +178,7 @@ class Loader:
             while True:
                 while len(waiting) <= self._ahead and steps.has(number):
                     part = steps.step(number).part(share.rank, share.world)
-                    waiting.append((number, part, self._ask(pool, part.samples)))
+                    waiting.append((number, part, self._ask(pool, part.samples, epoch)))
                     number += share.workers
                 if not waiting:
                     return
@@ -228,13 +237,17 @@ class Loader:
             for where, length in zip(wheres, lengths, strict=True)
         ]
 
-    def _ask(self, pool: ThreadPoolExecutor, samples: Stretch) -> list[Future[list[Served]]]:
-        places = list(zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True))
+    def _ask(self, pool: ThreadPoolExecutor, samples: Stretch, epoch: int) -> list[Future[list[Served]]]:
+        columns = (samples.sources, samples.blocks, samples.places, samples.turns)
+        places = list(zip(*(column.tolist() for column in columns), strict=True))
         size = max(1, -(-len(places) // self._threads))
-        return [pool.submit(self._fetch, places[at : at + size]) for at in range(0, len(places), size)]
+        return [pool.submit(self._fetch, places[at : at + size], epoch) for at in range(0, len(places), size)]
 
-    def _fetch(self, places: Sequence[tuple[int, int, int]]) -> list[Served]:
-        return [self._fetcher.fetch(*place) for place in places]
+    def _fetch(self, places: Sequence[tuple[int, int, int, int]], epoch: int) -> list[Served]:
+        return [
+            self._fetcher.fetch(source, block, place, (self._seed, epoch, turn))
+            for source, block, place, turn in places
+        ]
 
 
 def _batch(epoch: int, number: int, served: Sequence[Served], step: Step, too_long: Sequence[Bad]) -> Batch:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
@@ -62,5 +64,5 @@ def equalized(pixels: Pixels) -> Pixels:
     return np.asarray(ImageOps.equalize(Image.fromarray(pixels)))
 
 
-def _enhanced(kind: type[ImageEnhance._Enhance], pixels: Pixels, factor: float) -> Pixels:
+def _enhanced(kind: Callable[[Image.Image], ImageEnhance._Enhance], pixels: Pixels, factor: float) -> Pixels:
     return np.asarray(kind(Image.fromarray(pixels)).enhance(factor)) if factor != 1 else pixels

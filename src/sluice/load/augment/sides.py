@@ -97,9 +97,9 @@ def shows_writing(text: str) -> bool:
 
 
 def mirrored_text(text: str, language: str | None) -> str | None:
-    """The text with left and right exchanged, case kept; None where one is not surely a side, or the language not known.
+    """The text with left and right exchanged, case kept; None where one is not surely a side.
 
-    What it gives it also turns back.
+    None, too, where the language is not known. What it gives it also turns back.
 
     >>> mirrored_text("A red ball to the left of a blue cube, on the RIGHT.", "en")
     'A red ball to the right of a blue cube, on the LEFT.'

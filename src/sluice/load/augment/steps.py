@@ -40,16 +40,16 @@ class _Step(BaseModel):
 
 
 class _Cutting(_Step):
-    visible: Share = Field(VISIBLE, description="a box of which a lesser share of its area is left is dropped")
+    visible: Share = Field(default=VISIBLE, description="a box of which a lesser share of its area is left is dropped")
 
 
 class RandomResizedCrop(_Cutting):
     """A part of the image at a random place, scaled to one size, as torchvision; relevant boxes stay whole in it."""
 
-    type: Literal["random_resized_crop"] = Field("random_resized_crop", description="`random_resized_crop`")
+    type: Literal["random_resized_crop"] = Field(default="random_resized_crop", description="`random_resized_crop`")
     size: Sides = Field(description="side in px, or height and width")
-    scale: tuple[float, float] = Field((0.08, 1.0), description="shares of the image's area, least and most")
-    ratio: tuple[float, float] = Field((3 / 4, 4 / 3), description="width / height, least and most")
+    scale: tuple[float, float] = Field(default=(0.08, 1.0), description="shares of the image's area, least and most")
+    ratio: tuple[float, float] = Field(default=(3 / 4, 4 / 3), description="width / height, least and most")
 
     @field_validator("scale", "ratio")
     @classmethod
@@ -74,25 +74,23 @@ class RandomResizedCrop(_Cutting):
 class CenterCrop(_Cutting):
     """The middle, moved and scaled down only where relevant boxes would be cut; gray beside a smaller image."""
 
-    type: Literal["center_crop"] = Field("center_crop", description="`center_crop`")
+    type: Literal["center_crop"] = Field(default="center_crop", description="`center_crop`")
     drawn: ClassVar[bool] = False
     size: Sides = Field(description="side in px, or height and width")
 
     def apply(self, example: Example, draws: Draws) -> Example:
         """Cut."""
         size = _size(self.size)
-        return reframe(
-            example, middle_window((example.width, example.height), size, example.union), size, self.visible
-        )
+        return reframe(example, middle_window((example.width, example.height), size, example.union), size, self.visible)
 
 
 class Resize(_Step):
     """Scale to one length of a side, without distortion."""
 
-    type: Literal["resize"] = Field("resize", description="`resize`")
+    type: Literal["resize"] = Field(default="resize", description="`resize`")
     drawn: ClassVar[bool] = False
     side: Side = Field(description="px")
-    of: Literal["shorter", "longer"] = Field("shorter", description="which side of the image becomes so long")
+    of: Literal["shorter", "longer"] = Field(default="shorter", description="which side of the image becomes so long")
 
     def apply(self, example: Example, draws: Draws) -> Example:
         """Scale."""
@@ -102,9 +100,9 @@ class Resize(_Step):
 class MultiResolution(_Step):
     """Scale to a length drawn from a list, without distortion: for each sample, not for a whole batch."""
 
-    type: Literal["multi_resolution"] = Field("multi_resolution", description="`multi_resolution`")
+    type: Literal["multi_resolution"] = Field(default="multi_resolution", description="`multi_resolution`")
     sides: tuple[Side, ...] = Field(min_length=1, description="lengths in px, each as likely")
-    of: Literal["shorter", "longer"] = Field("longer", description="which side of the image becomes so long")
+    of: Literal["shorter", "longer"] = Field(default="longer", description="which side of the image becomes so long")
 
     def apply(self, example: Example, draws: Draws) -> Example:
         """Scale."""
@@ -114,10 +112,10 @@ class MultiResolution(_Step):
 class PadOrResize(_Step):
     """The whole image in a frame of one size, without distortion, gray beside it."""
 
-    type: Literal["pad_or_resize"] = Field("pad_or_resize", description="`pad_or_resize`")
+    type: Literal["pad_or_resize"] = Field(default="pad_or_resize", description="`pad_or_resize`")
     drawn: ClassVar[bool] = False
     size: Sides = Field(description="side in px, or height and width")
-    enlarge: bool = Field(True, description="whether a smaller image is scaled up, or only padded")
+    enlarge: bool = Field(default=True, description="whether a smaller image is scaled up, or only padded")
 
     def apply(self, example: Example, draws: Draws) -> Example:
         """Scale and pad."""
@@ -133,10 +131,10 @@ class PadOrResize(_Step):
 class Flip(_Step):
     """Left and right exchanged, now and then; never where the image shows writing."""
 
-    type: Literal["flip"] = Field("flip", description="`flip`")
-    share: Share = Field(0.5, description="share of samples that are flipped")
+    type: Literal["flip"] = Field(default="flip", description="`flip`")
+    share: Share = Field(default=0.5, description="share of samples that are flipped")
     when_text: Literal["forbid", "rewrite"] = Field(
-        "forbid",
+        default="forbid",
         description="what becomes of a sample whose texts speak of left or right: it is not flipped; or `rewrite` "
         "exchanges the words where all of them are surely sides (en, de, fr, es, zh), and does not flip it else",
     )
@@ -161,12 +159,12 @@ class Flip(_Step):
 class ColourJitter(_Step):
     """Brightness, contrast, saturation and hue, each by a random factor, in random order, as torchvision."""
 
-    type: Literal["colour_jitter"] = Field("colour_jitter", description="`colour_jitter`")
-    brightness: float = Field(0.4, ge=0, description="factors from 1 - this (0 at least) to 1 + this")
-    contrast: float = Field(0.4, ge=0, description="factors, as of brightness")
-    saturation: float = Field(0.4, ge=0, description="factors, as of brightness")
-    hue: float = Field(0.1, ge=0, le=0.5, description="shares of the colour circle, from - this to this")
-    share: Share = Field(1.0, description="share of samples to which it is done")
+    type: Literal["colour_jitter"] = Field(default="colour_jitter", description="`colour_jitter`")
+    brightness: float = Field(default=0.4, ge=0, description="factors from 1 - this (0 at least) to 1 + this")
+    contrast: float = Field(default=0.4, ge=0, description="factors, as of brightness")
+    saturation: float = Field(default=0.4, ge=0, description="factors, as of brightness")
+    hue: float = Field(default=0.1, ge=0, le=0.5, description="shares of the colour circle, from - this to this")
+    share: Share = Field(default=1.0, description="share of samples to which it is done")
 
     def apply(self, example: Example, draws: Draws) -> Example:
         """Colour anew."""
@@ -192,9 +190,9 @@ class RandAugment(_Cutting):
     A change that would move a relevant box past the edge is not made.
     """
 
-    type: Literal["rand_augment"] = Field("rand_augment", description="`rand_augment`")
-    n: int = Field(2, ge=0, le=DRAWS // 2, description="how many, one after the other; the same may come again")
-    m: int = Field(9, ge=0, le=30, description="magnitude, 0 to 30")
+    type: Literal["rand_augment"] = Field(default="rand_augment", description="`rand_augment`")
+    n: int = Field(default=2, ge=0, le=DRAWS // 2, description="how many, one after the other; the same may come again")
+    m: int = Field(default=9, ge=0, le=30, description="magnitude, 0 to 30")
 
     def apply(self, example: Example, draws: Draws) -> Example:
         """Make the changes drawn."""

@@ -26,7 +26,7 @@ def draw_window(
     image; without anything to keep it is the largest in the middle, as torchvision has it. Reads 22 draws.
 
     >>> draw_window((100, 80), (0.1, 0.2), (1.0, 1.0), (10.0, 10.0, 70.0, 20.0), np.full(22, 0.5))
-    (10, 0, 70, 60)
+    (10, 5, 70, 65)
     """
     width, height = image
     held = _outward(keep, image)
