@@ -30,7 +30,9 @@ def _size(sides: Sides) -> Size:
     return (sides, sides) if isinstance(sides, int) else (sides[1], sides[0])
 
 
-class _Step(BaseModel):
+class StepBase(BaseModel):
+    """What all steps have in common."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
     drawn: ClassVar[bool] = True  # whether it draws anything
 
@@ -39,7 +41,7 @@ class _Step(BaseModel):
         raise NotImplementedError
 
 
-class _Cutting(_Step):
+class _Cutting(StepBase):
     visible: Share = Field(default=VISIBLE, description="a box of which a lesser share of its area is left is dropped")
 
 
@@ -84,7 +86,7 @@ class CenterCrop(_Cutting):
         return reframe(example, middle_window((example.width, example.height), size, example.union), size, self.visible)
 
 
-class Resize(_Step):
+class Resize(StepBase):
     """Scale to one length of a side, without distortion."""
 
     type: Literal["resize"] = Field(default="resize", description="`resize`")
@@ -97,7 +99,7 @@ class Resize(_Step):
         return _scaled(example, self.side, self.of)
 
 
-class MultiResolution(_Step):
+class MultiResolution(StepBase):
     """Scale to a length drawn from a list, without distortion: for each sample, not for a whole batch."""
 
     type: Literal["multi_resolution"] = Field(default="multi_resolution", description="`multi_resolution`")
@@ -109,7 +111,7 @@ class MultiResolution(_Step):
         return _scaled(example, self.sides[int(draws[0] * len(self.sides))], self.of)
 
 
-class PadOrResize(_Step):
+class PadOrResize(StepBase):
     """The whole image in a frame of one size, without distortion, gray beside it."""
 
     type: Literal["pad_or_resize"] = Field(default="pad_or_resize", description="`pad_or_resize`")
@@ -128,7 +130,7 @@ class PadOrResize(_Step):
         return reframe(scaled, (-left, -top, width - left, height - top), (width, height), 0)
 
 
-class Flip(_Step):
+class Flip(StepBase):
     """Left and right exchanged, now and then; never where the image shows writing."""
 
     type: Literal["flip"] = Field(default="flip", description="`flip`")
@@ -156,7 +158,7 @@ class Flip(_Step):
         return replace(mirrored(example), texts=tuple(said)) if len(said) == len(texts) else None
 
 
-class ColourJitter(_Step):
+class ColourJitter(StepBase):
     """Brightness, contrast, saturation and hue, each by a random factor, in random order, as torchvision."""
 
     type: Literal["colour_jitter"] = Field(default="colour_jitter", description="`colour_jitter`")
