@@ -21,7 +21,10 @@ def _end(letters: str, *words: str) -> str:
 
 
 _EN_END: Final = _end(
-    "", r"of(?! way\b)", "and", "is", "are", "was", "were", "there", "a", "an", "in the", "stands?", "sits?", "while"
+    "",
+    r"of(?! way\b)",
+    *("and", "while", "there", "a", "an", "in the"),
+    *("is", "are", "was", "were", "has", "stands?", "sits?", "looks?", "holds?", "wears?"),
 )
 _EN_PART: Final = (
     "side|half|third|part|corner|edge|end|border|hand|foreground|background|arm|leg|foot|eye|ear|shoulder|wall|lane|"
