@@ -70,7 +70,8 @@ def boxed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loader(source: Any, **more: Any) -> Loader:
-    return Loader(source, 4, **{"seed": 5, "window": 8, "augment": STEPS, **more})
+    settings: dict[str, Any] = {"seed": 5, "window": 8, "augment": STEPS, **more}
+    return Loader(source, 4, **settings)
 
 
 def told(values: list[Any]) -> list[tuple[str, str, list[Any], tuple[Said, ...]]]:
