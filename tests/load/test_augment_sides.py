@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sluice.load.augment import Example, Flip, Said
-from sluice.load.augment.sides import mirrored_text, speaks_of_sides
+from sluice.load.augment.sides import mirrored_text, shows_writing, speaks_of_sides
 from sluice.synth.imagine import imagine
 from sluice.synth.scene import LANGUAGES, Scene
 from sluice.synth.tongues import TONGUES
@@ -112,3 +112,15 @@ def test_a_flip_is_forbidden_or_rewrites_and_is_never_made_where_writing_is_to_b
         said("a ball", boxes=box, labels=("Text",)),
     ):
         assert rewriting.flipped(shown) is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_captions_of_signs_and_charts_show_writing_and_those_of_things_do_not(language: str) -> None:
+    signs = things = 0
+    for seed in range(150):
+        scene = imagine(np.random.default_rng(seed), 1.5)
+        for text in TONGUES[language].sentences(scene):
+            printed = scene.sign is not None or scene.chart is not None
+            assert shows_writing(text) == printed, text
+            signs, things = signs + printed, things + (not printed)
+    assert signs > 20 and things > 20

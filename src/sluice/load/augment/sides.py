@@ -39,6 +39,16 @@ _FR_END: Final = _end("", "d['’]", "de", "du", "des", "et", "est", "sont", "il
 _FR_PART: Final = "main|partie|moitié|aile|jambe|patte|oreille|épaule|rive|porte|page|colonne"
 _ES_PART: Final = "la|mano|parte|mitad|esquina|pierna|pata|oreja|orilla|página|columna"
 
+# What is full of writing, or is said to be: rather a flip too few. `reading` is what people do, too.
+_WRITING: Final = re.compile(
+    r"\b(?:text|texts|letters|lettering|inscriptions?|logos?|watermarks?|captioned|reads|says|written|labell?ed"
+    r"|charts?|screenshots?|newspapers?|(?:license|licence|number) plates?"
+    r"|(?:auf|in)?schrift\w*|buchstaben|steht geschrieben|\w*diagramm\w*|bildschirmfoto|zeitung\w*|nummernschild\w*"
+    r"|texte|lettres|écrite?s?|diagrammes?|graphique|capture d.écran|journal|plaque d.immatriculation"
+    r"|texto|letras|inscripción|escrit[oa]s?|dice|gráfic[oa]s?|captura de pantalla|periódico|matrícula)\b"
+    "|文字|字样|字樣|写着|寫著|标语|图表|柱状图|条形图|饼图|截图|报纸|车牌",
+    re.IGNORECASE,
+)
 _WORDS: Final[Mapping[str, tuple[str, str]]] = {  # what is exchanged for what, lower case
     "en": ("left", "right"),
     "de": ("link", "recht"),
@@ -91,12 +101,12 @@ def speaks_of_sides(text: str) -> bool:
 
 
 def shows_writing(text: str) -> bool:
-    """Whether `text` quotes what is to be read in the image.
+    """Whether `text` quotes what is to be read in the image, or names what is full of writing.
 
-    >>> shows_writing("A red sign reading “STOP”."), shows_writing("A red sign.")
-    (True, False)
+    >>> shows_writing("A red sign reading “STOP”."), shows_writing("A bar chart."), shows_writing("A red sign.")
+    (True, True, False)
     """
-    return bool(quoted(text))
+    return bool(quoted(text)) or _WRITING.search(text) is not None
 
 
 def mirrored_text(text: str, language: str | None) -> str | None:
