@@ -21,6 +21,7 @@ from sluice.load.reading import Sample, ShardReader
 
 Decode: TypeAlias = Callable[[Sample], Any]
 Moment: TypeAlias = tuple[int, int, int]  # seed, epoch, turn of the source: what draws for a sample depend on
+Place: TypeAlias = tuple[int, int, int, Moment]  # source, block, place in the block
 
 
 @runtime_checkable

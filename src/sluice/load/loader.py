@@ -22,7 +22,7 @@ import pyarrow as pa
 from sluice.errors import RecipeError
 from sluice.load.batches import FixedSteps, PlannedSteps, Step, Steps
 from sluice.load.epoch import Epoch, Stretch
-from sluice.load.fetching import Bad, Decode, Fetcher, Served
+from sluice.load.fetching import Bad, Decode, Fetcher, Place, Served
 from sluice.load.folder import PackFolder
 from sluice.load.global_batches import BatchSettings
 from sluice.load.image_tokens import Fixed, ImageRule
@@ -239,15 +239,15 @@ class Loader:
 
     def _ask(self, pool: ThreadPoolExecutor, samples: Stretch, epoch: int) -> list[Future[list[Served]]]:
         columns = (samples.sources, samples.blocks, samples.places, samples.turns)
-        places = list(zip(*(column.tolist() for column in columns), strict=True))
-        size = max(1, -(-len(places) // self._threads))
-        return [pool.submit(self._fetch, places[at : at + size], epoch) for at in range(0, len(places), size)]
-
-    def _fetch(self, places: Sequence[tuple[int, int, int, int]], epoch: int) -> list[Served]:
-        return [
-            self._fetcher.fetch(source, block, place, (self._seed, epoch, turn))
-            for source, block, place, turn in places
+        places: list[Place] = [
+            (source, block, place, (self._seed, epoch, turn))
+            for source, block, place, turn in zip(*(column.tolist() for column in columns), strict=True)
         ]
+        size = max(1, -(-len(places) // self._threads))
+        return [pool.submit(self._fetch, places[at : at + size]) for at in range(0, len(places), size)]
+
+    def _fetch(self, places: Sequence[Place]) -> list[Served]:
+        return [self._fetcher.fetch(*place) for place in places]
 
 
 def _batch(epoch: int, number: int, served: Sequence[Served], step: Step, too_long: Sequence[Bad]) -> Batch:
