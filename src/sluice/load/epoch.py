@@ -22,18 +22,19 @@ _PASSES: Final = 4  # orders held: a stretch touches two passes of a source at m
 
 @dataclass(frozen=True)
 class Stretch:
-    """Samples of an epoch: which source, which of its blocks, which place in that."""
+    """Samples of an epoch: which source, which of its blocks, which place in that; and in which turn of the source."""
 
     sources: Numbers
     blocks: Numbers
     places: Numbers
+    turns: Numbers
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def take(self, at: Numbers) -> Stretch:
         """Some of them, in that order."""
-        return Stretch(self.sources[at], self.blocks[at], self.places[at])
+        return Stretch(self.sources[at], self.blocks[at], self.places[at], self.turns[at])
 
 
 class Epoch:
@@ -54,6 +55,7 @@ class Epoch:
         drawn = self._mixture.draw(start, stop)
         blocks = np.empty(stop - start, np.int64)
         places = np.empty(stop - start, np.int64)
+        turns = np.empty(stop - start, np.int64)
         for source in np.unique(drawn.sources).tolist():
             mine = np.flatnonzero(drawn.sources == source)
             counts = drawn.counts[mine]
@@ -62,8 +64,8 @@ class Epoch:
                 here = mine[counts // size == turn]
                 first = int(drawn.counts[here[0]]) - turn * size
                 found = self._order(source, turn).locate(first, first + len(here))
-                blocks[here], places[here] = found.blocks, found.places
-        return Stretch(drawn.sources, blocks, places)
+                blocks[here], places[here], turns[here] = found.blocks, found.places, turn
+        return Stretch(drawn.sources, blocks, places, turns)
 
     def _order(self, source: int, turn: int) -> PassOrder:
         name = source, turn

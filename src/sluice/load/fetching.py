@@ -9,17 +9,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from sluice.errors import SampleFailure
+from sluice.load.draws import draw_key
 from sluice.load.folder import PackFolder
 from sluice.load.reading import Sample, ShardReader
 
 Decode: TypeAlias = Callable[[Sample], Any]
-Place: TypeAlias = tuple[int, int, int]  # source, block, place in the block
+Moment: TypeAlias = tuple[int, int, int]  # seed, epoch, turn of the source: what draws for a sample depend on
+Place: TypeAlias = tuple[int, int, int, Moment]  # source, block, place in the block
+
+
+@runtime_checkable
+class Seeded(Protocol):
+    """A decoder that draws: it is given a key, which is another for each serving of a sample, and always the same."""
+
+    def seeded(self, sample: Sample, key: int) -> Any:
+        """What `sample` becomes, by numbers that follow from `key` alone."""
+        ...
+
 
 _BLOCKS_HELD: Final = 256
 
@@ -63,24 +75,30 @@ class Fetcher:
     def begin(self, source: int, row: int) -> None:
         """Called before a sample is read, with its row of the manifest; SampleFailure has it left out."""
 
-    def fetch(self, source: int, block: int, place: int) -> Served:
-        """The sample there, or the next good one of its block."""
+    def fetch(self, source: int, block: int, place: int, moment: Moment = (0, 0, 0)) -> Served:
+        """The sample there, or the next good one of its block; `moment` is what a decoder's draws follow from."""
         rows = self._rows_of(source, block)
         where = self._folders[source].blocks[block]
         reader = self._reader(source)
         failures: list[tuple[str, SampleFailure]] = []
         wanted = int(rows.taken[place])
+        repeat = place - int(np.searchsorted(rows.taken, wanted))
         for step in range(where.rows):
             at = (wanted + step) % where.rows
             try:
                 self.begin(source, where.first + at)
                 sample = reader.read(where, at, rows.ids[at], rows.offsets[at], rows.sizes[at])
-                value = sample if self._decode is None else self._decode(sample)
+                value = self._decoded(sample, moment, repeat)
             except SampleFailure as failure:
                 failures.append((rows.ids[at], failure))
                 continue
             return Served(source, rows.ids[at], value, _bad(source, failures, rows.ids[at]))
         return Served(source, None, None, _bad(source, failures, None))
+
+    def _decoded(self, sample: Sample, moment: Moment, repeat: int) -> Any:
+        if isinstance(self._decode, Seeded):
+            return self._decode.seeded(sample, draw_key(*moment, repeat, sample.id))
+        return sample if self._decode is None else self._decode(sample)
 
     def id_of(self, source: int, block: int, place: int) -> str:
         """The id of the sample there."""

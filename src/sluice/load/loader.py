@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,9 @@ from sluice.load.mixture import Mixture, Phase, tempered
 from sluice.load.processes import Processes
 from sluice.load.receipt import Given, Receipts, as_table
 from sluice.load.state import VERSION, resumed, saved
+
+if TYPE_CHECKING:
+    from sluice.load.augment.declared import Augment
 
 Sources: TypeAlias = Path | str | Mapping[str, float] | Sequence[Path | str]
 Curriculum: TypeAlias = Mapping[int, Sequence[float]]
@@ -89,7 +92,8 @@ class Loader:
     """Global batches of packed samples, this rank's part of each.
 
     `sources` is a pack, several of them, or packs with weights; the order is a function of the packs, the mixture,
-    `seed` and the epoch, and of nothing else: not of ranks, workers, threads or where it was stopped.
+    `seed` and the epoch, and of nothing else: not of ranks, workers, threads or where it was stopped. So do the draws
+    of `augment`: steps, a file of them, or "recipe" for those that the packs hold; values are then `Example`s.
 
     A pack may lie behind an fsspec URL: its shards come through `cache`, a folder of this machine (by default
     `~/.cache/sluice/shards`) that holds up to `cache_bytes`, by `downloads` threads that look ahead.
@@ -111,6 +115,7 @@ class Loader:
         split: str = "train",
         format: str | None = None,
         decode: Decode | None = None,
+        augment: Augment | Sequence[Any] | Path | str | None = None,
         rank: int = 0,
         world: int = 1,
         threads: int = 2,
@@ -143,6 +148,10 @@ class Loader:
             "phases": [[phase.start, list(phase.weights)] for phase in phases],
             "samples": samples,
         }
+        if augment is not None:
+            from sluice.load.augment.loading import augmented
+
+            decode = augmented(decode, augment, self.folders, split)
         self._fetcher = Fetcher(self.folders, decode)
         if processes < 0:
             raise RecipeError(f"a loader decodes in 0 processes or more, not {processes!r}")
@@ -202,7 +211,7 @@ class Loader:
                 while len(waiting) <= self._ahead and steps.has(number):
                     downloads.reached(steps.start(number))
                     part = steps.step(number).part(share.rank, share.world)
-                    waiting.append((number, part, self._ask(pool, part.samples)))
+                    waiting.append((number, part, self._ask(pool, part.samples, epoch)))
                     number += share.workers
                 if not waiting:
                     return
@@ -292,10 +301,12 @@ class Loader:
             for where, length in zip(wheres, lengths, strict=True)
         ]
 
-    def _ask(self, pool: ThreadPoolExecutor | None, samples: Stretch) -> list[Future[list[Served]]]:
-        places: list[Place] = list(
-            zip(samples.sources.tolist(), samples.blocks.tolist(), samples.places.tolist(), strict=True)
-        )
+    def _ask(self, pool: ThreadPoolExecutor | None, samples: Stretch, epoch: int) -> list[Future[list[Served]]]:
+        columns = (samples.sources, samples.blocks, samples.places, samples.turns)
+        places: list[Place] = [
+            (source, block, place, (self._seed, epoch, turn))
+            for source, block, place, turn in zip(*(column.tolist() for column in columns), strict=True)
+        ]
         size = max(1, -(-len(places) // (self._processes or self._threads)))
         chunks = [places[at : at + size] for at in range(0, len(places), size)]
         if pool is None:

@@ -31,6 +31,7 @@ from sluice.table.remote import MissingRemoteError, RemoteError, RemoteFile
 
 _Got = TypeVar("_Got")
 
+AUGMENT_FILE: Final = "augment.json"  # beside the manifest of a pack whose recipe declares steps
 _FINAL: Final = "04_final"
 _PIECE: Final = 8 * 2**20  # bytes a request: enough that its latency does not count, few enough to hold
 _WAITS: Final = (0.5, 1.0, 2.0, 4.0)  # seconds between rounds, each up to half more: processes must not try in step
@@ -54,8 +55,15 @@ class LocalStore:
 
     def identity(self, *, of_manifest: bool) -> bytes:
         """What another pack has otherwise: the checksums, or where there are none (of ours) the manifest."""
-        sums = self._folder / CHECKSUMS_FILE
-        return (self._folder / MANIFEST_FILE if of_manifest or not sums.exists() else sums).read_bytes()
+        sums = b"" if of_manifest else self.small(CHECKSUMS_FILE) or b""
+        return _of_samples(sums) or (self._folder / MANIFEST_FILE).read_bytes()
+
+    def small(self, name: str) -> bytes | None:
+        """A small file of the pack, None where it has none."""
+        try:
+            return (self._folder / name).read_bytes()
+        except FileNotFoundError:
+            return None
 
     def open(self, name: str) -> int:
         """A descriptor of a file of the pack."""
@@ -93,13 +101,21 @@ class RemoteStore:
     def identity(self, *, of_manifest: bool) -> bytes:
         """What another pack has otherwise: the checksums, or where there are none (of ours) the manifest."""
         if self._sums and not of_manifest:
-            return self._sums
+            return _of_samples(self._sums)
         with OpenedFile(self.open(MANIFEST_FILE)) as file:
             return file.read()
 
     def open(self, name: str) -> int:
         """A descriptor of a file of the pack, which is brought first; RemoteError where it cannot be had."""
         return self._cache.open(self.cached_as(name), partial(self._download, name, lambda: False))
+
+    def small(self, name: str) -> bytes | None:
+        """A small file of the pack, None where it has none."""
+        try:
+            with OpenedFile(self.open(name)) as file:
+                return file.read()
+        except MissingRemoteError:
+            return None
 
     def fetch_ahead(self, name: str, keep: Container[str], stopped: Callable[[], bool]) -> None:
         """Bring a file before it is asked for; NoRoomError where one of `keep`, by cached name, would have to go."""
@@ -239,6 +255,11 @@ def _with_manifest(url: str) -> tuple[str, dict[str, Any]]:
         except RemoteError as error:
             raise RunError(f"{folder}/{MANIFEST_FILE}: {error}") from error
     raise _no_manifest(url)
+
+
+def _of_samples(sums: bytes) -> bytes:
+    """Checksums without that of the steps of augmentation: these change no sample and no order."""
+    return b"".join(line for line in sums.splitlines(True) if not line.endswith(f"  {AUGMENT_FILE}\n".encode()))
 
 
 def _no_manifest(where: Path | str) -> RunError:

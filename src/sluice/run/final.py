@@ -69,7 +69,8 @@ def final_stage(
     asked = packs_of(recipe, layout)
     packs = [pack.model_dump_json() for pack in asked]
     shares = str(sorted(recipe.split.items()))
-    name = fingerprint("final/2", basis.decided, shares, str(recipe.seed), *packs, *sorted(gone))
+    steps = [step.model_dump_json() for step in recipe.augment]
+    name = fingerprint("final/2", basis.decided, shares, str(recipe.seed), *packs, *sorted(gone), *steps)
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
@@ -152,7 +153,7 @@ class PackBasis:
         if self.boxes is not None and file.recipe.redact is not None:
             covering = CoveringPlan(self.boxes.store, file.recipe.redact.method, self.boxes.share, self.boxes.limits)
         limits = file.recipe.limits.limits()
-        return Packing(layout, place, kept, packs, self.columns, limits, self.decided, covering)
+        return Packing(layout, place, kept, packs, self.columns, limits, self.decided, covering, file.recipe.augment)
 
 
 def place_of(layout: Layout) -> Place:

@@ -15,6 +15,7 @@ from sluice.caption.config import CaptionerConfig
 from sluice.caption.variation_config import CONSENSUS, METHODS, ConsensusConfig, VariationsConfig
 from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
+from sluice.load.augment.steps import Step
 from sluice.media.limits import Limits
 from sluice.models.config import VectorsConfig
 from sluice.run.balance_config import BalanceConfig
@@ -355,6 +356,9 @@ class Recipe(_Model):
     )
     redact: RedactConfig | None = Field(
         None, description="what is covered in images while they are packed; default: bytes stay as they are"
+    )
+    augment: tuple[Step, ...] = Field(
+        (), description="steps of augmentation, in order: the pack holds them for the loader; no image is changed by it"
     )
     gate: GateConfig = Field(GateConfig(), description="what `sluice gate` asks of the finished run")  # pyright: ignore[reportCallIssue]
     engine: EngineConfig = Field(EngineConfig(), description="how units are carried to workers")  # pyright: ignore[reportCallIssue]

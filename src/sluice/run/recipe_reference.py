@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sluice.caption.translate_config import TranslatorBase
+from sluice.load.augment.steps import StepBase
 from sluice.run.gate_config import SafetyLimit
 from sluice.run.recipe import Recipe
 from sluice.sources.config import SourceBase
@@ -23,6 +24,7 @@ BEGIN: Final = "<!-- made from the models: begin -->"
 END: Final = "<!-- made from the models: end -->"
 _ELSEWHERE: Final[dict[type[BaseModel], str]] = {
     SourceBase: "[Sources](sources.md) lists the types and their fields",
+    StepBase: "[Augmentation](augmentation.md) lists the types and their fields",
     TranslatorBase: "[Captioning](captioning.md#options) lists the fields of translators",
 }
 

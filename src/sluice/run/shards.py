@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.engine import Engine, Task
+from sluice.load.augment.steps import Step
 from sluice.media.limits import Limits
 from sluice.pack.base import FORMATS, Contents
 from sluice.pack.indexes import finish_pack
@@ -27,6 +28,7 @@ from sluice.run.packing import (
     Written,
     pack_shards,
     read_receipt,
+    write_augment,
     write_redactions,
 )
 from sluice.run.recipe import PackConfig
@@ -49,6 +51,7 @@ class Packing:
     limits: Limits
     decided: str
     covering: CoveringPlan | None
+    augment: tuple[Step, ...] = ()  # that the pack holds for the loader
 
     def jobs(self, without: Set[str]) -> list[ShardJob]:
         """The shards, in the order of the manifest, without the samples `without`."""
@@ -92,8 +95,9 @@ class Packing:
     def finish(self, shards: Mapping[str, Written]) -> None:
         """Write what lists the finished `shards`, in order, and remove what is not of this pack."""
         listed = [Listed(name, found.samples, found.bytes, found.sha256, found.rows) for name, found in shards.items()]
-        redactions = write_redactions(self.place, list(shards), self.covering)
-        self._remove_others(finish_pack(self.place.folder, listed, redactions), shards)
+        others = write_redactions(self.place, list(shards), self.covering)
+        others |= write_augment(self.place.folder, self.augment)
+        self._remove_others(finish_pack(self.place.folder, listed, others), shards)
 
     def _remove_others(self, files: Mapping[str, str], shards: Mapping[str, Written]) -> None:
         """Remove shards, receipts and files of formats that are not of this pack."""
