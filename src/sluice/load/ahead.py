@@ -59,6 +59,9 @@ class Downloads:
         self._waiting: deque[_Wanted] = deque()
         self._position, self._look_at = -1, 0
         self._changed = threading.Condition()
+        self._busy = 0  # threads that are bringing something
+        self._brought = 0  # shards so far
+        self._blocked = False  # until one of them is done
         self._closed = False
         for _ in range(threads if any(self._stores) else 0):
             threading.Thread(target=self._work, name="sluice-download", daemon=True).start()
@@ -78,12 +81,15 @@ class Downloads:
 
     def _work(self) -> None:
         while (wanted := self._next()) is not None:
+            fits, brought = True, self._brought
             try:
                 wanted.store.fetch_ahead(wanted.shard, wanted.keep, lambda: self._closed)
             except NoRoomError:
-                self._waiting.clear()  # until reading has gone on
+                fits = False
             except (StoppedError, SluiceError, OSError):
-                continue  # who reads it meets that again, and says it
+                pass  # who reads it meets that again, and says it
+            finally:
+                self._done(wanted, fits, brought)
 
     def _next(self) -> _Wanted | None:
         """What to bring next; waits until there is something, None once closed."""
@@ -92,12 +98,29 @@ class Downloads:
                 if self._look_at <= self._position:
                     self._look_at = self._position + max(1, self._window // _AGAIN)
                     self._waiting.clear()
+                    self._blocked = False
                     with suppress(SluiceError, OSError):
                         self._waiting.extend(self._wanted(self._position))
-                if self._waiting:
+                if self._waiting and not self._blocked:
+                    self._busy += 1
                     return self._waiting.popleft()
                 self._changed.wait()
             return None
+
+    def _done(self, wanted: _Wanted, fits: bool, brought: int) -> None:
+        """Go on with the next; where it did not fit with the same, or not at all until reading has gone on.
+
+        What others bring meanwhile may have to go for it, but not before it is there.
+        """
+        with self._changed:
+            self._busy -= 1
+            self._brought += fits
+            self._blocked = not fits and self._busy > 0
+            if not fits and (self._busy or self._brought > brought):
+                self._waiting.appendleft(wanted)
+            elif not fits:
+                self._waiting.clear()
+            self._changed.notify_all()
 
     def _wanted(self, position: int) -> list[_Wanted]:
         """The shards of the samples from `position` on, into the next epoch, in the order of their first need."""
