@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 
 from sluice.errors import SluiceError
-from sluice.load.cache import NoRoomError
+from sluice.load.cache import Needs, NoRoomError
 from sluice.load.epoch import Epoch, Stretch
 from sluice.load.folder import PackFolder
 from sluice.load.store import RemoteStore, StoppedError
@@ -28,21 +28,10 @@ _BLOCK_BITS: Final = 40  # of a number that holds a source and a block of it
 
 
 @dataclass(frozen=True)
-class _Sooner:
-    """The names of what is needed sooner than what comes at `rank`."""
-
-    ranks: dict[str, int]
-    rank: int
-
-    def __contains__(self, name: object) -> bool:
-        return self.ranks.get(cast(str, name), self.rank) < self.rank
-
-
-@dataclass(frozen=True)
 class _Wanted:
     store: RemoteStore
     shard: str
-    keep: _Sooner
+    needs: Needs  # of all that is looked ahead at
 
 
 class Downloads:
@@ -83,7 +72,7 @@ class Downloads:
         while (wanted := self._next()) is not None:
             fits, brought = True, self._brought
             try:
-                wanted.store.fetch_ahead(wanted.shard, wanted.keep, lambda: self._closed)
+                wanted.store.fetch_ahead(wanted.shard, wanted.needs, lambda: self._closed)
             except NoRoomError:
                 fits = False
             except (StoppedError, SluiceError, OSError):
@@ -125,7 +114,7 @@ class Downloads:
     def _wanted(self, position: int) -> list[_Wanted]:
         """The shards of the samples from `position` on, into the next epoch, in the order of their first need."""
         wanted: list[_Wanted] = []
-        ranks: dict[str, int] = {}
+        needs: dict[str, int] = {}
         left = _WINDOWS * self._window
         for epoch in self._next_epochs():
             stop = min(position + left, len(epoch))
@@ -133,9 +122,9 @@ class Downloads:
                 break
             for source, block in _first_needs(epoch.locate(position, stop)):
                 store, shard = self._stores[source], self._folders[source].blocks[block].shard
-                if store is not None and store.cached_as(shard) not in ranks:
-                    ranks[store.cached_as(shard)] = len(wanted)
-                    wanted.append(_Wanted(store, shard, _Sooner(ranks, len(wanted))))
+                if store is not None and store.cached_as(shard) not in needs:
+                    needs[store.cached_as(shard)] = len(wanted)
+                    wanted.append(_Wanted(store, shard, needs))
             left -= stop - position
             position = 0
         return wanted
