@@ -65,7 +65,7 @@ def read_checksums(folder: Path) -> dict[str, str]:
 
 
 def parse_checksums(data: bytes, path: Path | str) -> dict[str, str]:
-    """SHA-256 by path, from the bytes of a checksums file; RunError, naming `path`, where they are not as we write."""
+    """SHA-256 by path, from the bytes of a checksums file; RunError that names `path` where they are not as ours."""
     try:
         lines = data.decode().splitlines()
     except UnicodeDecodeError as error:
