@@ -81,10 +81,13 @@ def test_what_is_fetched_ahead_takes_no_room_of_what_is_needed_sooner(tmp_path: 
     for number in (1, 2):
         os.close(disk.open(name_of(number), filled(number, 40)))
     with pytest.raises(NoRoomError):
-        disk.fetch_ahead(name_of(3), filled(3, 40), {name_of(1), name_of(2)})
+        disk.fetch_ahead(name_of(3), filled(3, 40), {name_of(2): 0, name_of(1): 1, name_of(3): 2})
     assert set(held(tmp_path)) == {name_of(1), name_of(2)}
-    disk.fetch_ahead(name_of(3), filled(3, 40), {name_of(1)})  # 1 was used before 2, and stays
+    disk.fetch_ahead(name_of(3), filled(3, 40), {name_of(1): 0, name_of(3): 1})  # nobody needs 2
     assert set(held(tmp_path)) == {name_of(1), name_of(3)}
+    order = {name_of(4): 0, name_of(1): 1, name_of(3): 2}
+    disk.fetch_ahead(name_of(4), filled(4, 40), order)  # 1 was used longer ago, and is needed sooner
+    assert set(held(tmp_path)) == {name_of(1), name_of(4)}
 
 
 def test_an_open_file_stays_whole_when_it_goes(tmp_path: Path) -> None:

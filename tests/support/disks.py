@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
 
 @contextlib.contextmanager
-def small_disk(folder: Path, size: int | str) -> Iterator[None]:
+def small_disk(folder: Path, size: int | str) -> Generator[None]:
     """A disk of its own at `folder`; skips where this user may not mount one."""
     folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "sluice-test", str(folder)]

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final
 
 import numpy as np
 
 from sluice.errors import SluiceError
-from sluice.load.cache import NoRoomError
+from sluice.load.cache import Needs, NoRoomError
 from sluice.load.epoch import Epoch, Stretch
 from sluice.load.folder import PackFolder
 from sluice.load.store import RemoteStore, StoppedError
@@ -28,21 +28,10 @@ _BLOCK_BITS: Final = 40  # of a number that holds a source and a block of it
 
 
 @dataclass(frozen=True)
-class _Sooner:
-    """The names of what is needed sooner than what comes at `rank`."""
-
-    ranks: dict[str, int]
-    rank: int
-
-    def __contains__(self, name: object) -> bool:
-        return self.ranks.get(cast(str, name), self.rank) < self.rank
-
-
-@dataclass(frozen=True)
 class _Wanted:
     store: RemoteStore
     shard: str
-    keep: _Sooner
+    needs: Needs  # of all that is looked ahead at
 
 
 class Downloads:
@@ -59,6 +48,9 @@ class Downloads:
         self._waiting: deque[_Wanted] = deque()
         self._position, self._look_at = -1, 0
         self._changed = threading.Condition()
+        self._busy = 0  # threads that are bringing something
+        self._brought = 0  # shards so far
+        self._blocked = False  # until one of them is done
         self._closed = False
         for _ in range(threads if any(self._stores) else 0):
             threading.Thread(target=self._work, name="sluice-download", daemon=True).start()
@@ -78,12 +70,15 @@ class Downloads:
 
     def _work(self) -> None:
         while (wanted := self._next()) is not None:
+            fits, brought = True, self._brought
             try:
-                wanted.store.fetch_ahead(wanted.shard, wanted.keep, lambda: self._closed)
+                wanted.store.fetch_ahead(wanted.shard, wanted.needs, lambda: self._closed)
             except NoRoomError:
-                self._waiting.clear()  # until reading has gone on
+                fits = False
             except (StoppedError, SluiceError, OSError):
-                continue  # who reads it meets that again, and says it
+                pass  # who reads it meets that again, and says it
+            finally:
+                self._done(wanted, fits, brought)
 
     def _next(self) -> _Wanted | None:
         """What to bring next; waits until there is something, None once closed."""
@@ -92,17 +87,34 @@ class Downloads:
                 if self._look_at <= self._position:
                     self._look_at = self._position + max(1, self._window // _AGAIN)
                     self._waiting.clear()
+                    self._blocked = False
                     with suppress(SluiceError, OSError):
                         self._waiting.extend(self._wanted(self._position))
-                if self._waiting:
+                if self._waiting and not self._blocked:
+                    self._busy += 1
                     return self._waiting.popleft()
                 self._changed.wait()
             return None
 
+    def _done(self, wanted: _Wanted, fits: bool, brought: int) -> None:
+        """Go on with the next; where it did not fit with the same, or not at all until reading has gone on.
+
+        What others bring meanwhile may have to go for it, but not before it is there.
+        """
+        with self._changed:
+            self._busy -= 1
+            self._brought += fits
+            self._blocked = not fits and self._busy > 0
+            if not fits and (self._busy or self._brought > brought):
+                self._waiting.appendleft(wanted)
+            elif not fits:
+                self._waiting.clear()
+            self._changed.notify_all()
+
     def _wanted(self, position: int) -> list[_Wanted]:
         """The shards of the samples from `position` on, into the next epoch, in the order of their first need."""
         wanted: list[_Wanted] = []
-        ranks: dict[str, int] = {}
+        needs: dict[str, int] = {}
         left = _WINDOWS * self._window
         for epoch in self._next_epochs():
             stop = min(position + left, len(epoch))
@@ -110,9 +122,9 @@ class Downloads:
                 break
             for source, block in _first_needs(epoch.locate(position, stop)):
                 store, shard = self._stores[source], self._folders[source].blocks[block].shard
-                if store is not None and store.cached_as(shard) not in ranks:
-                    ranks[store.cached_as(shard)] = len(wanted)
-                    wanted.append(_Wanted(store, shard, _Sooner(ranks, len(wanted))))
+                if store is not None and store.cached_as(shard) not in needs:
+                    needs[store.cached_as(shard)] = len(wanted)
+                    wanted.append(_Wanted(store, shard, needs))
             left -= stop - position
             position = 0
         return wanted

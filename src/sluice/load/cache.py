@@ -16,7 +16,7 @@ import errno
 import os
 import re
 import time
-from collections.abc import Callable, Container, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -27,12 +27,14 @@ from sluice.load.file_lock import is_open_at, lock, remove_if_left, unlock
 from sluice.table.remote import RemoteError
 
 Fill: TypeAlias = "Callable[[Slot], None]"
+Needs: TypeAlias = Mapping[str, int]  # names of files that are needed soon, by how soon: 0 is first
 
 MOST: Final = "100 GB"
 _NAME: Final = re.compile(r"[0-9a-f]{64}(\.[a-z0-9]+)?$")  # nothing else is ever counted or removed
 _PARTIAL: Final = ".partial"
 _FAILED: Final = ".failed"
 _FAILS_FOR: Final = 30.0  # seconds in which a file that could not be had is not asked for again
+_NEVER: Final = 2**62
 _POLL: Final = 0.05  # seconds between looks for room that others' downloads take
 _UNITS: Final = {
     "": 1,
@@ -83,21 +85,22 @@ class DiskCache:
                     break
             return found
 
-    def fetch_ahead(self, name: str, fill: Fill, keep: Container[str]) -> None:
-        """Have the file `name` there before it is asked for; NoRoomError where one of `keep` would have to go.
+    def fetch_ahead(self, name: str, fill: Fill, needs: Needs) -> None:
+        """Have the file `name` there before it is asked for; NoRoomError where one needed sooner would have to go.
 
         Returns at once where another is writing it, or where it could not be had just now.
         """
         with self._told():
             found = self._found(name)
             if found is None and not self._failure(name):
-                found = self._filled(name, fill, keep)
+                found = self._filled(name, fill, needs)
             if found is not None:
                 os.close(found)
 
-    def make_room(self, descriptor: int, size: int, name: str, keep: Container[str] | None) -> bool:
-        """Let the partial file of `name` take `size` bytes, and older files go for it; False, and none goes for
-        nothing, where that is not enough."""
+    def make_room(self, descriptor: int, size: int, name: str, needs: Needs | None) -> bool:
+        """Let the partial file of `name` take `size` bytes, and others go for it: those that nobody is known to need,
+        least lately used first, then what is needed last. False, and none goes for nothing, where that is not enough.
+        """
         if size > self.most:
             raise RunError(
                 f"a file of {size:,} bytes does not fit into the cache {self.folder} of {self.most:,}: "
@@ -105,13 +108,13 @@ class DiskCache:
             )
         with self._alone():
             whole, used = self._all_but(f"{name}{_PARTIAL}")
+            need = needs or {}
             going: list[str] = []
-            for _, file_size, file in sorted(whole):
-                if used + size <= self.most:
+            for _, file_size, file in sorted(whole, key=lambda one: (-need.get(one[2], _NEVER), one[0])):
+                if used + size <= self.most or need.get(file, _NEVER) < need.get(name, 0):
                     break
-                if keep is None or file not in keep:
-                    going.append(file)
-                    used -= file_size
+                going.append(file)
+                used -= file_size
             if used + size > self.most:
                 return False
             for file in going:
@@ -128,21 +131,25 @@ class DiskCache:
         touch(descriptor)
         return descriptor
 
-    def _filled(self, name: str, fill: Fill, keep: Container[str] | None) -> int | None:
+    def _filled(self, name: str, fill: Fill, needs: Needs | None) -> int | None:
         """The file written by `fill`; None where another was at it, so that it is to be looked for again."""
         path, partial = self._files / name, self._files / f"{name}{_PARTIAL}"
         self._files.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o644)
+        with self._alone():  # who counts would take a file that is not locked yet for one that was left
+            descriptor = os.open(partial, os.O_RDWR | os.O_CREAT, 0o644)
+            ours = lock(descriptor, wait=False)
         handed_on = False
         try:
-            if not lock(descriptor, wait=keep is None) or not is_open_at(partial, descriptor):
+            if not ours and (needs is not None or not lock(descriptor, wait=True)):
+                return None
+            if not is_open_at(partial, descriptor):
                 return None
             if path.exists() or self._failure(name):
                 partial.unlink()
                 return None
             try:
                 os.ftruncate(descriptor, 0)  # what a killed process left
-                fill(Slot(self, descriptor, name, keep))
+                fill(Slot(self, descriptor, name, needs))
                 os.fsync(descriptor)
                 touch(descriptor)
                 with self._alone():  # who counts sees it under one of its names
@@ -220,13 +227,13 @@ class DiskCache:
 class Slot:
     """The place of a file that is being written."""
 
-    def __init__(self, cache: DiskCache, descriptor: int, name: str, keep: Container[str] | None) -> None:
-        self._cache, self._descriptor, self._name, self._keep = cache, descriptor, name, keep
+    def __init__(self, cache: DiskCache, descriptor: int, name: str, needs: Needs | None) -> None:
+        self._cache, self._descriptor, self._name, self._needs = cache, descriptor, name, needs
 
     def reserve(self, size: int) -> None:
         """Wait for so many bytes of room; NoRoomError where none may be had."""
-        while not self._cache.make_room(self._descriptor, size, self._name, self._keep):
-            if self._keep is not None:
+        while not self._cache.make_room(self._descriptor, size, self._name, self._needs):
+            if self._needs is not None:
                 raise NoRoomError
             time.sleep(_POLL)  # others' downloads end, and then their files may go
 

@@ -13,7 +13,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.load.cache import DiskCache, Slot, touch
+from sluice.load.cache import DiskCache, Needs, Slot, touch
 from sluice.pack.manifest import CHECKSUMS_FILE, MANIFEST_FILE, parse_checksums
 from sluice.table import remote
 from sluice.table.refs import local_path
@@ -117,9 +117,9 @@ class RemoteStore:
         except MissingRemoteError:
             return None
 
-    def fetch_ahead(self, name: str, keep: Container[str], stopped: Callable[[], bool]) -> None:
-        """Bring a file before it is asked for; NoRoomError where one of `keep`, by cached name, would have to go."""
-        self._cache.fetch_ahead(self.cached_as(name), partial(self._download, name, stopped), keep)
+    def fetch_ahead(self, name: str, needs: Needs, stopped: Callable[[], bool]) -> None:
+        """Bring a file before it is asked for; NoRoomError where one that is needed sooner would have to go."""
+        self._cache.fetch_ahead(self.cached_as(name), partial(self._download, name, stopped), needs)
 
     def table(self, name: str) -> OpenedFile:
         """What pyarrow reads a Parquet file of the pack from."""
