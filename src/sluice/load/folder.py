@@ -26,6 +26,7 @@ Numbers = npt.NDArray[np.int64]
 READABLE: Final = ("webdataset", "parquet")
 _COLUMNS: Final = ("id", "offset", "size", "width", "height", "image_size", "text_tokens")
 _REPEATS: Final = "repeats"  # how often an epoch takes a sample; a manifest of an earlier version has no such column
+_SIZES: Final = "image_sizes"  # of every image; nor has it this one
 _HELD: Final = 16  # row groups of the manifest: some 16,384 rows and 2 MB each
 
 
@@ -52,6 +53,7 @@ class PackFolder:
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
         self.indexed = INDEXED in (self._manifest.schema_arrow.metadata or {})  # tars that others wrote
         self._repeated = _REPEATS in self._manifest.schema_arrow.names
+        self.every_image = _SIZES in self._manifest.schema_arrow.names  # whether the sizes of all images may be known
         kinds = pq.read_table(
             self.path / MANIFEST_FILE,
             columns=["format", "split", "shard", *([_REPEATS] if self._repeated else [])],
@@ -103,9 +105,8 @@ class PackFolder:
         if group in self._groups:
             self._groups.move_to_end(group)
             return self._groups[group]
-        self._groups[group] = self._manifest.read_row_group(
-            group, columns=[*_COLUMNS, *([_REPEATS] if self._repeated else [])]
-        )
+        more = [*([_REPEATS] if self._repeated else []), *([_SIZES] if self.every_image else [])]
+        self._groups[group] = self._manifest.read_row_group(group, columns=[*_COLUMNS, *more])
         if len(self._groups) > _HELD:
             self._groups.popitem(last=False)
         return self._groups[group]
