@@ -71,7 +71,9 @@ def test_the_sizes_of_all_images_are_in_the_manifest_and_an_older_one_without_th
     wrong = pa.array([[{"width": 1, "height": 1}]] * len(table), table.schema.field("image_sizes").type)
     place = table.schema.get_field_index("image_sizes")
     found = verified(table.set_column(place, table.schema.field(place), wrong))
-    assert len(found) == 24 and all("image_sizes is" in str(one) for one in found), found  # a table's are not held against it
+    assert len(found) == 24 and all("image_sizes is" in str(one) for one in found), (
+        found
+    )  # a table's are not held against it
 
 
 def test_the_parts_checked_apart_find_what_the_whole_finds(tmp_path, read):

@@ -23,7 +23,8 @@ from sluice.table.compute import pc
 
 Numbers = npt.NDArray[np.int64]
 
-READABLE: Final = ("webdataset", "parquet")
+TARS: Final = ("webdataset", "energon")
+READABLE: Final = ("webdataset", "parquet", "energon", "arrow")  # the first of them that is there
 _COLUMNS: Final = ("id", "offset", "size", "width", "height", "image_size", "text_tokens")
 _REPEATS: Final = "repeats"  # how often an epoch takes a sample; a manifest of an earlier version has no such column
 _SIZES: Final = "image_sizes"  # of every image; nor has it this one
@@ -32,12 +33,12 @@ _HELD: Final = 16  # row groups of the manifest: some 16,384 rows and 2 MB each
 
 @dataclass(frozen=True)
 class Block:
-    """What is read as a whole: a tar, or a row group of a Parquet shard."""
+    """What is read as a whole: a tar, a row group of a Parquet shard, or a record batch of an Arrow file."""
 
     shard: str  # path below the folder
     first: int  # row of the manifest
     rows: int
-    group: int  # of the Parquet shard; 0 for a tar
+    group: int  # or record batch; 0 for a tar
 
 
 class PackFolder:
@@ -118,8 +119,8 @@ class PackFolder:
             return readable[0]
         raise RunError(
             f"{self.path} has no {'format' if asked is None else repr(asked)} that can be loaded "
-            f"(it holds {', '.join(there) or 'nothing'}): the loader reads {' and '.join(READABLE)}, "
-            "which `sluice export RUN --to` writes"
+            f"(it holds {', '.join(there) or 'nothing'}): the loader reads {', '.join(READABLE[:-1])} "
+            f"and {READABLE[-1]}, which `sluice export RUN --to` writes"
         )
 
     def _shards(self, kinds: pa.Table) -> tuple[list[str], Numbers, Numbers]:
@@ -136,19 +137,28 @@ class PackFolder:
         return names, rows[starts].astype(np.int64), np.diff([*starts, len(rows)]).astype(np.int64)
 
     def _blocks(self, first: Numbers, counts: Numbers) -> list[Block]:
-        if self.format == "webdataset":
+        if self.format in TARS:
             return [
                 Block(shard, start, count, 0)
                 for shard, start, count in zip(self.shards, first.tolist(), counts.tolist(), strict=True)
             ]
         blocks: list[Block] = []
         for shard, start in zip(self.shards, first.tolist(), strict=True):
-            metadata: Any = pq.read_metadata(self.path / shard)
-            for group in range(metadata.num_row_groups):
-                count = metadata.row_group(group).num_rows
+            for group, count in enumerate(self._group_rows(self.path / shard)):
                 blocks.append(Block(shard, start, count, group))
                 start += count  # noqa: PLW2901 - the row after this group's
         return blocks
+
+    def _group_rows(self, shard: Path) -> list[int]:
+        """The rows of each row group or record batch of a table."""
+        try:
+            if self.format == "arrow":
+                with pa.memory_map(str(shard)) as file, pa.ipc.open_file(file) as reader:
+                    return [reader.get_batch(at).num_rows for at in range(reader.num_record_batches)]
+            metadata: Any = pq.read_metadata(shard)
+            return [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
+        except (OSError, pa.ArrowException) as error:
+            raise RunError(f"{shard} is no whole shard ({error}): `sluice verify` says more") from error
 
 
 def _with_manifest(path: Path) -> Path:
