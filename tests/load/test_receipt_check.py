@@ -43,7 +43,7 @@ def change(folder: Path, keep: Any) -> None:
         pq.write_table(table.filter(pa.array([keep(row) for row in table.to_pylist()])), path)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     stops=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(1, 3)), max_size=3),
     world=st.integers(1, 5),

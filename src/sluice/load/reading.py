@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 from sluice.errors import SampleFailure
 from sluice.load.folder import TARS, Block, PackFolder
 from sluice.pack.tar import BLOCK, read_members
+from sluice.table.refs import Ref, RefReader
 
 _END: Final = bytes(2 * BLOCK)  # what a tar ends with
 _OPEN: Final = 64  # files of a folder at once
 _GROUPS: Final = 8  # row groups held: 16 MiB of images each
+_LARGEST: Final = 2**30  # bytes of a sample behind a URL
 _OTHERS: Final = ("json", "txt", "cls")
 
 
@@ -51,12 +53,13 @@ class ShardReader:
         self._folder = folder
         self._files: OrderedDict[str, int] = OrderedDict()
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+        self._elsewhere = RefReader(_LARGEST)
 
     def read(self, block: Block, place: int, id: str, offset: int, size: int) -> Sample:
         """The sample at `place` of `block`; SampleFailure where its bytes are gone or are another sample's."""
         try:
             if self._folder.format in TARS:
-                data = os.pread(self._file(block.shard), size, offset)
+                data = self._bytes(block.shard, offset, size)
                 if self._folder.indexed:
                     from sluice.load.foreign import foreign_sample  # and with it what reads tars of all kinds
 
@@ -75,6 +78,12 @@ class ShardReader:
         while self._files:
             os.close(self._files.popitem()[1])
         self._groups.clear()
+        self._elsewhere.close()
+
+    def _bytes(self, shard: str, offset: int, size: int) -> bytes:
+        if "://" in shard:  # indexed where it lies, and read there
+            return self._elsewhere.read(Ref("tar", shard, "", offset, size))
+        return os.pread(self._file(shard), size, offset)
 
     def _file(self, shard: str) -> int:
         if shard in self._files:
