@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sluice.errors import RunError
 from sluice.load.decode import Pixels
 from sluice.load.loader import Loader
-from sluice.load.receipt_check import Receipt, check_receipts
+from sluice.load.receipt_check import check_receipts
+from sluice.load.receipt_told import Receipt
 from sluice.pack.manifest import MANIFEST_FILE, read_manifest
 from support.commands import cli
 
