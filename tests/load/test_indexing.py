@@ -284,6 +284,7 @@ def test_remote_tars_are_listed_by_ranged_reads(tmp_path: Path) -> None:
     rows = read_manifest(tmp_path / "into").to_pylist()
     local = scan(str(path), "a.tar", "a", Asked(True)).rows
     assert [row["shard"] for row in rows] == ["memory://foreign/a.tar"] * 2
+    assert {id: one.caption for id, one in served(tmp_path / "into").items()} == {"1": "caption 0", "2": "caption 1"}
     places = ["id", "offset", "size", "image_offset", "image_size", "width", "height"]
     assert [[row[name] for name in places] for row in rows] == [
         list(row.values()) for row in local.select(places).to_pylist()

@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pack.making import image_bytes
+from pack.packing import pack as packed
+from pack.packing import samples as made
 from sluice.errors import RecipeError, RunError
 from sluice.load.decode import Pixels
 from sluice.load.loader import Loader, Share
 from sluice.load.receipt import odd_ones
 from sluice.pack.manifest import read_manifest
+from sluice.table.refs import RefReader
 
 WINDOW = 8
 
@@ -53,6 +56,36 @@ def test_an_epoch_serves_each_sample_once_as_it_was_packed(packs: tuple[Path, Pa
             assert by_id[row["id"]].images == (image_bytes(int(row["key"])),)
             assert by_id[row["id"]].caption == f"a red büs №{int(row['key'])}"
             assert by_id[row["id"]].document["key"] == row["key"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_energon_and_arrow_are_read_as_webdataset_and_parquet_are(tmp_path: Path, several: bool) -> None:
+    formats = ("arrow", "energon", "parquet", "webdataset")
+    with RefReader(max_bytes=2**27) as reader:
+        packed(tmp_path, made(tmp_path, several), reader.read, formats=formats)
+    served = {
+        format: {
+            sample.id: (sample.images, sample.caption, sample.document["key"])
+            for batch in loader(tmp_path, format=format)
+            for sample in batch.values
+        }
+        for format in formats
+    }
+    assert len(served["webdataset"]) == 9
+    assert all(served[format] == served["webdataset"] for format in formats)
+
+
+def test_a_damaged_arrow_file_costs_its_samples_or_is_named(tmp_path: Path) -> None:
+    with RefReader(max_bytes=2**27) as reader:
+        packed(tmp_path, made(tmp_path), reader.read, formats=("arrow",))
+    one = loader(tmp_path)
+    shard = tmp_path / "arrow/train/shard-000001.arrow"
+    data = bytearray(shard.read_bytes())
+    shard.write_bytes(data[: len(data) // 2])  # while it is open
+    served = [id for batch in one for id in batch.ids]
+    assert served.count(None) == 4 and {bad.failure_class for bad in one.quarantine} == {"io"}
+    with pytest.raises(RunError, match=r"shard-000001\.arrow is no whole shard"):
+        loader(tmp_path)
 
 
 def test_both_formats_and_both_epochs(packs: tuple[Path, Path]) -> None:
@@ -179,7 +212,7 @@ def test_what_cannot_be_loaded_is_said(packs: tuple[Path, Path], tmp_path: Path)
     for make, words in [
         (lambda: loader(tmp_path), "has no manifest.parquet"),
         (lambda: loader(packs[0], split="test"), "no split 'test' .there are: train"),
-        (lambda: loader(packs[0], format="mds"), "the loader reads webdataset and parquet"),
+        (lambda: loader(packs[0], format="mds"), "the loader reads webdataset, parquet, energon and arrow"),
         (lambda: loader(packs[0], format="mds"), "no 'mds' that can be loaded .it holds parquet, webdataset"),
         (lambda: loader(packs[0], temperature=0.0), "a temperature is above 0"),
         (lambda: loader(packs[0], 0), "a sample at least"),

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sluice.errors import RunError
 from sluice.load.decode import Pixels
 from sluice.load.loader import Loader
-from sluice.load.receipt_check import Receipt, check_receipts
+from sluice.load.receipt_check import check_receipts
+from sluice.load.receipt_told import Receipt
 from sluice.pack.manifest import MANIFEST_FILE, read_manifest
 from support.commands import cli
 
@@ -43,7 +44,7 @@ def change(folder: Path, keep: Any) -> None:
         pq.write_table(table.filter(pa.array([keep(row) for row in table.to_pylist()])), path)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     stops=st.lists(st.tuples(st.integers(1, 4), st.integers(0, 3), st.integers(1, 3)), max_size=3),
     world=st.integers(1, 5),

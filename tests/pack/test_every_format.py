@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +118,47 @@ def test_any_changed_byte_of_an_image_is_named_though_the_checksum_is_written_an
             write_checksums(tmp_path, {**read_checksums(tmp_path), name: digest(path)})
     found = {(id, what) for _, id, what in problems(tmp_path)}
     assert any(id == made[1].id or "CRC" in what for id, what in found), found
+
+
+def test_the_index_of_energon_is_the_same_bytes_again_and_is_held_against_the_shards(tmp_path, read):
+    made = samples(tmp_path, several=True)
+    path = "energon/.nv-meta/index.sqlite"
+    for place in ("one", "two"):
+        pack(tmp_path / place, made, read, formats=("energon", "webdataset"))
+    assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+    assert not list(tmp_path.rglob("*.partial"))
+    with closing(sqlite3.connect(tmp_path / "one" / path)) as database:
+        assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        rows = database.execute("SELECT sample_key, byte_offset, byte_size FROM samples ORDER BY rowid").fetchall()
+        parts = database.execute("SELECT part_name FROM sample_parts JOIN samples USING (tar_file_id, sample_index)")
+        assert {name for (name,) in parts} == {"jpg", "0.jpg", "1.png", "txt", "json"}
+    manifest = [row for row in read_manifest(tmp_path / "one").to_pylist() if row["format"] == "energon"]
+    assert rows == [(row["id"], row["offset"], row["size"]) for row in manifest]
+    final = tmp_path / "two"
+
+    def changed(statement):
+        with closing(sqlite3.connect(final / path)) as database:
+            database.execute(statement)
+            database.commit()
+        write_checksums(final, {**read_checksums(final), path: digest(final / path)})
+        return problems(final)
+
+    assert changed("VACUUM") == set()  # as another build of SQLite may lay it out
+    for statement in (
+        "UPDATE samples SET byte_offset = byte_offset + 512 WHERE rowid = 3",
+        "DELETE FROM sample_parts WHERE rowid = (SELECT max(rowid) FROM sample_parts)",
+        "DROP INDEX idx_sample_parts_seq",
+    ):
+        kept = (final / path).read_bytes()
+        assert any("it is not what the energon shards make it" in str(one) for one in changed(statement)), statement
+        (final / path).write_bytes(kept)
+    (final / path).write_bytes(b"no database")
+    assert any("it is not what the energon shards make it" in str(one) for one in changed_bytes(final, path))
+
+
+def changed_bytes(final, path):
+    write_checksums(final, {**read_checksums(final), path: digest(final / path)})
+    return problems(final)
 
 
 @pytest.mark.parametrize("name", ["mds/train/index.json", "litdata/val/index.json", "energon/.nv-meta/.info.json"])

@@ -1,6 +1,9 @@
 """Packs read back with the loaders that trainers use. They are heavy: `pip install --group trainers` brings them."""
 
 import json
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -137,6 +140,39 @@ def test_energon_reads_captioned_images(tmp_path, torch_vision):
         assert sorted(batch.caption[0] for batch in back) == sorted(wanted)
         for batch in back:
             assert batch.image.shape[-1] == wanted[batch.caption[0]].images[0].width
+
+
+def tables_of(path):
+    with closing(sqlite3.connect(path)) as database:
+        tables = {name: sorted(database.execute(f"SELECT * FROM {name}")) for name in ("samples", "sample_parts")}
+        columns = {name: [row[1:4] for row in database.execute(f"PRAGMA table_info({name})")] for name in tables}
+        schema = sorted(database.execute("SELECT type, name, tbl_name FROM sqlite_master"))
+    return tables, columns, schema
+
+
+def test_energon_looks_samples_up_in_our_index_which_is_what_its_own_preparation_writes(tmp_path):
+    pytest.importorskip("megatron.energon", reason=f"megatron-energon {GROUP}")
+    from megatron.energon.epathlib import EPath
+    from megatron.energon.flavors.webdataset.itar_reader import SqliteITarEntryReader
+    from megatron.energon.flavors.webdataset.prepare import WebdatasetPreparator
+
+    made = written(tmp_path, "energon", several=True, captioned=False)
+    final = tmp_path / "energon"
+    reader = SqliteITarEntryReader(EPath(final))
+    for sample in [*made["train"], *made["val"]]:
+        found = reader[sample.id]
+        names = ["jpg"] if len(sample.images) == 1 else ["0.jpg", "1.png"]
+        assert [found[name] for name in names] == originals(sample)
+        assert json.loads(found["json"])["id"] == sample.id
+    assert len(list(reader.list_all_samples())) == 8
+    ours = tables_of(final / ".nv-meta/index.sqlite")
+    shards = list(json.loads((final / ".nv-meta/.info.json").read_text())["shard_counts"])
+    indexes = [(final / f"{shard}.idx").read_bytes() for shard in shards]
+    shutil.rmtree(final / ".nv-meta")
+    prepared = {"split_config": "split.yaml", "split_parts_patterns": [("train", "train/.*"), ("val", "val/.*")]}
+    WebdatasetPreparator.prepare_dataset(final, shards, **prepared, workers=1)
+    assert tables_of(final / ".nv-meta/index.sqlite") == ours
+    assert [(final / f"{shard}.idx").read_bytes() for shard in shards] == indexes
 
 
 @pytest.mark.parametrize("several", [False, True])

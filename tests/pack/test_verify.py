@@ -54,6 +54,28 @@ def test_a_pack_as_written_has_no_problem(tmp_path, read, several):
     assert seen == [(done, 8) for done in range(1, 9)]
 
 
+def test_the_sizes_of_all_images_are_in_the_manifest_and_an_older_one_without_them_is_fine(tmp_path, read):
+    made = samples(tmp_path, several=True)
+    pack(tmp_path, made, read, formats=("mds", "parquet", "webdataset"))
+    known = {sample.id: [{"width": one.width, "height": one.height} for one in sample.images] for sample in made}
+    assert {len(sizes) for sizes in known.values()} == {0, 1, 2}
+    table = read_manifest(tmp_path)
+    assert len(table) == 36 and all(row["image_sizes"] == known[row["id"]] for row in table.to_pylist())
+
+    def verified(changed):
+        pq.write_table(changed, tmp_path / MANIFEST_FILE)
+        resum(tmp_path, MANIFEST_FILE)
+        return problems(tmp_path)
+
+    assert verified(table.drop_columns(["image_sizes"])) == set()
+    wrong = pa.array([[{"width": 1, "height": 1}]] * len(table), table.schema.field("image_sizes").type)
+    place = table.schema.get_field_index("image_sizes")
+    found = verified(table.set_column(place, table.schema.field(place), wrong))
+    assert len(found) == 24 and all("image_sizes is" in str(one) for one in found), (
+        found
+    )  # a table's are not held against it
+
+
 def test_the_parts_checked_apart_find_what_the_whole_finds(tmp_path, read):
     pack(tmp_path, samples(tmp_path), read)
     (tmp_path / TAR).write_bytes(b"")

@@ -26,20 +26,22 @@ from sluice.table.remote import RemoteError
 
 Numbers = npt.NDArray[np.int64]
 
-READABLE: Final = ("webdataset", "parquet")
+TARS: Final = ("webdataset", "energon")
+READABLE: Final = ("webdataset", "parquet", "energon", "arrow")  # the first of them that is there
 _COLUMNS: Final = ("id", "offset", "size", "width", "height", "image_size", "text_tokens")
 _REPEATS: Final = "repeats"  # how often an epoch takes a sample; a manifest of an earlier version has no such column
+_SIZES: Final = "image_sizes"  # of every image; nor has it this one
 _HELD: Final = 16  # row groups of the manifest: some 16,384 rows and 2 MB each
 
 
 @dataclass(frozen=True)
 class Block:
-    """What is read as a whole: a tar, or a row group of a Parquet shard."""
+    """What is read as a whole: a tar, a row group of a Parquet shard, or a record batch of an Arrow file."""
 
     shard: str  # path below the folder
     first: int  # row of the manifest
     rows: int
-    group: int  # of the Parquet shard; 0 for a tar
+    group: int  # or record batch; 0 for a tar
 
 
 class PackFolder:
@@ -66,6 +68,7 @@ class PackFolder:
         self._groups: OrderedDict[int, pa.Table] = OrderedDict()
         self.indexed = INDEXED in (self._manifest.schema_arrow.metadata or {})  # tars that others wrote
         self._repeated = _REPEATS in self._manifest.schema_arrow.names
+        self.every_image = _SIZES in self._manifest.schema_arrow.names  # whether the sizes of all images may be known
         kinds = pq.read_table(
             self.store.table(MANIFEST_FILE),
             columns=["format", "split", "shard", *([_REPEATS] if self._repeated else [])],
@@ -124,9 +127,8 @@ class PackFolder:
         if group in self._groups:
             self._groups.move_to_end(group)
             return self._groups[group]
-        self._groups[group] = self._manifest.read_row_group(
-            group, columns=[*_COLUMNS, *([_REPEATS] if self._repeated else [])]
-        )
+        more = [*([_REPEATS] if self._repeated else []), *([_SIZES] if self.every_image else [])]
+        self._groups[group] = self._manifest.read_row_group(group, columns=[*_COLUMNS, *more])
         if len(self._groups) > _HELD:
             self._groups.popitem(last=False)
         return self._groups[group]
@@ -138,8 +140,8 @@ class PackFolder:
             return readable[0]
         raise RunError(
             f"{self.store.where} has no {'format' if asked is None else repr(asked)} that can be loaded "
-            f"(it holds {', '.join(there) or 'nothing'}): the loader reads {' and '.join(READABLE)}, "
-            "which `sluice export RUN --to` writes"
+            f"(it holds {', '.join(there) or 'nothing'}): the loader reads {', '.join(READABLE[:-1])} "
+            f"and {READABLE[-1]}, which `sluice export RUN --to` writes"
         )
 
     def _shards(self, kinds: pa.Table) -> tuple[list[str], Numbers, Numbers]:
@@ -156,7 +158,7 @@ class PackFolder:
         return names, rows[starts].astype(np.int64), np.diff([*starts, len(rows)]).astype(np.int64)
 
     def _blocks(self, first: Numbers, counts: Numbers) -> list[Block]:
-        if self.format == "webdataset":
+        if self.format in TARS:
             return [
                 Block(shard, start, count, 0)
                 for shard, start, count in zip(self.shards, first.tolist(), counts.tolist(), strict=True)

@@ -143,7 +143,7 @@ class Loader:
             "window": window,
             "batch": batch if isinstance(batch, int) else repr(batch),
             "last": last,
-            **({} if isinstance(batch, int) else {"image_tokens": repr(self._rule)}),
+            **({} if isinstance(batch, int) else self._counting()),
             "ends": ends,
             "phases": [[phase.start, list(phase.weights)] for phase in phases],
             "samples": samples,
@@ -259,6 +259,11 @@ class Loader:
     def quarantine(self) -> tuple[Bad, ...]:
         """The bad samples met so far, and who took the place of each."""
         return tuple(self._books.bad)
+
+    def _counting(self) -> dict[str, Any]:
+        """What the tokens of a sample follow from, beside its pack."""
+        known = [folder.every_image for folder in self.folders]
+        return {"image_tokens": repr(self._rule), **({"every_image": known} if any(known) else {})}
 
     def _begin(self, epoch: int, step: int, place: list[int] | None = None) -> None:
         self._at = _Position(epoch, step)

@@ -1,4 +1,4 @@
-"""Samples read from their shards: the bytes of a tar by offset, the rows of a Parquet file by row group."""
+"""Samples read from their shards: the bytes of a tar by offset, the rows of a table by row group or record batch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import SampleFailure
-from sluice.load.folder import Block, PackFolder
+from sluice.load.folder import TARS, Block, PackFolder
 from sluice.pack.tar import members_within
+from sluice.table.refs import Ref, RefReader
 
 _OPEN: Final = 64  # files of a folder at once
 _GROUPS: Final = 8  # row groups held: 16 MiB of images each
+_LARGEST: Final = 2**30  # bytes of a sample behind a URL
 _OTHERS: Final = ("json", "txt", "cls")
 
 
@@ -72,12 +74,13 @@ class ShardReader:
         self._files: OrderedDict[str, int] = OrderedDict()
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
         weakref.finalize(self, _close_all, self._files)  # a reader goes with its thread
+        self._elsewhere = RefReader(_LARGEST)
 
     def read(self, block: Block, place: int, id: str, offset: int, size: int) -> Sample:
         """The sample at `place` of `block`; SampleFailure where its bytes are gone or are another sample's."""
         try:
-            if self._folder.format == "webdataset":
-                data = os.pread(self._file(block.shard), size, offset)
+            if self._folder.format in TARS:
+                data = self._bytes(block.shard, offset, size)
                 if self._folder.indexed:
                     from sluice.load.foreign import foreign_sample  # and with it what reads tars of all kinds
 
@@ -95,6 +98,12 @@ class ShardReader:
         """Close the files."""
         _close_all(self._files)
         self._groups.clear()
+        self._elsewhere.close()
+
+    def _bytes(self, shard: str, offset: int, size: int) -> bytes:
+        if "://" in shard:  # indexed where it lies, and read there
+            return self._elsewhere.read(Ref("tar", shard, "", offset, size))
+        return os.pread(self._file(shard), size, offset)
 
     def _file(self, shard: str) -> int:
         if shard in self._files:
@@ -111,14 +120,22 @@ class ShardReader:
     def _row(self, block: Block, place: int) -> Sample:
         key = block.shard, block.group
         if key not in self._groups:
-            with pq.ParquetFile(self._folder.store.table(block.shard)) as file:
-                self._groups[key] = file.read_row_group(block.group)
+            self._groups[key] = self._group(block)
             if len(self._groups) > _GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)
         (row,) = self._groups[key].slice(place, 1).to_pylist()
         images = row.pop("images", None) or [row.pop("image", None)]
         return Sample(row["id"], tuple(one["bytes"] for one in images if one), row.get("caption"), row=row)
+
+    def _group(self, block: Block) -> pa.Table:
+        if self._folder.format == "arrow":  # mapped: what is not asked for is not read
+            with pa.ipc.open_file(pa.memory_map(str(self._folder.store.table(block.shard)))) as reader:
+                batch = reader.get_batch(block.group)
+            batch.validate(full=True)  # offsets of a damaged file would read past its end
+            return pa.Table.from_batches([batch])
+        with pq.ParquetFile(self._folder.store.table(block.shard)) as file:
+            return file.read_row_group(block.group)
 
 
 def _close_all(files: OrderedDict[str, int]) -> None:

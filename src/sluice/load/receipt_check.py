@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,6 +20,7 @@ from sluice.errors import RunError
 from sluice.load.cache import DiskCache
 from sluice.load.folder import PackFolder
 from sluice.load.receipt import ORDER, PREFIX
+from sluice.load.receipt_told import EpochReceipt, Odd, Receipt
 from sluice.load.store import open_store
 from sluice.table.duck import connect
 from sluice.wording import counted
@@ -28,7 +28,6 @@ from sluice.wording import counted
 if TYPE_CHECKING:
     import duckdb
 
-_SHOWN: Final = 20
 _MANY: Final = 1_000  # ids named of one epoch; past these only their number
 
 _CHOSEN: Final = """
@@ -73,58 +72,6 @@ _ODD: Final = """
     WHERE NOT coalesce(times BETWEEN low * repeats AND high * repeats, low * repeats = 0 AND times IS NULL, false)
     ORDER BY epoch, source, id
 """
-
-
-@dataclass(frozen=True)
-class Odd:
-    """An id that was not served as often as it should have been."""
-
-    epoch: int
-    source: int
-    id: str
-    times: int
-    least: int
-    most: int
-
-
-@dataclass(frozen=True)
-class EpochReceipt:
-    """What was served of one epoch; a batch that was served twice counts once."""
-
-    epoch: int
-    steps: int
-    samples: int  # places, those left empty too
-    by_rank: dict[int, int]
-    ended: bool
-    missing: tuple[str, ...]  # steps, or ranks of a step, that no receipt has
-    twice: tuple[str, ...]  # steps that were served again
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What the receipts of a training say."""
-
-    folder: str
-    packs: tuple[str, ...]
-    epochs: tuple[EpochReceipt, ...]
-    odd: tuple[Odd, ...]
-    odd_in_all: int
-    dropped: int  # samples of a short last batch
-    bad: tuple[dict[str, Any], ...]  # quarantined, and who took the place of each
-    too_long: int  # samples that no batch could hold
-    notes: tuple[str, ...] = ()
-
-    @property
-    def fine(self) -> bool:
-        """Whether every id was served as often as it should have been, and no step is missing."""
-        return not self.odd_in_all and not any(one.missing for one in self.epochs)
-
-    def to_json(self) -> dict[str, Any]:
-        """The same as plain values."""
-        return {**asdict(self), "fine": self.fine}
-
-    def __str__(self) -> str:
-        return "\n".join(_lines(self))
 
 
 def check_receipts(folder: Path, packs: Sequence[Path | str] = ()) -> Receipt:
@@ -308,34 +255,3 @@ def _records(duck: duckdb.DuckDBPyConnection, query: str, values: Any = None) ->
     found = duck.execute(query, values) if values is not None else duck.execute(query)
     names = [one[0] for one in found.description or ()]
     return tuple(dict(zip(names, row, strict=True)) for row in found.fetchall())
-
-
-def _lines(receipt: Receipt) -> list[str]:
-    lines: list[str] = []
-    for one in receipt.epochs:
-        ranks = ", ".join(f"rank {rank}: {count:,}" for rank, count in one.by_rank.items())
-        state = "whole" if one.ended else "not at its end yet"
-        lines.append(
-            f"epoch {one.epoch}, {state}: {counted(one.steps, 'step')}, {counted(one.samples, 'sample')} ({ranks})"
-        )
-        lines += [f"  served twice, counted once: {said}" for said in one.twice]
-        lines += [f"  MISSING, no receipt has it: {said}" for said in one.missing]
-    for bad in receipt.bad[:_SHOWN]:
-        instead = f"{bad['replaced_by']} came in its place" if bad["replaced_by"] else "nothing came in its place"
-        lines.append(
-            f"bad: {bad['id']} in step {bad['step']} of epoch {bad['epoch']} ({bad['failure_class']}: "
-            f"{bad['failure']}); {instead}"
-        )
-    if len(receipt.bad) > _SHOWN:
-        lines.append(f"and {len(receipt.bad) - _SHOWN:,} more bad")
-    if receipt.too_long:
-        lines.append(f"{counted(receipt.too_long, 'sample')} longer than any batch, left out")
-    if receipt.dropped:
-        lines.append(f"{counted(receipt.dropped, 'sample')} of short last batches, dropped as asked")
-    for odd in receipt.odd[:_SHOWN]:
-        wanted = str(odd.least) if odd.least == odd.most else f"{odd.least} to {odd.most}"
-        lines.append(f"WRONG: {odd.id} was served {odd.times} times in epoch {odd.epoch}, and should be {wanted}")
-    if receipt.odd_in_all > _SHOWN:
-        lines.append(f"and {receipt.odd_in_all - _SHOWN:,} more ids that are wrong")
-    known = "every id as often as it should be" if not receipt.notes else "no step is missing"
-    return [*lines, *receipt.notes, known if receipt.fine else "NOT as it should be"]

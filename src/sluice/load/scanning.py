@@ -88,6 +88,7 @@ def _row(group: Group, tar: TarFile, asked: Asked) -> dict[str, Any]:
         "image_size": images[0].size if images else None,
         "width": headers[0].width if headers else None,
         "height": headers[0].height if headers else None,
+        "image_sizes": [{"width": one.width, "height": one.height} for one in headers] if asked.measure else None,
         # whether a `.json` holds captions its header does not say
         "captions": 1 if text else None if "json" in group.members else 0,
         "weight": 1.0,

@@ -75,7 +75,7 @@ class LocalStore:
 
     def row_groups(self, shards: Sequence[str]) -> list[list[int]]:
         """The rows of each row group of each shard."""
-        return [_rows(pq.read_metadata(self._folder / shard)) for shard in shards]
+        return [_local_rows(self._folder / shard) for shard in shards]
 
     def used(self, name: str, descriptor: int) -> None:
         """An open file was read: nothing follows from it."""
@@ -127,6 +127,8 @@ class RemoteStore:
 
     def row_groups(self, shards: Sequence[str]) -> list[list[int]]:
         """The rows of each row group of each shard: from their footers alone, which one process reads for all."""
+        if shards and shards[0].endswith(".arrow"):  # only the whole file tells how many rows its batches have
+            raise RunError(f"{self.where}: Arrow files are read from a disk alone: copy them, or export Parquet")
         names = "\n".join(["row groups", *map(self.cached_as, shards)])
         with OpenedFile(self._cache.open(f"{_sha256(names)}.json", partial(self._footers, shards))) as file:
             return json.loads(file.read())
@@ -281,6 +283,17 @@ def _in_rounds(uri: str, call: Callable[[], _Got]) -> _Got:
                 raise RemoteError(f"{uri}: {error} (after {len(_WAITS) + 1} rounds)") from error
         time.sleep(wait * _jitter.uniform(1, 1.5))
     raise AssertionError("the last round returns or raises")
+
+
+def _local_rows(path: Path) -> list[int]:
+    """The rows of each row group or record batch of a table."""
+    try:
+        if path.suffix == ".arrow":
+            with pa.memory_map(str(path)) as file, pa.ipc.open_file(file) as reader:
+                return [reader.get_batch(at).num_rows for at in range(reader.num_record_batches)]
+        return _rows(pq.read_metadata(path))
+    except (OSError, pa.ArrowException) as error:
+        raise RunError(f"{path} is no whole shard ({error}): `sluice verify` says more") from error
 
 
 def _remote_rows(uri: str) -> list[int]:

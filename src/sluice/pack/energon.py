@@ -5,6 +5,8 @@
 | `train/shard-000000.tar` | the shard, as a WebDataset has it |
 | `train/shard-000000.tar.idx` | where each sample begins and the last one ends, 8 bytes each, little endian |
 | `.nv-meta/.info.json` | how many samples each shard holds |
+| `.nv-meta/index.sqlite` | where each sample and each of its members lies, by key: for joins and look-ups |
+| `.nv-meta/index.uuid` | names what is in the shards: another pack has another one |
 | `.nv-meta/split.yaml` | the shards of each split |
 | `.nv-meta/dataset.yaml` | `CaptioningSample`, or crude where the pack holds more than captioned images |
 | `.nv-meta/crude.yaml` | the same pack as crude samples: all that a sample has, for a cooker of your own |
@@ -12,7 +14,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import yaml
 
+from sluice.pack.energon_index import sqlite_index
 from sluice.pack.listed import IndexFile, Listed, by_split
 from sluice.pack.tar import LONGEST
 from sluice.table.compute import pc
@@ -34,12 +39,14 @@ def index(folder: Path, shards: Sequence[Listed]) -> Iterator[IndexFile]:
     splits: dict[str, list[str]] = {}
     extensions: set[str] = set()
     captioned = True
+    filled: list[Listed] = []
     for split, listed in by_split(shards):
         splits[split] = []
         for shard in listed:
             if not shard.samples:
                 continue
             rows = shard.rows()
+            filled.append(shard)
             counts[f"{split}/{shard.file}"] = shard.samples
             splits[split].append(f"{split}/{shard.file}")
             captioned &= not pc.any(pc.equal(rows.column("captions"), 0)).as_py() and not rows["sha256"].null_count
@@ -54,6 +61,14 @@ def index(folder: Path, shards: Sequence[Listed]) -> Iterator[IndexFile]:
     }.items():
         text = json.dumps(held, indent=2) if name.endswith(".json") else yaml.safe_dump(held, sort_keys=False)
         yield IndexFile(f"energon/.nv-meta/{name}", [text.encode()])
+    yield IndexFile("energon/.nv-meta/index.uuid", [_uuid(filled).encode()])
+    yield sqlite_index("energon/.nv-meta/index.sqlite", folder, filled)
+
+
+def _uuid(shards: Sequence[Listed]) -> str:
+    """A UUID that follows from the shards: where energon caches joins, it takes equal ones for the same data."""
+    digest = hashlib.sha256("".join(f"{shard.sha256}  {shard.name}\n" for shard in shards).encode())
+    return str(uuid.UUID(bytes=digest.digest()[:16], version=5))
 
 
 def _captioning(extensions: set[str]) -> dict[str, Any]:

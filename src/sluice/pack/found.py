@@ -96,6 +96,7 @@ def _sample(
         captions = [caption["text"] for caption in document["captions"]]
         values |= {"captions": len(captions), **{name: document[name] for name in _STATED}}
         named = [(image["file"], image["sha256"]) for image in document["images"]]
+        values["image_sizes"] = [{side: image[side] for side in ("width", "height")} for image in document["images"]]
         if document["id"] != id:
             wrong += (f"its .json is of sample {document['id']}",)
         if named != [(name, sha256) for name, _, sha256 in images]:

@@ -64,7 +64,11 @@ def index_problems(folder: Path, format: str, shards: Sequence[Listed]) -> Itera
     for file in index_files(folder, format, shards):
         try:
             with (folder / file.name).open("rb") as found:
-                same = all(found.read(len(piece)) == piece for piece in file.pieces) and not found.read(1)
+                same = (
+                    file.same(folder / file.name)
+                    if file.same
+                    else all(found.read(len(piece)) == piece for piece in file.pieces) and not found.read(1)
+                )
         except FileNotFoundError:
             yield file.name, "the file is missing"
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -36,6 +37,7 @@ class IndexFile:
 
     name: str  # below the pack's folder
     pieces: Iterable[bytes]
+    same: Callable[[Path], bool] | None = None  # whether a file holds the same, where equal bytes are not asked for
 
 
 def by_split(shards: Sequence[Listed]) -> Iterator[tuple[str, list[Listed]]]:

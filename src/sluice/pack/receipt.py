@@ -152,6 +152,7 @@ class Rows:
                 sample.repeats,
                 loaded[0].sha256 if loaded else None,
                 sample.cluster,
+                [{"width": image.width, "height": image.height} for image in sample.images],
             )
         )
         for packed, one in zip(sample.images, loaded, strict=True):

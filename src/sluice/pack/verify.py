@@ -148,7 +148,10 @@ def _rows_by_shard(path: Path) -> Iterator[tuple[str, pa.Table]]:
     try:
         batches = pq.ParquetFile(path).iter_batches(columns=MANIFEST.names)
         for batch in batches:
-            table = pa.Table.from_batches([batch]).cast(MANIFEST)
+            table = pa.Table.from_batches([batch])
+            for name in set(MANIFEST.names) - set(table.column_names):  # a manifest of an earlier version
+                table = table.append_column(MANIFEST.field(name), pa.nulls(len(table), MANIFEST.field(name).type))
+            table = table.select(MANIFEST.names).cast(MANIFEST)
             start = 0
             for name, run in groupby(table["shard"].to_pylist()):
                 if name != shard and shard:

@@ -70,7 +70,7 @@ def final_stage(
     packs = [pack.model_dump_json() for pack in asked]
     shares = str(sorted(recipe.split.items()))
     steps = [step.model_dump_json() for step in recipe.augment]
-    name = fingerprint("final/2", basis.decided, shares, str(recipe.seed), *packs, *sorted(gone), *steps)
+    name = fingerprint("final/3", basis.decided, shares, str(recipe.seed), *packs, *sorted(gone), *steps)
     if done(layout, FINAL, name):
         return False
     reopen(layout, FINAL)
@@ -136,7 +136,7 @@ class PackBasis:
         columns = {name: kind for measure in plan.load().measures for name, kind in measure.writes.items()}
         columns |= {field.name: field.type for field in score_fields(load_scores(file))}
         kept_by = decided_by(layout, layout.deciding)
-        decided = fingerprint("pack/2", kept_by)
+        decided = fingerprint("pack/3", kept_by)
         balancing = balance_name(file, decided)
         if balancing is not None:
             decided = fingerprint(decided, balancing)

@@ -74,6 +74,8 @@ VERDICTS: Final = pa.schema(
     ]
 )
 
+IMAGE_SIZES: Final = pa.list_(pa.struct([("width", pa.int32()), ("height", pa.int32())]))  # px; null: unknown
+
 MANIFEST: Final = pa.schema(
     [
         ("id", pa.string()),
@@ -96,6 +98,7 @@ MANIFEST: Final = pa.schema(
         ("repeats", pa.int32()),  # how often an epoch takes the sample; it is packed once
         ("sha256", pa.string()),  # of the first image's bytes
         ("cluster", pa.string()),  # the group that a split never cuts
+        ("image_sizes", IMAGE_SIZES),  # of every image, in order; null in manifests that do not know
     ]
 )
 
