@@ -14,6 +14,9 @@ torch = pytest.importorskip("torch", reason="training needs torch: pip install '
 
 from sluice.errors import MissingExtraError, RunError  # noqa: E402 - after the check for torch
 from sluice.load.decode import Pair  # noqa: E402
+from sluice.models.hashed_words import tokens  # noqa: E402
+from sluice.models.load import builtin_folder  # noqa: E402
+from sluice.train.batches import normalised  # noqa: E402
 from sluice.train.dual import DualEncoder  # noqa: E402
 from sluice.train.encoder import info_nce  # noqa: E402
 
@@ -54,14 +57,30 @@ def test_it_learns_which_caption_belongs_to_which_picture() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_what_a_bad_block_left_empty_is_left_out_and_a_wrong_size_is_told() -> None:
-    torch.manual_seed(0)
-    model = DualEncoder().eval()
+def test_the_built_in_one_says_what_the_package_s_encoder_says() -> None:
+    for name in ("onnx", "onnxruntime"):
+        pytest.importorskip(name, reason=f"needs {name}: pip install 'sluice[train]'")
+    from sluice.train.score import Towers
+
+    model, towers = DualEncoder.builtin(), Towers(builtin_folder())
+    squares = np.random.default_rng(0).integers(0, 256, (4, 96, 96, 3), dtype=np.uint8)
+    texts = ["a red ball", "两朵黄色的花在草地上", "Ein Würfel links von drei Sternen"]
     with torch.no_grad():
-        assert float(model.loss([None, *pairs(3)])) == float(model.loss(pairs(3)))
-    for wrong in ([], [None], [Pair(np.zeros((64, 64, 3), np.uint8), "a ball")]):
-        with pytest.raises(RunError, match=r"decode=Pixels\(96, 'pad'\)"):
+        seen, said = model(torch.from_numpy(normalised(squares)), torch.from_numpy(tokens(texts, model.recipe.words)))
+    assert np.abs(towers.images(list(squares)) - seen.numpy()).max() < 1e-4
+    assert np.abs(towers.texts(texts) - said.numpy()).max() < 1e-4
+
+
+def test_what_has_no_caption_or_was_bad_is_left_out_and_a_wrong_batch_is_told() -> None:
+    torch.manual_seed(0)
+    model, bare = DualEncoder().eval(), Pair(np.zeros((96, 96, 3), np.uint8), None)
+    with torch.no_grad():
+        assert float(model.loss([None, *pairs(3), bare])) == float(model.loss(pairs(3)))
+    for wrong in ([], [None], [bare]):
+        with pytest.raises(RunError, match="without any image that has a caption"):
             model.loss(wrong)
+    with pytest.raises(RunError, match=r"decode=Pixels\(96, 'pad'\)"):
+        model.loss([Pair(np.zeros((64, 64, 3), np.uint8), "a ball")])
 
 
 def test_without_torch_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

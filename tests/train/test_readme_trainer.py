@@ -11,9 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: pip install 'sluice[train]'")
+pytest.importorskip("onnx", reason="reading the built-in encoder needs onnx: pip install 'sluice[train]'")
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 5
@@ -58,6 +60,10 @@ def test_killed_at_random_it_reaches_the_same_losses_to_the_last_digit(demo: Pat
     alone = started(demo, tmp_path / "alone")
     undisturbed = alone.communicate()[0].splitlines()
     assert alone.returncode == 0 and len(losses(undisturbed)) == len(undisturbed) >= 12
+    of_epochs = [
+        [float(loss) for (epoch, _), loss in losses(undisturbed).items() if epoch == number] for number in range(3)
+    ]
+    assert np.mean(of_epochs[2]) < 0.9 * np.mean(of_epochs[0])  # it learns
 
     chance = random.Random(os.urandom(8))
     printed: list[str] = []
