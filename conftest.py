@@ -6,7 +6,7 @@ from pathlib import Path
 _HERE = Path(__file__).parent
 _NEEDS = {
     "torch": [
-        *(f"src/sluice/train/{name}.py" for name in ("encoder", "export", "restore", "towers")),
+        *(f"src/sluice/train/{name}.py" for name in ("dual", "encoder", "export", "restore", "towers")),
         "src/sluice/load/torch_dataset.py",
         "tests/support/ranks.py",
         "tests/support/to_onnx.py",

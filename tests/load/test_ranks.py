@@ -17,31 +17,14 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the dependency group `models`: pip install --group models")
 
-from pack.making import pair
-from pack.packing import pack
 from sluice.load.global_batches import InSequences
 from sluice.load.loader import Share
 from sluice.load.receipt import odd_ones
-from sluice.pack.base import PackText
 from sluice.pack.manifest import read_manifest
 from sluice.table.compute import pc
-from sluice.table.refs import RefReader
 from support.ranks import Ids, Job, Saved, loader_of, run_rank
 
 PATIENCE = 90.0  # seconds; a hang is a failed test
-
-
-@pytest.fixture(scope="module")
-def long(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """90 samples with counted tokens, in shards of 7. Read only: copy it to change it."""
-    images, final = tmp_path_factory.mktemp("images"), tmp_path_factory.mktemp("long")
-    made = [
-        pair(images, seed, texts=(PackText(1, "caption", f"a bus {seed}", "en", tokens=5 + seed * 7 % 20),))
-        for seed in range(90)
-    ]
-    with RefReader(max_bytes=2**27) as reader:
-        pack(final, made, reader.read, max_samples=7)
-    return final
 
 
 class Ranks:

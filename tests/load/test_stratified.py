@@ -142,7 +142,7 @@ def test_the_batches_of_a_window_are_those_of_last_year() -> None:
         assert [[sequence.tolist() for sequence in batch.sequences] for batch in plan.batches] == golden
 
 
-BUCKETED = [[[1], [8]], [[3]], [[0], [5], [6]], [[4], [9], [2], [7]]]
+BUCKETED = [[[8], [1]], [[3]], [[6], [0], [5]], [[7], [4], [2], [9]]]
 PACKED = [[[2, 4, 5, 9], [3]], [[0, 1]], [[6, 7], [8]]]
 
 

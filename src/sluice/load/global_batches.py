@@ -127,7 +127,8 @@ def _bucketed(
     )
     batches = batched.batches
     if sources is not None:  # they take turns: every second sample, for a rank of two, may be all of one source
-        batches = [batch[permutation(derive(key, at), len(batch))] for at, batch in enumerate(batches)]
+        places = permutation(derive(key, 0), len(lengths))
+        batches = [batch[np.argsort(places[batch])] for batch in batches]
     return WindowPlan(tuple(_alone(batch) for batch in batches), batched.too_long)
 
 

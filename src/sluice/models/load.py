@@ -28,7 +28,7 @@ def load_encoder(config: EncoderConfig, say: Say = say) -> Encoder:
         from sluice.models.onnx_pair import OnnxPair
 
         return OnnxPair(
-            _builtin() if isinstance(config, BuiltinConfig) else Path(config.path),
+            builtin_folder() if isinstance(config, BuiltinConfig) else Path(config.path),
             hash=config.hash,
             languages=config.languages,
             device=config.device,
@@ -72,7 +72,8 @@ def _transformers(config: TransformersConfig, say: Say) -> Encoder:
     )
 
 
-def _builtin() -> Path:
+def builtin_folder() -> Path:
+    """Where the encoder that comes with the package lies."""
     folder = Path(str(files("sluice.models").joinpath(BUILTIN)))
     if not (folder / "encoder.json").is_file():
         raise SluiceError(f"{folder}: this installation of Sluice lacks its built-in encoder: install it again")

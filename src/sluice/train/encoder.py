@@ -257,10 +257,9 @@ def _together(seen: Tensor, said: Tensor, objective: Objective) -> tuple[Tensor,
     """Which caption belongs to which picture; and true and false ones on the two sides of one cosine."""
     n = len(seen)
     each = len(said) // n
-    cosines = F.normalize(seen, dim=-1) @ F.normalize(said, dim=-1).T  # the true caption of picture i is i * each
-    scale = objective.scale.exp()
+    cosines = F.normalize(seen, dim=-1) @ F.normalize(said, dim=-1).T
+    nce = info_nce(cosines, objective.scale.exp())
     truth = torch.arange(n)
-    nce = F.cross_entropy(cosines * scale, truth * each) + F.cross_entropy((cosines[:, ::each] * scale).T, truth)
     own = cosines.reshape(n, n, each)[truth, truth]
     sides = (own - objective.middle) * objective.slope.exp()
     wrong = F.softplus(sides[:, 1:])
@@ -273,6 +272,22 @@ def _together(seen: Tensor, said: Tensor, objective: Objective) -> tuple[Tensor,
         "swaps": float((own[:, 0] > own[:, 1]).float().mean()),
         "scale": exp(float(objective.scale.detach())),
     }
+
+
+def info_nce(cosines: Tensor, scale: Tensor) -> Tensor:
+    """InfoNCE both ways of pictures (n) and captions (n * each); the true caption of picture i is i * each.
+
+    A picture is told from all captions, a caption from the pictures of the true ones alone.
+
+    >>> both = info_nce(torch.eye(2), torch.tensor(1.0))
+    >>> round(float(both), 4) == round(2 * log(1 + exp(-1)), 4)
+    True
+    """
+    n = len(cosines)
+    each = cosines.shape[1] // n
+    truth = torch.arange(n, device=cosines.device)
+    to_captions = F.cross_entropy(cosines * scale, truth * each)
+    return to_captions + F.cross_entropy((cosines[:, ::each] * scale).T, truth)
 
 
 def in_groups(text: TextTower, tokens: Tensor) -> Tensor:
