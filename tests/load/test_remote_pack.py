@@ -28,6 +28,7 @@ from sluice.load.epoch import Epoch
 from sluice.load.folder import PackFolder
 from sluice.load.loader import Loader
 from sluice.load.mixture import Mixture, Phase
+from sluice.load.reading import ShardReader
 from sluice.load.receipt import odd_ones
 from sluice.pack.manifest import CHECKSUMS_FILE, read_manifest
 from sluice.table.refs import RefReader
@@ -178,6 +179,16 @@ def test_a_cache_smaller_than_the_pack_or_the_window_serves_the_same(
             assert disk._all_but("")[1] <= most
     assert content(got) == content(loader(many, format=format))
     assert one.quarantine == ()
+
+
+def test_a_reader_holds_at_most_one_shard_that_the_cache_let_go(many: Path, in_memory: str, tmp_path: Path) -> None:
+    folder = PackFolder(in_memory, format="webdataset", cache=DiskCache(tmp_path, 25_000))  # room for one
+    reader = ShardReader(folder)
+    for number, block in enumerate(folder.blocks[:6]):
+        row = folder.rows(number).slice(0, 1).to_pylist()[0]
+        assert reader.read(block, 0, row["id"], row["offset"], row["size"]).id == row["id"]
+        assert sum(not os.fstat(file).st_nlink for file in reader._files.values()) <= 1
+    reader.close()
 
 
 def test_a_cache_smaller_than_a_shard_is_said(many: Path, in_memory: str, tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def s3_service() -> Iterator[Service]:
     }
     before = {name: os.environ.get(name) for name in own}
     os.environ.update(own)
+    _forget_endpoints()
     try:
         service = Service(own["AWS_ENDPOINT_URL"], boto3.client("s3"))
         service.client.create_bucket(Bucket=BUCKET)
@@ -122,8 +123,19 @@ def s3_service() -> Iterator[Service]:
         yield service
     finally:
         server.stop()
+        _forget_endpoints()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
+
+
+def _forget_endpoints() -> None:
+    """A file system keeps the endpoint that it was made with: another service needs another one."""
+    import s3fs
+
+    from sluice.table import remote
+
+    remote._system_of.cache_clear()
+    s3fs.S3FileSystem.clear_instance_cache()
