@@ -41,8 +41,7 @@ def ids_of(pack: Path) -> list[str]:
 
 def rejoined(parts: list[tuple[str | None, ...]]) -> tuple[str | None, ...]:
     """A global batch from the parts of all ranks."""
-    count = sum(map(len, parts))
-    return tuple(parts[at % len(parts)][at // len(parts)] for at in range(count))
+    return tuple(one for part in parts for one in part)
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
@@ -147,6 +146,14 @@ def test_a_mixture_holds_its_shares_and_resumes(packs: tuple[Path, Path]) -> Non
     other = loader(mixed, 8)
     other.load_state_dict(one.state_dict())
     assert next(iter(other)).ids == next(iter(one)).ids
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_every_rank_has_its_share_of_each_source(packs: tuple[Path, Path], world: int) -> None:
+    for rank in range(world):
+        one = loader({packs[0]: 1, packs[1]: 1}, batch=4 * world)
+        for batch in one.batches(0, 0, Share(rank, world)):
+            assert abs(batch.sources.count(0) - len(batch) / 2) <= 1
 
 
 def test_every_rank_has_as_many_steps_and_a_short_last_batch_is_kept_or_dropped(packs: tuple[Path, Path]) -> None:

@@ -13,7 +13,6 @@ import os
 import pickle
 import signal
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -142,7 +141,7 @@ class _Rank:
         assert len(batch.values) == len(batch.ids) and all(pair.image.shape == (8, 8, 3) for pair in batch.values)
         dist.all_gather_object(told, (batch.epoch, batch.step, batch.ids, batch.sequences, batch.bad))
         assert {one[:2] for one in told} == {(batch.epoch, batch.step)}
-        self.batches.append((batch.epoch, batch.step, rejoined([(one[2], one[3]) for one in told])))
+        self.batches.append((batch.epoch, batch.step, tuple(id for one in told for id in one[2])))
         self.bad.update(bad for one in told for bad in one[4])
         time.sleep(self.job.pause)
         self.dataset.served(batch)
@@ -158,16 +157,6 @@ class _Rank:
         path = self.job.folder / f"{self.rank}.saved"
         path.with_suffix(".new").write_bytes(pickle.dumps(saved))
         path.with_suffix(".new").replace(path)
-
-
-def rejoined(parts: Sequence[tuple[Ids, Sequence[int]]]) -> Ids:
-    """A global batch from the parts of all ranks, sequence by sequence: ids and sizes of each."""
-    split: list[list[Ids]] = []
-    for ids, sizes in parts:
-        ends = [sum(sizes[: at + 1]) for at in range(len(sizes))]
-        split.append([ids[end - size : end] for end, size in zip(ends, sizes, strict=True)])
-    count = sum(map(len, split))
-    return tuple(id for at in range(count) for id in split[at % len(split)][at // len(split)])
 
 
 def _kill_a_worker(batches: Any) -> None:

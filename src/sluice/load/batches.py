@@ -31,9 +31,14 @@ class Step:
     too_long: Stretch  # samples that no batch can hold, told with the first step of those they came among
 
     def part(self, rank: int, world: int) -> Step:
-        """The sequences of a rank: every so manieth, so every rank has as many but for one."""
+        """The sequences of a rank, as many as any other has but for one.
+
+        A run of them: the sources of a mixture come by turns, and of every so manieth all might be of one source.
+        """
         first = np.cumsum(self.sizes) - self.sizes
-        mine = np.arange(rank, len(self.sizes), world)
+        each, over = divmod(len(self.sizes), world)
+        start = rank * each + min(rank, over)
+        mine = np.arange(start, start + each + (rank < over))
         at = [np.arange(first[one], first[one] + self.sizes[one]) for one in mine.tolist()]
         return Step(self.samples.take(np.concatenate([np.empty(0, np.int64), *at])), self.sizes[mine], self.too_long)
 
