@@ -22,12 +22,11 @@ def measure(make: Callable[[], Iterable], end: Callable[[], None] = lambda: None
     """Go through the batches that `make` gives, `most` at most; imports are done, all else counts. Prints JSON."""
     started, before = time.perf_counter(), cpu()
     first = 0.0
-    samples = steps = checked = 0
+    samples = checked = 0
     batches = iter(make())
-    for batch in batches:
+    for steps, batch in enumerate(batches, 1):
         first = first or time.perf_counter() - started
         samples += len(batch)
-        steps += 1
         checked += int(batch[0][0]) if isinstance(batch[0], bytes) else int(batch[0, 0, 0, 0])
         if steps == most:
             break

@@ -21,7 +21,9 @@ from sluice.load import scan
     seed=st.integers(0, 99),
 )
 def test_shards_and_sums_do_not_depend_on_the_pieces(counts: list[int], piece: int, group: int, seed: int) -> None:
-    names = [("webdataset" if at % 3 else "parquet", "train" if at % 2 else "val", f"{at}") for at in range(len(counts))]
+    names = [
+        ("webdataset" if at % 3 else "parquet", "train" if at % 2 else "val", f"{at}") for at in range(len(counts))
+    ]
     columns = [np.repeat([name[at] for name in names], counts) for at in range(3)]
     repeats = np.random.default_rng(seed).integers(0, 4, sum(counts))
     table = pa.table([*map(pa.array, columns), pa.array(repeats)], [*scan.NAMES, "repeats"])

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from sluice.errors import RunError
 from sluice.load.scan import NAMES, Run, shard_runs, summed
 from sluice.pack.manifest import CHECKSUMS_FILE, MANIFEST_FILE
+from sluice.table.arrays import numbers
 
 Numbers = npt.NDArray[np.int64]
 
@@ -95,7 +96,7 @@ class PackFolder:
         once = np.arange(self.blocks[block].rows, dtype=np.int64)
         if self.sizes[block] == len(once):
             return once
-        return np.repeat(once, self.rows(block).column(_REPEATS).to_numpy())
+        return np.repeat(once, numbers(self.rows(block).column(_REPEATS)))
 
     def _sizes(self) -> Numbers:
         """Places of each block."""

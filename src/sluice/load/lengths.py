@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sluice.errors import RecipeError
 from sluice.load.image_tokens import ImageRule
+from sluice.table.arrays import numbers, valid
 from sluice.table.compute import pc
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -34,12 +35,12 @@ def sample_lengths(
             f"{uncounted:,} of {len(rows):,} samples have no count of text tokens, which a budget needs: "
             "run again with `measures: [defaults, {name: text.tokens, tokenizer: FILE}]`"
         )
-    sizes = [pc.fill_null(rows.column(name), 0).to_numpy().astype(np.int64) for name in ("width", "height")]
-    unknown = int((pc.is_valid(rows.column("image_size")).to_numpy() & (np.minimum(*sizes) < 1)).sum())
+    sizes = [numbers(pc.fill_null(rows.column(name), 0)).astype(np.int64) for name in ("width", "height")]
+    unknown = int((valid(rows.column("image_size")) & (np.minimum(*sizes) < 1)).sum())
     if unknown:
         raise RecipeError(
             f"{unknown:,} of {len(rows):,} samples have an image of unknown size, which a budget needs: "
             "run again with the measure image.header"
         )
     images = rule.count(sizes[0], sizes[1], given)
-    return rows.column("text_tokens").to_numpy().astype(np.int64) + images + extra, images
+    return numbers(rows.column("text_tokens")).astype(np.int64) + images + extra, images

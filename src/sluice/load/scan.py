@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.table.arrays import codes, numbers
 from sluice.table.compute import pc
 
 Numbers = npt.NDArray[np.int64]
@@ -32,11 +33,13 @@ def shard_runs(manifest: pq.ParquetFile) -> list[Run]:
     """All shards, in their order."""
     runs: list[Run] = []
     for first, piece in _pieces(manifest, NAMES):
-        columns = [_codes(piece.column(name)) for name in NAMES]
-        changes = np.any([np.diff(codes) != 0 for codes, _ in columns], axis=0)
+        columns = [piece.column(name).unify_dictionaries() for name in NAMES]
+        numbered = [codes(column) for column in columns]
+        names: list[list[str]] = [column.chunk(0).dictionary.to_pylist() for column in columns]
+        changes = np.any([np.diff(one) != 0 for one in numbered], axis=0)
         starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
         for start, stop in zip(starts, [*starts[1:], piece.num_rows], strict=True):
-            format, split, shard = (names[codes[start]] for codes, names in columns)
+            format, split, shard = (known[one[start]] for one, known in zip(numbered, names, strict=True))
             if runs and runs[-1][:3] == (format, split, shard):  # a shard that goes on in this piece
                 runs[-1] = runs[-1]._replace(rows=runs[-1].rows + stop - start)
             else:
@@ -48,7 +51,9 @@ def summed(manifest: pq.ParquetFile, column: str, first: Numbers, rows: Numbers)
     """The sum of a column over each of some stretches of rows, none as 1; the stretches are in order."""
     sums = np.zeros(len(first), np.int64)
     for start, piece in _pieces(manifest, (column,)):
-        ends = np.concatenate([[0], np.cumsum(pc.fill_null(piece.column(column), 1).to_numpy(), dtype=np.int64)])
+        values = piece.column(column)
+        known = numbers(pc.fill_null(values, 1) if values.null_count else values)
+        ends = np.concatenate([[0], np.cumsum(known, dtype=np.int64)])
         low = int(np.searchsorted(first + rows, start, side="right"))
         high = int(np.searchsorted(first, start + piece.num_rows))
         begin = np.clip(first[low:high] - start, 0, piece.num_rows)
@@ -66,10 +71,3 @@ def _pieces(manifest: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[
         if piece.num_rows:
             yield first, piece
         first += piece.num_rows
-
-
-def _codes(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], list[str]]:
-    values: pa.DictionaryArray = column.unify_dictionaries().combine_chunks()
-    if isinstance(values, pa.ChunkedArray):
-        values = values.chunk(0)
-    return values.indices.to_numpy(), values.dictionary.to_pylist()
