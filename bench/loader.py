@@ -222,6 +222,7 @@ def linked(packed: Path, folder: Path, samples: int) -> None:
                 path = folder / f"{turn:06d}" / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 os.link(packed / name, path)
+    shutil.copy(packed / "SHA256SUMS", folder)
 
 
 def listed(packed: Path, folder: Path, samples: int) -> None:
@@ -238,6 +239,7 @@ def listed(packed: Path, folder: Path, samples: int) -> None:
             names = [f"train/shard-{number:07d}.tar" for number in range(shard, min(shard + 3, samples // rows))]
             pieces = [table.set_column(at, "shard", pa.array([name] * rows)) for name in names]
             out.write_table(pa.concat_tables(pieces), row_group_size=3 * rows)
+    shutil.copy(packed / "SHA256SUMS", folder)
 
 
 def _made(folder: Path) -> Path:
