@@ -89,7 +89,7 @@ def whole(command: list[str]) -> dict[str, float]:
         nonlocal peak
         while process.poll() is None:
             peak = max(peak, tree_pss(process.pid))
-            time.sleep(0.1)
+            time.sleep(0.25)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -112,6 +112,8 @@ def drop(folder: Path) -> None:
 
 def pack(corpus: Path, folder: Path) -> Path:
     recipe, run = folder / "recipe.yaml", folder / "sluice"
+    if (run / "04_final").exists():
+        return run / "04_final"
     recipe.write_text(RECIPE.format(run=run, corpus=corpus.absolute()))
     subprocess.run(sluice(recipe), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return run / "04_final"
@@ -127,11 +129,14 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
     count = sum(1 for _ in options.corpus.rglob("*.jpg"))
     for peer in PEERS if options.peers else ():
         command = [options.peers, str(HERE / "loader_peers.py"), "convert", peer, str(folder / peer)]
-        whole([*command, "--corpus", str(options.corpus.absolute())])
+        if not (folder / peer).exists():
+            whole([*command, "--corpus", str(options.corpus.absolute())])
     figures: dict[tuple[str, str, int, str], list[dict[str, float]]] = {}
 
     def note(what: tuple[str, str, int, str], found: dict[str, float]) -> None:
         figures.setdefault(what, []).append(found)
+        speed, work = found["samples"] / found["seconds"], found["cpu"] / found["samples"] * 1e6
+        print(f"  {' '.join(map(str, what)):<40} {speed:8,.0f} samples/s {work:8,.0f} us of CPU a sample", flush=True)
         if found["samples"] != count:
             print(f"  {what[0]} served {found['samples']:,} of {count:,} samples")
 
@@ -266,6 +271,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path, help="made by bench/corpus.py")
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter that has them; without: Sluice alone")
+    parser.add_argument("--work", type=Path, help="a folder to keep what was packed and converted, for another run")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--modes", nargs="+", default=list(MODES), choices=MODES)
     parser.add_argument("--heats", nargs="+", default=["warm", "cold"], choices=["warm", "cold"])
@@ -284,9 +290,9 @@ def main() -> None:
         order(options.order)
     else:
         with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=options.corpus.absolute().parent) as name:
-            (large if options.large else compare)(options, Path(name))
-            shutil.rmtree(name, ignore_errors=True)
-            Path(name).mkdir()
+            folder = options.work or Path(name)
+            folder.mkdir(exist_ok=True)
+            (large if options.large else compare)(options, folder)
 
 
 if __name__ == "__main__":
