@@ -34,8 +34,9 @@ def test_shards_and_sums_do_not_depend_on_the_pieces(counts: list[int], piece: i
             pq.write_table(table, path, row_group_size=group)
             with pq.ParquetFile(path, read_dictionary=list(scan.NAMES)) as manifest:
                 runs = scan.shard_runs(manifest)
-                ends = np.cumsum(counts)
-                first, rows = ends[::2] - counts[::2], np.array(counts[::2])
+                ends = np.cumsum(counts, dtype=np.int64)
+                rows = np.array(counts[::2], np.int64)
+                first = ends[::2] - rows
                 sums = scan.summed(manifest, "repeats", first, rows)
     finally:
         scan._PIECE = before  # type: ignore[misc]
