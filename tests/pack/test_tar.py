@@ -87,3 +87,18 @@ def test_what_is_no_regular_file_is_refused(kind):
         archive.addfile(info)
     with pytest.raises(tar.TarError):
         list(tar.read_members(sink))
+
+
+@given(
+    files=st.lists(st.tuples(st.text("abcß./", min_size=1, max_size=150), st.binary(max_size=700)), max_size=4),
+    cut=st.integers(1, 600),
+)
+def test_the_members_within_a_stretch_are_those_of_the_whole_tar(files, cut):
+    data = b"".join(b"".join(tar.member_parts(name, body)) for name, body in files)
+    assert tar.members_within(data) == list(tar.read_members(io.BytesIO(data + bytes(1024))))
+    for damaged in (data + bytes(512), data[:-cut], data[: len(data) // 2] + b"\xff" + data[len(data) // 2 + 1 :]):
+        try:
+            found = tar.members_within(damaged)
+        except tar.TarError:
+            continue
+        assert found == tar.members_within(data)[: len(found)]  # cut between two members, or damaged in a body

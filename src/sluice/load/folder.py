@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 
 from sluice.errors import RunError
 from sluice.load.cache import DiskCache
+from sluice.load.scan import NAMES, Run, shard_runs, summed
 from sluice.load.store import open_store
 from sluice.pack.manifest import INDEXED, MANIFEST_FILE
-from sluice.table.compute import pc
+from sluice.table.arrays import numbers
 from sluice.table.remote import RemoteError
 
 Numbers = npt.NDArray[np.int64]
@@ -61,7 +62,7 @@ class PackFolder:
             raise RunError(str(error)) from error
 
     def _open(self, format: str | None) -> None:
-        self._manifest = pq.ParquetFile(self.store.table(MANIFEST_FILE))
+        self._manifest = self._opened_manifest()
         self._ends = np.cumsum(
             [self._manifest.metadata.row_group(at).num_rows for at in range(self._manifest.num_row_groups)]
         )
@@ -69,15 +70,11 @@ class PackFolder:
         self.indexed = INDEXED in (self._manifest.schema_arrow.metadata or {})  # tars that others wrote
         self._repeated = _REPEATS in self._manifest.schema_arrow.names
         self.every_image = _SIZES in self._manifest.schema_arrow.names  # whether the sizes of all images may be known
-        kinds = pq.read_table(
-            self.store.table(MANIFEST_FILE),
-            columns=["format", "split", "shard", *([_REPEATS] if self._repeated else [])],
-            read_dictionary=["format", "split", "shard"],
-        )
-        self.format = self._choose(kinds.column("format"), format)
-        self.shards, first, counts = self._shards(kinds)
+        runs = shard_runs(self._manifest)
+        self.format = self._choose({run.format for run in runs}, format)
+        self.shards, first, counts = self._shards(runs)
         self.blocks = self._blocks(first, counts)
-        self.sizes = self._sizes(kinds)
+        self.sizes = self._sizes()
 
     def __len__(self) -> int:
         return int(self.sizes.sum())
@@ -88,7 +85,10 @@ class PackFolder:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, _groups=OrderedDict())
-        self._manifest = pq.ParquetFile(self.store.table(MANIFEST_FILE))
+        self._manifest = self._opened_manifest()
+
+    def _opened_manifest(self) -> pq.ParquetFile:
+        return pq.ParquetFile(self.store.table(MANIFEST_FILE), read_dictionary=list(NAMES))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -113,15 +113,14 @@ class PackFolder:
         once = np.arange(self.blocks[block].rows, dtype=np.int64)
         if self.sizes[block] == len(once):
             return once
-        return np.repeat(once, self.rows(block).column(_REPEATS).to_numpy())
+        return np.repeat(once, numbers(self.rows(block).column(_REPEATS)))
 
-    def _sizes(self, kinds: pa.Table) -> Numbers:
+    def _sizes(self) -> Numbers:
         """Places of each block."""
+        rows = np.array([block.rows for block in self.blocks], np.int64)
         if not self._repeated:
-            return np.array([block.rows for block in self.blocks], np.int64)
-        ends = np.concatenate([[0], np.cumsum(pc.fill_null(kinds.column(_REPEATS), 1).to_numpy(), dtype=np.int64)])
-        first = np.array([block.first for block in self.blocks], np.int64)
-        return ends[first + np.array([block.rows for block in self.blocks], np.int64)] - ends[first]
+            return rows
+        return summed(self._manifest, _REPEATS, np.array([block.first for block in self.blocks], np.int64), rows)
 
     def _group(self, group: int) -> pa.Table:
         if group in self._groups:
@@ -133,8 +132,8 @@ class PackFolder:
             self._groups.popitem(last=False)
         return self._groups[group]
 
-    def _choose(self, formats: pa.ChunkedArray, asked: str | None) -> str:
-        there: list[str] = sorted(pc.unique(formats).to_pylist())
+    def _choose(self, formats: set[str], asked: str | None) -> str:
+        there = sorted(formats)
         readable = [name for name in READABLE if name in there and asked in (None, name)]
         if readable:
             return readable[0]
@@ -144,18 +143,14 @@ class PackFolder:
             f"and {READABLE[-1]}, which `sluice export RUN --to` writes"
         )
 
-    def _shards(self, kinds: pa.Table) -> tuple[list[str], Numbers, Numbers]:
+    def _shards(self, runs: list[Run]) -> tuple[list[str], Numbers, Numbers]:
         """The shards of this format and split: path, first row and rows of each. A manifest is sorted by them."""
-        wanted = pc.and_(pc.equal(kinds.column("format"), self.format), pc.equal(kinds.column("split"), self.split))
-        rows = np.flatnonzero(wanted.to_numpy())
-        if not len(rows):
-            splits = sorted(set(pc.unique(kinds.column("split")).to_pylist()))
+        mine = [run for run in runs if (run.format, run.split) == (self.format, self.split)]
+        if not mine:
+            splits = sorted({run.split for run in runs})
             raise RunError(f"{self.store.where} has no split {self.split!r} (there are: {', '.join(splits) or 'none'})")
-        shards = kinds.column("shard").combine_chunks() if kinds.num_rows else kinds.column("shard")
-        codes = shards.indices.to_numpy()[rows]
-        starts = np.concatenate([[0], np.flatnonzero(np.diff(codes)) + 1])
-        names: list[str] = shards.dictionary.take(pa.array(codes[starts])).to_pylist()
-        return names, rows[starts].astype(np.int64), np.diff([*starts, len(rows)]).astype(np.int64)
+        first, rows = (np.array([run[at] for run in mine], np.int64) for at in (3, 4))
+        return [run.shard for run in mine], first, rows
 
     def _blocks(self, first: Numbers, counts: Numbers) -> list[Block]:
         if self.format in TARS:

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from sluice.errors import RecipeError
 from sluice.load.image_tokens import ImageRule
+from sluice.table.arrays import numbers, valid
 from sluice.table.compute import pc
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -45,12 +46,12 @@ def sample_lengths(
     each = rule.count(widths, heights, None if given is None else given[owner])
     images = np.zeros(len(rows), np.int64)
     np.add.at(images, owner, each)
-    return rows.column("text_tokens").to_numpy().astype(np.int64) + images + extra, images
+    return numbers(rows.column("text_tokens")).astype(np.int64) + images + extra, images
 
 
 def _image_sizes(rows: pa.Table) -> tuple[Numbers, Numbers, Numbers]:
     """Of each image: the row that it is of, its width and its height in px, 0 where that is not known."""
-    first = pc.is_valid(rows.column("image_size")).to_numpy()  # it has an image at least
+    first = valid(rows.column("image_size"))  # it has an image at least
     listed = np.zeros(len(rows), np.bool_)
     owners: list[Numbers] = []
     sizes: list[list[Numbers]] = [[], []]
@@ -65,5 +66,5 @@ def _image_sizes(rows: pa.Table) -> tuple[Numbers, Numbers, Numbers]:
     alone = np.flatnonzero(first & ~listed)
     owners.append(alone.astype(np.int64))
     for place, name in enumerate(("width", "height")):
-        sizes[place].append(pc.fill_null(rows.column(name), 0).to_numpy().astype(np.int64)[alone])
+        sizes[place].append(numbers(pc.fill_null(rows.column(name), 0)).astype(np.int64)[alone])
     return np.concatenate(owners), np.concatenate(sizes[0]), np.concatenate(sizes[1])

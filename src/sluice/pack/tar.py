@@ -8,8 +8,7 @@ the customary record of 20 blocks. The bytes are those Python's `tarfile` writes
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import BinaryIO, Final, Protocol
+from typing import BinaryIO, Final, NamedTuple, Protocol
 from zlib import adler32
 
 BLOCK: Final = 512
@@ -39,8 +38,7 @@ class TarError(ValueError):
     """A tar that is not what we write: damaged, cut or of another kind."""
 
 
-@dataclass(frozen=True)
-class Member:
+class Member(NamedTuple):
     """One file of a tar; offsets in bytes from the start of the tar."""
 
     name: str
@@ -136,22 +134,31 @@ def read_members(file: BinaryIO) -> Generator[Member]:
         raise TarError(f"byte {end}: the end of the tar is not two or more zero blocks")
 
 
-def members_within(data: bytes) -> Generator[Member]:
+def members_within(data: bytes) -> list[Member]:
     """The members of a stretch of a tar, from one header to before another; as strict, and without the tar's end.
 
     >>> data = b"".join(member_parts("0001.txt", b"a red bus"))
-    >>> [data[one.offset : one.end].rstrip(bytes(1)) for one in members_within(data)]
+    >>> [data[one.offset : one.offset + one.size] for one in members_within(data)]
     [b'a red bus']
     """
+    members: list[Member] = []
+    position, length = 0, len(data)
+    while position < length and data[position + 156 : position + 157] == _FILE:  # a pax header is left to `_members`
+        name, size = _parse(data[position : position + BLOCK], position)
+        members.append(Member(name, position, position + BLOCK, size))
+        position += BLOCK + padded(size)
+    if position == length:
+        return members
 
     def exactly(position: int, size: int) -> bytes:
-        if position + size > len(data):
-            raise TarError(f"byte {position}: the stretch ends after {len(data)} bytes, inside a member")
+        if position + size > length:
+            raise TarError(f"byte {position}: the stretch ends after {length} bytes, inside a member")
         return data[position : position + size]
 
-    end = yield from _members(exactly, len(data))
-    if end < len(data):
-        raise TarError(f"byte {end}: zeros where a member should begin")
+    members = list(_members(exactly, length))
+    if not members or members[-1].end < length:
+        raise TarError(f"byte {members[-1].end if members else 0}: zeros where a member should begin")
+    return members
 
 
 def _members(exactly: Callable[[int, int], bytes], length: int) -> Generator[Member, None, int]:
