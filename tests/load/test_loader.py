@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 import time
 from pathlib import Path
@@ -85,6 +86,12 @@ def test_a_damaged_arrow_file_costs_its_samples_or_is_named(tmp_path: Path) -> N
     assert served.count(None) == 4 and {bad.failure_class for bad in one.quarantine} == {"io"}
     with pytest.raises(RunError, match=r"shard-000001\.arrow is no whole shard"):
         loader(tmp_path)
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+def test_a_sample_is_pickled_by_any_protocol(packs: tuple[Path, Path], protocol: int) -> None:
+    sample = next(iter(loader(packs[0]))).values[0]
+    assert pickle.loads(pickle.dumps(sample, protocol)) == sample
 
 
 def test_both_formats_and_both_epochs(packs: tuple[Path, Path]) -> None:

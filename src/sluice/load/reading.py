@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pickle import PickleBuffer
-from typing import Any, Final
+from typing import Any, Final, SupportsIndex
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +23,7 @@ from sluice.table.refs import Ref, RefReader
 _OPEN: Final = 64  # files of a folder at once
 _GROUPS: Final = 8  # row groups held: 16 MiB of images each
 _LARGEST: Final = 2**30  # bytes of a sample behind a URL
+_BESIDE: Final = 5  # the first protocol of pickle that does
 _OTHERS: Final = ("json", "txt", "cls")
 
 
@@ -44,8 +45,10 @@ class Sample:
         except (ValueError, RecursionError) as error:
             raise SampleFailure("decode", f"{self.id}: malformed JSON: {error}") from error
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """Pickled with its bytes beside it, where the pickler takes them so: copied once less."""
+        if int(protocol) < _BESIDE:  # torch's queues, for one
+            return super().__reduce_ex__(protocol)
         names = {id(body): name for name, body in self.parts.items()}
         images = [names.get(id(image)) or PickleBuffer(image) for image in self.images]
         parts = {name: PickleBuffer(body) for name, body in self.parts.items()}
