@@ -28,9 +28,9 @@ from sluice.load.draws import draw_key
 from sluice.load.loader import Loader, Share
 from sluice.load.philox import uniform
 from sluice.load.reading import Sample
-from sluice.load.store import AUGMENT_FILE, LocalStore
+from sluice.load.store import LocalStore
 from sluice.pack.base import PackImage, PackText
-from sluice.pack.manifest import read_manifest
+from sluice.pack.manifest import AUGMENT_FILE, read_manifest
 from sluice.run.packing import write_augment
 from sluice.table.refs import Ref, RefReader
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import sluice
 from sluice.errors import RecipeError
-from sluice.load.store import AUGMENT_FILE
+from sluice.pack.manifest import AUGMENT_FILE
 from sluice.pack.verify import verify
 from sluice.run.recipe import load_recipe
 from support.folders import tree_digest

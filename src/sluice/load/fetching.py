@@ -64,6 +64,7 @@ class Fetcher:
     def __init__(self, folders: Sequence[PackFolder], decode: Decode | None) -> None:
         self._folders = folders
         self._decode = decode
+        self._draws = decode if isinstance(decode, Seeded) else None  # asked once: to ask takes as long as to read
         self._local = threading.local()
         self._rows: dict[tuple[int, int], _Rows] = {}
         self._lock = threading.Lock()
@@ -82,22 +83,22 @@ class Fetcher:
         reader = self._reader(source)
         failures: list[tuple[str, SampleFailure]] = []
         wanted = int(rows.taken[place])
-        repeat = place - int(np.searchsorted(rows.taken, wanted))
         for step in range(where.rows):
             at = (wanted + step) % where.rows
             try:
                 self.begin(source, where.first + at)
                 sample = reader.read(where, at, rows.ids[at], rows.offsets[at], rows.sizes[at])
-                value = self._decoded(sample, moment, repeat)
+                value = self._decoded(sample, moment, rows.taken, place)
             except SampleFailure as failure:
                 failures.append((rows.ids[at], failure))
                 continue
             return Served(source, rows.ids[at], value, _bad(source, failures, rows.ids[at]))
         return Served(source, None, None, _bad(source, failures, None))
 
-    def _decoded(self, sample: Sample, moment: Moment, repeat: int) -> Any:
-        if isinstance(self._decode, Seeded):
-            return self._decode.seeded(sample, draw_key(*moment, repeat, sample.id))
+    def _decoded(self, sample: Sample, moment: Moment, taken: npt.NDArray[np.int64], place: int) -> Any:
+        if self._draws is not None:
+            repeat = place - int(np.searchsorted(taken, taken[place]))
+            return self._draws.seeded(sample, draw_key(*moment, repeat, sample.id))
         return sample if self._decode is None else self._decode(sample)
 
     def id_of(self, source: int, block: int, place: int) -> str:

@@ -24,14 +24,13 @@ import pyarrow.parquet as pq
 
 from sluice.errors import RunError
 from sluice.load.cache import DiskCache, Needs, Slot, touch
-from sluice.pack.manifest import CHECKSUMS_FILE, MANIFEST_FILE, parse_checksums
+from sluice.pack.manifest import AUGMENT_FILE, CHECKSUMS_FILE, MANIFEST_FILE, parse_checksums
 from sluice.table import remote
 from sluice.table.refs import local_path
 from sluice.table.remote import MissingRemoteError, RemoteError, RemoteFile
 
 _Got = TypeVar("_Got")
 
-AUGMENT_FILE: Final = "augment.json"  # beside the manifest of a pack whose recipe declares steps
 _FINAL: Final = "04_final"
 _PIECE: Final = 8 * 2**20  # bytes a request: enough that its latency does not count, few enough to hold
 _WAITS: Final = (0.5, 1.0, 2.0, 4.0)  # seconds between rounds, each up to half more: processes must not try in step

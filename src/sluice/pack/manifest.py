@@ -15,6 +15,7 @@ from sluice.table.schema import MANIFEST
 
 MANIFEST_FILE: Final = "manifest.parquet"
 INDEXED: Final = b"sluice.index"  # among the facts of a manifest: of tars that others wrote
+AUGMENT_FILE: Final = "augment.json"  # the steps of augmentation that a recipe declares
 CHECKSUMS_FILE: Final = "SHA256SUMS"
 _HEX_DIGITS: Final = 64
 

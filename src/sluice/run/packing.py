@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from sluice.engine import WorkerContext
 from sluice.load.augment.declared import Recorded
 from sluice.load.augment.steps import Step
-from sluice.load.store import AUGMENT_FILE
 from sluice.media.limits import Limits
 from sluice.pack.base import Contents, ShardReceipt
 from sluice.pack.formats import packer
+from sluice.pack.manifest import AUGMENT_FILE
 from sluice.pack.takedown import rewrite_shard_without
 from sluice.pack.writing import Target, write_shards
 from sluice.run.shard_samples import CoveringPlan, ShardSamples

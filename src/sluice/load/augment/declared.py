@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -15,8 +15,11 @@ from sluice.errors import RecipeError, RunError
 from sluice.load.augment.example import Example
 from sluice.load.augment.steps import DRAWS, Step
 from sluice.load.philox import uniform
-from sluice.load.reading import Sample
-from sluice.load.store import AUGMENT_FILE, Store
+from sluice.pack.manifest import AUGMENT_FILE
+
+if TYPE_CHECKING:
+    from sluice.load.reading import Sample
+    from sluice.load.store import Store
 
 TRAIN: Final = "train"
 _STEPS: Final = TypeAdapter(tuple[Step, ...])

@@ -11,17 +11,19 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import numpy as np
 
 from sluice.errors import SampleFailure
 from sluice.load.augment.example import CAPTION, Boxes, Example, Flags, Said
 from sluice.load.augment.moving import with_boxes
-from sluice.load.reading import Sample
 from sluice.media.decode import decode
 from sluice.media.header import read_header
 from sluice.media.limits import Limits
+
+if TYPE_CHECKING:
+    from sluice.load.reading import Sample
 
 Relevant: TypeAlias = Callable[[Example], Flags]
 
