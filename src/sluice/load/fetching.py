@@ -92,7 +92,7 @@ class Fetcher:
             except SampleFailure as failure:
                 failures.append((rows.ids[at], failure))
                 continue
-            return Served(source, rows.ids[at], value, _bad(source, failures, rows.ids[at]))
+            return Served(source, rows.ids[at], value, _bad(source, failures, rows.ids[at]) if failures else ())
         return Served(source, None, None, _bad(source, failures, None))
 
     def _decoded(self, sample: Sample, moment: Moment, taken: npt.NDArray[np.int64], place: int) -> Any:
