@@ -14,6 +14,7 @@ import fcntl
 import os
 import sqlite3
 import threading
+import time
 import uuid
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -37,6 +38,19 @@ _SCHEMA: Final = (
 )
 _VERSION: Final = 1
 _PATIENCE: Final = 60_000  # ms that a writer waits for another
+
+
+def _log_ahead(database: sqlite3.Connection) -> None:
+    """Write to a log first. Whoever asks for it while another does is refused at once, whatever patience was set."""
+    deadline = time.monotonic() + _PATIENCE / 1000
+    while True:
+        try:
+            database.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 @dataclass(frozen=True)
@@ -93,8 +107,9 @@ class AnswerCache:
             self._database = sqlite3.connect(
                 path, timeout=_PATIENCE / 1000, isolation_level=None, check_same_thread=False
             )
-            for pragma in (f"busy_timeout={_PATIENCE}", "journal_mode=WAL", "synchronous=FULL"):
-                self._database.execute(f"PRAGMA {pragma}")
+            self._database.execute(f"PRAGMA busy_timeout={_PATIENCE}")
+            _log_ahead(self._database)
+            self._database.execute("PRAGMA synchronous=FULL")
             with self._writing() as database:
                 version = database.execute("PRAGMA user_version").fetchone()[0]
                 if version not in (0, _VERSION):
