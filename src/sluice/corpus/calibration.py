@@ -196,10 +196,10 @@ def calibrate(pairs: Pairs, encoder: str, seed: int = 0) -> Calibration:
         for shift in range(1, min(_strangers(len(rows)), len(rows) - 1) + 1):
             others = np.roll(rows, -shift)
             apart = (samples[rows] != samples[others]) & (texts[rows] != texts[others])
-            parts.append(cosines(pairs.images[rows[apart]], pairs.texts[others[apart]]))
+            parts.append(cosines(pairs.images, pairs.texts, rows[apart], others[apart]))
         mismatched = np.concatenate([np.zeros(0, np.float32), *parts])
         found[language] = LanguageCalibration(
-            np.sort(cosines(pairs.images[rows], pairs.texts[rows])), np.sort(mismatched)
+            np.sort(cosines(pairs.images, pairs.texts, rows, rows)), np.sort(mismatched)
         )
     return Calibration(encoder, seed, found)
 

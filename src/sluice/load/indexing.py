@@ -179,6 +179,10 @@ class _Shard:
         """Its rows, without a split."""
         return pq.read_table(self.kept).replace_schema_metadata(None)
 
+    def all_keys(self) -> list[str]:
+        """The keys of its samples, and nothing else of the rows."""
+        return pq.read_table(self.kept, columns=["key"]).column("key").to_pylist()
+
     def _facts(self) -> dict[str, Any]:
         try:
             return json.loads((pq.read_metadata(self.kept).metadata or {})[_FACTS])
@@ -209,14 +213,14 @@ def _come_back(shards: Sequence[_Shard]) -> bool:
     """Whether a key is in two shards; hashes say which may be, the keys themselves whether they are."""
     names = Names()
     for shard in shards:
-        for key in shard.rows().column("key").to_pylist():
+        for key in shard.all_keys():
             names.add(key)
     names.seal()
     if not names.any_repeated:
         return False
     seen: set[str] = set()
     for shard in shards:
-        for key in shard.rows().column("key").to_pylist():
+        for key in shard.all_keys():
             if names.is_repeated(key):
                 if key in seen:
                     return True

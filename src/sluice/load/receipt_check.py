@@ -76,9 +76,7 @@ _ODD: Final = """
 
 def check_receipts(folder: Path, packs: Sequence[Path | str] = ()) -> Receipt:
     """Hold the receipts in `folder` against `packs`, in the order of the loader's; by default those it names."""
-    files = sorted(folder.glob(f"{PREFIX}*.parquet"))
-    if not files:
-        raise RunError(f"{folder}: there are no receipts; `loader.write_receipt(folder)` writes them")
+    files = _files(folder)
     order = _order(files)
     given = [str(pack) for pack in packs] or [pack["folder"] for pack in order["packs"]]
     if len(given) != len(order["packs"]):
@@ -107,15 +105,20 @@ def check_receipts(folder: Path, packs: Sequence[Path | str] = ()) -> Receipt:
 
 def when_served(folder: Path, id: str) -> list[dict[str, Any]]:
     """Each time that a sample was served: epoch, step, rank, world, place and by which process."""
-    files = [str(file) for file in sorted(folder.glob(f"{PREFIX}*.parquet"))]
-    if not files:
-        raise RunError(f"{folder}: there are no receipts; `loader.write_receipt(folder)` writes them")
+    files = [str(file) for file in _files(folder)]
     query = (
         "SELECT epoch, step, rank, world, place, source, process FROM read_parquet($files) "
         "WHERE kind = 'sample' AND id = $id ORDER BY ALL"
     )
     with connect() as duck:
         return list(_records(duck, query, {"files": files, "id": id}))
+
+
+def _files(folder: Path) -> list[Path]:
+    files = sorted(folder.glob(f"{PREFIX}*.parquet"))
+    if not files:
+        raise RunError(f"{folder}: there are no receipts; `loader.write_receipt(folder)` writes them")
+    return files
 
 
 def _order(files: Sequence[Path]) -> dict[str, Any]:

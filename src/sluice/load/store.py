@@ -27,7 +27,7 @@ from sluice.load.cache import DiskCache, Needs, Slot, touch
 from sluice.pack.manifest import AUGMENT_FILE, CHECKSUMS_FILE, MANIFEST_FILE, parse_checksums
 from sluice.table import remote
 from sluice.table.refs import local_path
-from sluice.table.remote import MissingRemoteError, RemoteError, RemoteFile
+from sluice.table.remote import MissingRemoteError, Positioned, RemoteError, RemoteFile
 
 _Got = TypeVar("_Got")
 
@@ -201,37 +201,19 @@ def open_store(source: Path | str, cache: DiskCache) -> Store:
     raise _no_manifest(path)
 
 
-class OpenedFile(io.RawIOBase):
+class OpenedFile(Positioned, io.RawIOBase):
     """A file by its descriptor, closed with it. It may be removed meanwhile, and forked processes may share it."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
-        self._size = os.fstat(descriptor).st_size
-        self._at = 0
+        self.size = os.fstat(descriptor).st_size
 
     def readinto(self, buffer: Any, /) -> int:
         """Fill `buffer` from here on, as far as the file goes."""
         count = os.preadv(self._descriptor, [buffer], self._at)
         self._at += count
         return count
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a place."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """The place of the next read."""
-        return self._at
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
 
     def close(self) -> None:
         """Close the descriptor."""

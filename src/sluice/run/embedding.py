@@ -38,7 +38,7 @@ from sluice.table.ids import fingerprint
 from sluice.table.layout import CHECKED, Layout
 from sluice.table.read import UnitReader, read_table
 from sluice.table.refs import RefReader
-from sluice.table.vectors import VECTOR, cosines_of_rows, read_vectors, vector_type, write_vectors
+from sluice.table.vectors import VECTOR, cosines, read_vectors, vector_type, write_vectors
 
 EMBED_UNIT: Final = "sluice.run.embedding:embed_unit"
 _DESCRIBE: Final = "sluice.run.embedding:describe"
@@ -217,7 +217,7 @@ class UnitVectors:
         if not len(self._table):
             return np.full(len(ids), np.nan, np.float32), _no_texts(len(ids)), _no_texts(len(ids))
         (image, no_image), (text, no_text) = self._index.rows(ids, images), self._index.rows(ids, texts)
-        cosine = cosines_of_rows(self._vectors, image, text)
+        cosine = cosines(self._vectors, self._vectors, image, text)
         cosine[no_image | no_text] = np.nan
         return cosine, self._errors(image, no_image), self._errors(text, no_text)
 

@@ -109,7 +109,31 @@ def read_start(uri: str, most: int) -> bytes:
     return _tried(once)
 
 
-class RemoteFile(io.BufferedIOBase):
+class Positioned:
+    """The part of a file, open for reading, that knows its size and where the next read begins."""
+
+    size: int
+    _at = 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go to a place; it is where the next read begins."""
+        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
+        return self._at
+
+    def tell(self) -> int:
+        """The place of the next read."""
+        return self._at
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+
+class RemoteFile(Positioned, io.BufferedIOBase):
     """A file behind a URL, open for reading anywhere in it, a window at a time.
 
     A window is as long as the read, but at least 64 KiB; reads that go on where the last ended double it up to 4 MiB,
@@ -123,8 +147,7 @@ class RemoteFile(io.BufferedIOBase):
         system, path = filesystem(uri)
         self._handle: Any = _tried(lambda: system.open(path, "rb", cache_type="none"))
         size = getattr(self._handle, "size", None)
-        self.size: int = size if isinstance(size, int) else self._measured()
-        self._at = 0
+        self.size = size if isinstance(size, int) else self._measured()
         self._start = 0  # place of the first byte held
         self._window = b""
         self._ahead = _LEAST_AHEAD // 2
@@ -200,23 +223,6 @@ class RemoteFile(io.BufferedIOBase):
         if not self._start <= self._at < self._start + len(self._window):
             self._load(self._at, min(self._at + 1, self.size))
         return self._window[self._at - self._start :][: max(size, _LEAST_AHEAD)]
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go to a place; it is where the next read begins."""
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        """The place of the next read."""
-        return self._at
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def seekable(self) -> bool:
-        """It is."""
-        return True
 
     def close(self) -> None:
         """Let the window and the connection go."""

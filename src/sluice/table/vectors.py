@@ -89,32 +89,27 @@ def read_vectors(path: Path) -> tuple[pa.Table, npt.NDArray[np.float16]]:
     return keys, numbers.reshape(-1, schema.field(VECTOR).type.list_size)
 
 
-def cosines(vectors: npt.NDArray[np.floating[Any]], others: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-    """The cosine of each row with its neighbour, both of length 1.
+def cosines(
+    vectors: npt.NDArray[np.floating[Any]],
+    others: npt.NDArray[np.floating[Any]],
+    rows: npt.NDArray[np.int64] | None = None,
+    other_rows: npt.NDArray[np.int64] | None = None,
+) -> npt.NDArray[np.float32]:
+    """The cosine of each row with its neighbour, all of length 1; of those in `rows` and `other_rows` where given.
+
+    Rows are taken out a few at a time, so that a choice of many is never copied.
 
     >>> cosines(np.float16([[1, 0], [0, 1]]), np.float16([[0.5, 0], [0, -1]])).tolist()
     [0.5, -1.0]
+    >>> cosines(np.float16([[1, 0], [0, 1]]), np.float16([[1, 0]]), np.array([1, 0]), np.array([0, 0])).tolist()
+    [0.0, 1.0]
     """
-    result = np.empty(len(vectors), np.float32)
-    for start in range(0, len(vectors), _BLOCK):
+    result = np.empty(len(vectors if rows is None else rows), np.float32)
+    for start in range(0, len(result), _BLOCK):
         some = slice(start, start + _BLOCK)
-        np.einsum("ij,ij->i", _single(vectors[some]), _single(others[some]), out=result[some])
-    return result
-
-
-def cosines_of_rows(
-    vectors: npt.NDArray[np.float16], rows: npt.NDArray[np.int64], others: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
-    """The cosine of the vectors in `rows` with those in `others`, pair by pair; a few are taken out at a time.
-
-    >>> cosines_of_rows(np.float16([[1, 0], [0, 1]]), np.array([0, 0]), np.array([0, 1])).tolist()
-    [1.0, 0.0]
-    """
-    result = np.empty(len(rows), np.float32)
-    for start in range(0, len(rows), _BLOCK):
-        some = slice(start, start + _BLOCK)
-        one, other = (_single(vectors[which[some]]) for which in (rows, others))
-        np.einsum("ij,ij->i", one, other, out=result[some])
+        one = vectors[some if rows is None else rows[some]]
+        other = others[some if other_rows is None else other_rows[some]]
+        np.einsum("ij,ij->i", _single(one), _single(other), out=result[some])
     return result
 
 

@@ -6,6 +6,7 @@ A step that draws is augmentation, and is left out where a split is not to be au
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import replace
 from typing import Annotated, ClassVar, Final, Literal, TypeAlias
 
@@ -36,9 +37,9 @@ class StepBase(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     drawn: ClassVar[bool] = True  # whether it draws anything
 
+    @abstractmethod
     def apply(self, example: Example, draws: Draws) -> Example:
         """The example after this step; `draws` are DRAWS numbers from 0 to below 1, for this step and example alone."""
-        raise NotImplementedError
 
 
 class _Cutting(StepBase):
