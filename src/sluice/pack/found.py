@@ -187,7 +187,7 @@ def _rows(tables: Iterator[pa.Table], read: Any) -> Iterator[Found]:
                 found: Found = read(row)
                 yield Found(found.id, {**found.values, "offset": offset}, found.wrong)
                 offset += 1
-    except (pa.ArrowException, OSError, ValueError) as error:  # ValueError: what is no UTF-8, among others
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:  # a damaged field's name; what is no UTF-8
         missing = str(error).startswith("column ")
         yield Found(None, {}, (str(error) if missing else f"not a whole table: {error}",))
 
