@@ -1,7 +1,8 @@
 # make demo   a world whose truth is known, run through Sluice: what was caught, what was missed
 # make test   everything that CI runs: lint, types, docs, all tests with their coverage
+# make native the C kernels once more, after a change of src/sluice/native/*.c
 #
-# Both need Python 3.11 or newer and make. PYTHON=/path/to/python3 chooses another Python.
+# All need Python 3.11 or newer and make. PYTHON=/path/to/python3 chooses another Python.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -10,10 +11,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c '$(NEW_ENOUGH)' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-code lint types docs clean
+.PHONY: help demo test test-code lint types docs native clean
 
 help:
-	@sed -n '1,4s/^# \{0,1\}//p' Makefile
+	@sed -n '1,5s/^# \{0,1\}//p' Makefile
 
 demo: $(VENV)/core.installed
 	$(BIN)/sluice demo demo
@@ -33,6 +34,10 @@ types: $(VENV)/all.installed
 
 docs: $(VENV)/all.installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+native: $(VENV)/core.installed
+	$(PIP) install --quiet ziglang
+	$(BIN)/python src/sluice/native/build.py
 
 clean:
 	rm -rf $(VENV) site demo .coverage .coverage.*
