@@ -176,9 +176,12 @@ def _receipt(options: argparse.Namespace) -> int:
     from sluice.load.receipt_check import check_receipts, when_served
 
     if options.id is not None:
-        for row in when_served(options.folder, options.id):
+        times = when_served(options.folder, options.id)
+        for row in times:
             print(json.dumps(row))
-        return 0
+        if not times:
+            print(f"{options.id} is in no receipt of {options.folder}: it was never served", file=sys.stderr)
+        return 0 if times else PROBLEMS_FOUND
     result = check_receipts(options.folder, options.pack)
     _show(result, options)
     return 0 if result.fine else NO_GO

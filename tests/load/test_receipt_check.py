@@ -101,6 +101,8 @@ def test_what_was_served_twice_or_never_is_named(packs: tuple[Path, Path], tmp_p
     done = cli("receipt", tmp_path / "whole", "--json", "--pack", packs[0])
     assert (done.code, json.loads(done.out)["epochs"][0]["by_rank"]) == (0, {"0": 11, "1": 11})
     (row,) = [json.loads(line) for line in cli("receipt", tmp_path / "whole", "--id", was).out.splitlines()]
+    never = cli("receipt", tmp_path / "whole", "--id", "nobody")
+    assert (never.code, never.out) == (1, "") and "never served" in never.err
     assert (row["epoch"], row["rank"]) == (0, 1)
 
 
