@@ -146,7 +146,7 @@ def compare(options: argparse.Namespace, folder: Path) -> None:
             for heat in options.heats:
                 for workers in (0, 2):
                     for name in ("sluice", "sluice, 2 threads", *(PEERS if options.peers else ())):
-                        threads = 2 if name.endswith("threads") else 1
+                        threads = 2 if name.endswith("threads") else 0
                         if threads == 2 and workers:
                             continue
                         if name.startswith("sluice"):

@@ -16,8 +16,11 @@ import numpy.typing as npt
 
 from sluice.errors import SampleFailure
 from sluice.load.draws import draw_key
-from sluice.load.folder import PackFolder
+from sluice.load.folder import PLACES, PackFolder
 from sluice.load.reading import Sample, ShardReader
+from sluice.load.together import read_together
+from sluice.table.arrays import numbers
+from sluice.table.compute import pc
 
 Decode: TypeAlias = Callable[[Sample], Any]
 Moment: TypeAlias = tuple[int, int, int]  # seed, epoch, turn of the source: what draws for a sample depend on
@@ -71,13 +74,38 @@ class Fetcher:
 
     def fetch_all(self, places: Sequence[Place]) -> list[Served]:
         """The samples at `places`."""
-        return [self.fetch(*place) for place in places]
+        ahead = zip(places, self.read_ahead(places), strict=True)
+        if self._decode is None:
+            return [Served(place[0], read.id, read) if read else self.fetch(*place) for place, read in ahead]
+        return [self.fetch(*place, read) for place, read in ahead]
+
+    def read_ahead(self, places: Sequence[Place]) -> list[Sample | None]:
+        """The samples at `places` that can be read many at a time; None for any other."""
+        samples: list[Sample | None] = [None] * len(places)
+        of_blocks: dict[tuple[int, int], list[int]] = {}
+        for number, (source, block, _, _) in enumerate(places):
+            of_blocks.setdefault((source, block), []).append(number)
+        for (source, block), numbered in of_blocks.items():
+            file = self._reader(source).opened(self._folders[source].blocks[block])
+            if file is None:
+                continue
+            rows = self._rows_of(source, block)
+            taken = rows.taken[[places[number][2] for number in numbered]]
+            ids = [rows.ids[row] for row in taken.tolist()]
+            for number, sample in zip(numbered, read_together(file, ids, rows.places[taken]), strict=True):
+                samples[number] = sample
+        return samples
 
     def begin(self, source: int, row: int) -> None:
         """Called before a sample is read, with its row of the manifest; SampleFailure has it left out."""
 
-    def fetch(self, source: int, block: int, place: int, moment: Moment = (0, 0, 0)) -> Served:
-        """The sample there, or the next good one of its block; `moment` is what a decoder's draws follow from."""
+    def fetch(
+        self, source: int, block: int, place: int, moment: Moment = (0, 0, 0), read: Sample | None = None
+    ) -> Served:
+        """The sample there, or the next good one of its block; `moment` is what a decoder's draws follow from.
+
+        `read`: the sample itself, where it has been read with others.
+        """
         rows = self._rows_of(source, block)
         where = self._folders[source].blocks[block]
         reader = self._reader(source)
@@ -87,10 +115,11 @@ class Fetcher:
             at = (wanted + step) % where.rows
             try:
                 self.begin(source, where.first + at)
-                sample = reader.read(where, at, rows.ids[at], rows.offsets[at], rows.sizes[at])
+                sample = read or reader.read(where, at, rows.ids[at], *rows.places[at, :2].tolist())
                 value = self._decoded(sample, moment, rows.taken, place)
             except SampleFailure as failure:
                 failures.append((rows.ids[at], failure))
+                read = None
                 continue
             return Served(source, rows.ids[at], value, _bad(source, failures, rows.ids[at]) if failures else ())
         return Served(source, None, None, _bad(source, failures, None))
@@ -130,15 +159,14 @@ class _Rows:
     """Where the samples of a block lie."""
 
     ids: list[str]
-    offsets: list[int]
-    sizes: list[int]
+    places: npt.NDArray[np.int64]  # a row each: offset, size, and those of the first image, or -1
     taken: npt.NDArray[np.int64]  # the row at each place of the block
 
     @classmethod
     def of(cls, folder: PackFolder, block: int) -> _Rows:
         rows = folder.rows(block)
-        ids, offsets, sizes = (rows.column(name).to_pylist() for name in ("id", "offset", "size"))
-        return cls(ids, offsets, sizes, folder.rows_taken(block))
+        places = np.stack([numbers(pc.fill_null(rows.column(name), -1)) for name in PLACES], axis=1)
+        return cls(rows.column("id").to_pylist(), places, folder.rows_taken(block))
 
 
 def _bad(source: int, failures: Sequence[tuple[str, SampleFailure]], replaced_by: str | None) -> tuple[Bad, ...]:

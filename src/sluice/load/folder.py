@@ -29,7 +29,8 @@ Numbers = npt.NDArray[np.int64]
 
 TARS: Final = ("webdataset", "energon")
 READABLE: Final = ("webdataset", "parquet", "energon", "arrow")  # the first of them that is there
-_COLUMNS: Final = ("id", "offset", "size", "width", "height", "image_size", "text_tokens")
+PLACES: Final = ("offset", "size", "image_offset", "image_size")
+_COLUMNS: Final = ("id", *PLACES, "width", "height", "text_tokens")
 _REPEATS: Final = "repeats"  # how often an epoch takes a sample; a manifest of an earlier version has no such column
 _SIZES: Final = "image_sizes"  # of every image; nor has it this one
 _HELD: Final = 16  # row groups of the manifest: some 16,384 rows and 2 MB each

@@ -12,7 +12,7 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from sluice.errors import RecipeError
 from sluice.load.ahead import Downloads
+from sluice.load.at_once import Here
 from sluice.load.batches import FixedSteps, PlannedSteps, Step, Steps
 from sluice.load.cache import MOST, DiskCache
 from sluice.load.epoch import Epoch, Stretch
@@ -156,7 +157,7 @@ class Loader:
         if processes < 0:
             raise RecipeError(f"a loader decodes in 0 processes or more, not {processes!r}")
         self._decode, self._seconds = decode, seconds
-        self._threads, self._processes, self._ahead = max(1, threads), processes, max(1, ahead)
+        self._threads, self._processes, self._ahead = max(0, threads), processes, max(1, ahead)
         self._downloads = downloads
         self._held: tuple[int, Processes] | None = None  # and the process that started them
         self.share = Share(rank, world)
@@ -204,7 +205,7 @@ class Loader:
         steps = self._steps if epoch == self._at.epoch else self._steps_of(epoch)
         number = first + (share.worker - first) % share.workers
         waiting: deque[tuple[int, Step, list[Future[list[Served]]]]] = deque()
-        pool = None if self._processes else ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
+        pool = None if self._processes else self._executor()
         downloads = Downloads(self.folders, self._epoch, epoch, self._window, self._downloads)
         try:
             while True:
@@ -306,13 +307,18 @@ class Loader:
             for where, length in zip(wheres, lengths, strict=True)
         ]
 
-    def _ask(self, pool: ThreadPoolExecutor | None, samples: Stretch, epoch: int) -> list[Future[list[Served]]]:
+    def _executor(self) -> Executor:
+        if not self._threads:
+            return Here()
+        return ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
+
+    def _ask(self, pool: Executor | None, samples: Stretch, epoch: int) -> list[Future[list[Served]]]:
         columns = (samples.sources, samples.blocks, samples.places, samples.turns)
         places: list[Place] = [
             (source, block, place, (self._seed, epoch, turn))
             for source, block, place, turn in zip(*(column.tolist() for column in columns), strict=True)
         ]
-        size = max(1, -(-len(places) // (self._processes or self._threads)))
+        size = max(1, -(-len(places) // (self._processes or self._threads or 1)))
         chunks = [places[at : at + size] for at in range(0, len(places), size)]
         if pool is None:
             return [self._workers().submit(chunk) for chunk in chunks]

@@ -26,6 +26,7 @@ from sluice.engine.worker import Setup
 from sluice.errors import FailureClass, RecipeError, RunError, SampleFailure
 from sluice.load.fetching import Decode, Fetcher, Place, Served
 from sluice.load.folder import PackFolder
+from sluice.load.reading import Sample
 from sluice.load.slots import Result, Slot, Slots, SlotWriter
 
 _TICK: Final = 0.2  # seconds between two looks for samples that take too long
@@ -206,6 +207,10 @@ class _WatchedFetcher(Fetcher):
     """Notes which sample is in hand, and leaves out those that killed workers."""
 
     context: WorkerContext
+
+    def read_ahead(self, places: Sequence[Place]) -> list[Sample | None]:
+        """None: where reading hangs, it must be known at which sample."""
+        return [None] * len(places)
 
     def begin(self, source: int, row: int) -> None:
         """Note the sample; SampleFailure where it is known to kill."""

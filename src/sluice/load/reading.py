@@ -103,6 +103,15 @@ class ShardReader:
         self._groups.clear()
         self._elsewhere.close()
 
+    def opened(self, block: Block) -> int | None:
+        """A descriptor of the tar that `block` is, good until more are opened; None where there is none."""
+        if self._folder.format not in TARS or self._folder.indexed or "://" in block.shard:
+            return None
+        try:
+            return self._file(block.shard)
+        except OSError:
+            return None
+
     def _bytes(self, shard: str, offset: int, size: int) -> bytes:
         if "://" in shard:  # indexed where it lies, and read there
             return self._elsewhere.read(Ref("tar", shard, "", offset, size))

@@ -13,6 +13,8 @@ from functools import cache
 
 from sluice.native.build import LIBRARY, sources_digest
 
+__all__ = ["LIBRARY", "kernels"]
+
 
 @cache
 def kernels() -> ctypes.CDLL | None:
