@@ -63,13 +63,14 @@ class Plan:
         >>> hex(int(two.spread(np.array([0x5555_5555_5555_5555], np.uint64))[0]))
         '0xffffffff00000000'
         """
-        order = [bit for block in self.blocks for bit in block]
-        spread = np.zeros_like(hashes)
-        for start in range(0, hashes.size, _CHUNK):
-            chunk, out = hashes[start : start + _CHUNK], spread[start : start + _CHUNK]
-            for place, bit in enumerate(order):
-                out |= ((chunk >> np.uint64(bit)) & np.uint64(1)) << np.uint64(BITS - 1 - place)
-        return spread
+        return _moved(hashes, [(bit, BITS - 1 - place) for place, bit in enumerate(self._order())])
+
+    def gathered(self, spread: Hashes) -> Hashes:
+        """What `spread` was made from."""
+        return _moved(spread, [(BITS - 1 - place, bit) for place, bit in enumerate(self._order())])
+
+    def _order(self) -> list[int]:
+        return [bit for block in self.blocks for bit in block]
 
 
 def plan(hashes: Hashes, distance: int, reference: Hashes | None = None) -> Plan:
@@ -195,6 +196,16 @@ class Arrangement:
             np.bitwise_or(chunk, up, out=chunk)
         self.order.remove(block)
         self.order.insert(place, block)
+
+
+def _moved(hashes: Hashes, bits: list[tuple[int, int]]) -> Hashes:
+    """`hashes` with each bit moved from one place to another."""
+    moved = np.zeros_like(hashes)
+    for start in range(0, hashes.size, _CHUNK):
+        chunk, out = hashes[start : start + _CHUNK], moved[start : start + _CHUNK]
+        for origin, place in bits:
+            out |= ((chunk >> np.uint64(origin)) & np.uint64(1)) << np.uint64(place)
+    return moved
 
 
 def _mask(low: int, width: int) -> np.uint64:

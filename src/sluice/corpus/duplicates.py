@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.corpus.clusters import components, stars
-from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
+from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, distinct, pairs_within
 from sluice.errors import RunError
 from sluice.table.arrays import codes, numbers
 from sluice.table.commit import write_table
@@ -55,7 +55,7 @@ def near_index(hashes: Hashes, k: int) -> NearIndex:
     >>> near_index(np.array([7, 7, 3, 0xFF00], np.uint64), 4).pairs
     Pairs(a=array([0]), b=array([1]), distance=array([1], dtype=uint8))
     """
-    unique, _ = collapse(hashes)
+    unique = distinct(hashes)
     return NearIndex(unique, pairs_within(unique, k), k)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from sluice.engine import Engine, LocalEngine, Task, WorkerContext
-from sluice.engine.local import available_cores
+from sluice.table.cores import available_cores
 from sluice.errors import SampleFailure
 from sluice.media.decode import decode, shrink
 from sluice.media.header import read_header

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.engine.local import available_cores
+from sluice.table.cores import available_cores
 from sluice.run.conductor import Prepared, make_engine, make_model_engine, prepare
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
