@@ -27,9 +27,9 @@ from sluice.corpus.native_join import Progress
 from sluice.corpus.sorted_join import looked_up, sorted_join
 from sluice.corpus.tree_plan import tree_plan
 from sluice.corpus.wide_join import wide_join
-from sluice.table.cores import available_cores
 from sluice.errors import RecipeError
 from sluice.native import kernels
+from sluice.table.cores import available_cores
 
 Indices = npt.NDArray[np.int64]
 Distances = npt.NDArray[np.uint8]

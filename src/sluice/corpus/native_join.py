@@ -80,7 +80,7 @@ def spread(hashes: Hashes, order: npt.NDArray[np.uint32], out: Hashes | None = N
     stride = words + named
     out = np.empty((count, stride), np.uint64) if out is None else out
     library = kernels()
-    assert library is not None  # noqa: S101 - who calls this has seen that it is there
+    assert library is not None
     code = library.sluice_hamming_spread(
         _at(hashes), _size(count), ctypes.c_uint32(words), _at(order), _at(out), ctypes.c_uint32(stride), _size(0)
     )
@@ -196,7 +196,7 @@ class _Run:
             try:
                 with self._lock:
                     self._take(pairs[:count, 0].copy(), pairs[:count, 1].copy(), distances[:count].copy())
-            except BaseException as error:  # noqa: BLE001 - C stands between here and who is to see it
+            except BaseException as error:
                 raised.append(error)
             return len(raised)
 

@@ -1,4 +1,4 @@
-"""The join of hashes of several words in plain NumPy: where there are no native kernels, and what they are held against.
+"""The join of hashes of several words in plain NumPy: without native kernels, and what those are held against.
 
 As `sorted_join`, for each combination of blocks those hashes are compared that agree on it; but hashes stay where they
 are and their places are sorted. It is exact, and slow: the native kernels are meant for more than some 10^5 hashes.
