@@ -6,13 +6,13 @@ find every pair there is, by the pigeonhole argument in `blocks`, and both give 
 
 10^6 evenly spread hashes of 64 bits at distance 8 take half a second of one core and 80 MB for the whole process.
 Memory is 16 bytes a hash and 8 more for each thread (`memory` bounds that: what is beyond goes to a file and is read
-in bands), and 17 bytes a pair found, three times that while they are put in order; `MAX_PAIRS` bounds those.
+in bands), and 25 bytes a pair found; `MAX_PAIRS` bounds those.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +42,8 @@ _FEW: Final = 20_000  # hashes: fewer are not worth a second thread
 _SLICE: Final = 1 << 20  # hashes
 _NO_MATCH: Final = np.uint64(2**64 - 1)
 _TOP: Final = np.uint64(56)
+_HALF: Final = np.uint64(32)
+_SAMPLE: Final = 2_048  # hashes
 
 
 @dataclass(frozen=True)
@@ -102,39 +104,55 @@ def pairs_within(
     """
     rows = _rows(hashes)
     check_distance(k, rows.shape[1] * 64)
-    found = _Found()
-    if kernels() is None:
-        if hashes.ndim == 1:
-            named = _Named(hashes)
-            sorted_join(hashes, k, lambda one, other: found.add(named(one), named(other), _bits(one, other)))
-        else:
-            _check_distinct(hashes)
-            wide_join(rows, None, k, found.add)
-        return found.pairs()
-    named = _Named(hashes) if hashes.ndim == 1 else None
-    if named is None:
+    found = _Found(rows)
+    if kernels() is None and hashes.ndim == 1:
+        places = _Places(hashes)
+        sorted_join(hashes, k, lambda one, other: found.add(places(one), places(other)))
+    elif kernels() is None:
         _check_distinct(hashes)
-    if len(rows) > 1:
-        workers = threads or available_cores()
-        chosen = tree_plan(rows, k, wide=native_join.has_wide())
-        order = chosen.order()
-        back = np.argsort(order).astype(np.uint32)
-
-        def take(one: Hashes, other: Hashes, distance: npt.NDArray[np.uint16]) -> None:
-            if named is None:
-                found.add(one.astype(np.int64), other.astype(np.int64), distance)
-            else:
-                one, other = (native_join.spread(side[:, None], back)[:, 0] for side in (one, other))
-                found.add(named(one), named(other), distance)
-
-        size = 8 * len(rows) * (rows.shape[1] + (named is None))
-        with _copy(rows, size, memory // 2, folder, named is None) as out:
-            native_join.spread(rows, order, out, named=named is None)
-            bands = -(-size * min(workers, len(chosen.starts)) // max(1, memory // 2))
-            native_join.join(
-                out, None, chosen, k, take, threads=workers if len(rows) > _FEW else 1, bands=bands, progress=progress
-            )
+        wide_join(rows, None, k, lambda one, other, _: found.add(one, other))
+    elif len(rows) > 1:
+        _native_pairs(hashes, rows, k, found, threads or available_cores(), memory, folder, progress)
     return found.pairs()
+
+
+def _native_pairs(
+    hashes: Hashes,
+    rows: Hashes,
+    k: int,
+    found: _Found,
+    threads: int,
+    memory: int,
+    folder: Path | None,
+    progress: Progress | None,
+) -> None:
+    # Without a name behind each hash a third of the time is saved, but each pair's places must be looked up.
+    places = _Places(hashes) if hashes.ndim == 1 and not _crowded(hashes, k) else None
+    if places is None:
+        _check_distinct(hashes if hashes.ndim > 1 else np.sort(hashes))
+    chosen = tree_plan(rows, k, wide=native_join.has_wide())
+    order = chosen.order()
+    back = np.argsort(order).astype(np.uint32)
+
+    def take(one: Hashes, other: Hashes, _: npt.NDArray[np.uint16]) -> None:
+        if places is None:
+            found.add(one, other)
+        else:
+            found.add(*(places(native_join.spread(side[:, None], back)[:, 0]) for side in (one, other)))
+
+    size = 8 * len(rows) * (rows.shape[1] + (places is None))
+    with _copy(rows, size, memory // 2, folder, named=places is None) as out:
+        native_join.spread(rows, order, out, named=places is None)
+        workers = threads if len(rows) > _FEW else 1
+        bands = -(-size * min(workers, len(chosen.starts)) // max(1, memory // 2))
+        native_join.join(out, None, chosen, k, take, threads=workers, bands=bands, progress=progress)
+
+
+def _crowded(hashes: Hashes, k: int) -> bool:
+    """Whether a sample lets expect more pairs than hashes."""
+    sample = hashes[:: max(1, hashes.size // _SAMPLE)][:_SAMPLE]
+    near = sum(int((np.bitwise_count(sample[row + 1 :] ^ one) <= k).sum()) for row, one in enumerate(sample))
+    return near * (hashes.size / sample.size) ** 2 > hashes.size
 
 
 def matches_against(
@@ -202,8 +220,8 @@ def across(
     native_join.join(sides[0], sides[1], chosen, k, take, threads=workers, progress=progress)
 
 
-class _Named:
-    """The positions of 64-bit hashes by their value."""
+class _Places:
+    """The positions of distinct 64-bit hashes by their value."""
 
     def __init__(self, hashes: Hashes) -> None:
         self._position: Indices | None = None
@@ -213,8 +231,8 @@ class _Named:
             if np.any(part[1:] <= part[:-1]):
                 self._position = np.argsort(hashes)
                 self._ascending = hashes[self._position]
+                _check_distinct(self._ascending)
                 break
-        _check_distinct(self._ascending if self._position is not None else hashes[:0])
 
     def __call__(self, values: Hashes) -> Indices:
         place = np.searchsorted(self._ascending, values)
@@ -222,32 +240,39 @@ class _Named:
 
 
 class _Found:
-    """Pairs as they are found; `pairs` gives them in order."""
+    """Pairs as they are found, eight bytes each; `pairs` gives them in order."""
 
-    def __init__(self) -> None:
-        self._parts: list[tuple[Indices, Indices, Distances]] = []
+    def __init__(self, rows: Hashes) -> None:
+        if len(rows) >> 32:
+            raise RecipeError(f"{len(rows):,} hashes: more than 4,294,967,295 cannot be joined")
+        self._rows = rows
+        self._parts: list[npt.NDArray[np.uint64]] = []
         self._count = 0
 
-    def add(self, one: Indices, other: Indices, distance: npt.NDArray[np.unsignedinteger]) -> None:
+    def add(self, one: npt.NDArray[np.integer], other: npt.NDArray[np.integer]) -> None:
         self._count += one.size
         if self._count > MAX_PAIRS:
             raise RecipeError(
                 f"more than {MAX_PAIRS:,} pairs of images are near-duplicates: lower `near.distance`, or reject "
                 "blank and uniform images by a rule first"
             )
-        self._parts.append((np.minimum(one, other), np.maximum(one, other), distance.astype(np.uint8)))
+        lesser, greater = np.minimum(one, other), np.maximum(one, other)
+        self._parts.append((lesser.astype(np.uint64) << _HALF) | greater.astype(np.uint64))
 
     def pairs(self) -> Pairs:
-        if not self._parts:
-            return Pairs(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.uint8))
-        a, b, distance = (np.concatenate(column) for column in zip(*self._parts, strict=True))
+        keys = np.concatenate([np.empty(0, np.uint64), *self._parts])
         self._parts.clear()
-        order = np.lexsort((b, a))
-        return Pairs(a[order], b[order], distance[order])
+        keys.sort()
+        a, b = (keys >> _HALF).view(np.int64), (keys & np.uint64(0xFFFF_FFFF)).view(np.int64)
+        distance = np.empty(keys.size, np.uint8)
+        for start in range(0, keys.size, _SLICE):
+            part = slice(start, start + _SLICE)
+            distance[part] = np.bitwise_count(self._rows[a[part]] ^ self._rows[b[part]]).sum(axis=1)
+        return Pairs(a, b, distance)
 
 
 @contextmanager
-def _copy(rows: Hashes, size: int, memory: int, folder: Path | None, named: bool) -> Iterator[Hashes]:
+def _copy(rows: Hashes, size: int, memory: int, folder: Path | None, named: bool) -> Generator[Hashes]:
     """Room for a copy of `rows`: in memory, or in a file without a name where it is more than `memory` bytes."""
     shape = (len(rows), rows.shape[1] + named)
     if size <= memory:
@@ -277,10 +302,6 @@ def _first_of_equals(ascending: Hashes) -> npt.NDArray[np.bool_]:
     unlike = ascending[1:] != ascending[:-1]
     first[1:] = unlike if unlike.ndim == 1 else unlike.any(axis=1)
     return first
-
-
-def _bits(one: Hashes, other: Hashes) -> Distances:
-    return np.bitwise_count(one ^ other)
 
 
 def check_distance(k: int, bits: int = 64) -> None:
