@@ -172,6 +172,15 @@ def _index(options: argparse.Namespace) -> int:
     return 0 if result.fine else PROBLEMS_FOUND
 
 
+def _dedup(options: argparse.Namespace) -> None:
+    from sluice.run.dedup_command import deduplicate
+    from sluice.run.progress import share_told
+
+    told = share_told(sys.stderr, "compare")
+    asked = {"distance": options.distance, "column": options.hash, "add": options.add, "out": options.out}
+    _show(deduplicate(options.new, options.against, **asked, progress=told), options)
+
+
 def _receipt(options: argparse.Namespace) -> int:
     from sluice.load.receipt_check import check_receipts, when_served
 
@@ -344,6 +353,14 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--measure", action="store_true", help="read image headers too: their sizes, for token budgets")
     one.add_argument("--tokenizer", type=Path, metavar="FILE", help="count the tokens of captions, for token budgets")
     one.add_argument("--pattern", help="how a tiktoken file splits texts, e.g. cl100k_base")
+    one.add_argument("--json", action="store_true", help="print JSON")
+    one = command("dedup", _dedup, "hold new hashes against a stored index of hashes, and add them to it")
+    one.add_argument("new", metavar="NEW", type=Path, help="a CSV, TSV or Parquet file with a column of hashes")
+    one.add_argument("--against", metavar="INDEX", type=Path, required=True, help="the index, an .arrow file")
+    one.add_argument("--distance", type=_from_zero, default=8, metavar="BITS", help="default: 8")
+    one.add_argument("--hash", default="phash", metavar="COLUMN", help="the column of hashes; default: phash")
+    one.add_argument("--add", action="store_true", help="add the new ones to the index; make it where it is not there")
+    one.add_argument("--out", type=Path, metavar="FILE", help="what is near which, a Parquet file with a row a hash")
     one.add_argument("--json", action="store_true", help="print JSON")
     one = command("receipt", _receipt, "hold what a training was served against its packs: every id once an epoch")
     one.add_argument("folder", metavar="FOLDER", type=Path, help="where loader.write_receipt() wrote")

@@ -83,7 +83,7 @@ def test_an_empty_set_is_a_set(tmp_path: Path) -> None:
         ("a.csv", f"phash\n{2**64}\n", f"found '{2**64}'"),
         ("a.csv", "", "as CSV"),
         ("a.parquet", "phash\n", "as PARQUET"),
-        ("a.json", "[]", "expected hashes as .csv, .tsv or .parquet"),
+        ("a.json", "[]", "expected hashes as .csv, .tsv, .parquet or .arrow"),
     ],
 )
 def test_what_is_no_set_of_hashes_is_refused_by_name(name: str, content: str, message: str, tmp_path: Path) -> None:

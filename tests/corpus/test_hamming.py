@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from sluice.corpus import blocks, hamming
+from sluice.corpus import blocks, hamming, sorted_join
 from sluice.corpus.hamming import MAX_DISTANCE, collapse, matches_against, pairs_within
 from sluice.errors import RecipeError
 
@@ -52,13 +52,27 @@ def found(hashes: Hashes, k: int) -> list[tuple[int, int, int]]:
 
 
 def shrink(patch: pytest.MonkeyPatch, chunk: int) -> None:
-    """Make the join use all its ways, and cross the borders between them, on few hashes."""
-    patch.setattr(hamming, "BRUTE_FORCE", 0)
-    patch.setattr(hamming, "_CHUNK", chunk)
-    patch.setattr(hamming, "_LONG_RUN", 8)
-    patch.setattr(hamming, "_TILE", (8, 32))
-    patch.setattr(hamming, "_BATCH", 50)
+    """Make the join in NumPy use all its ways, and cross the borders between them, on few hashes."""
+    patch.setattr(hamming, "kernels", lambda: None)
+    patch.setattr(sorted_join, "BRUTE_FORCE", 0)
+    patch.setattr(sorted_join, "_CHUNK", chunk)
+    patch.setattr(sorted_join, "_LONG_RUN", 8)
+    patch.setattr(sorted_join, "_TILE", (8, 32))
+    patch.setattr(sorted_join, "_BATCH", 50)
     patch.setattr(blocks, "_CHUNK", chunk)
+
+
+@pytest.fixture(params=["native", "numpy"])
+def kind_of_join(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both joins in turn; the one in NumPy is also the fallback."""
+    if request.param == "numpy":
+        monkeypatch.setattr(hamming, "kernels", lambda: None)
+    else:
+        assert hamming.kernels() is not None
+    return request.param
+
+
+both = pytest.mark.usefixtures("kind_of_join")
 
 
 @pytest.mark.parametrize("k", range(MAX_DISTANCE + 1))
@@ -66,9 +80,10 @@ def shrink(patch: pytest.MonkeyPatch, chunk: int) -> None:
 def test_the_join_finds_what_brute_force_finds(kind: str, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     hashes = world(kind, 400, seed=k)
     expected = brute_force(hashes, k)
-    monkeypatch.setattr(hamming, "BRUTE_FORCE", 0)
     assert found(hashes, k) == expected
     shrink(monkeypatch, 128)
+    assert found(hashes, k) == expected
+    monkeypatch.setattr(sorted_join, "_CHUNK", 65_536)
     assert found(hashes, k) == expected
 
 
@@ -87,7 +102,8 @@ def test_any_world_any_distance_the_join_is_exact(kind: str, count: int, k: int,
         assert found(hashes, k) == brute_force(hashes, k)
 
 
-@settings(max_examples=40, deadline=None)
+@both
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(hnp.arrays(np.uint64, st.integers(0, 60), elements=st.integers(0, 2**64 - 1)), st.integers(0, MAX_DISTANCE))
 def test_hypothesis_own_hashes_are_joined_exactly(hashes: Hashes, k: int) -> None:
     unique, inverse = collapse(hashes)
@@ -95,6 +111,7 @@ def test_hypothesis_own_hashes_are_joined_exactly(hashes: Hashes, k: int) -> Non
     assert found(unique, k) == brute_force(unique, k)
 
 
+@both
 @pytest.mark.parametrize("k", range(1, MAX_DISTANCE + 1))
 def test_a_pair_at_exactly_k_is_found_and_one_at_k_plus_1_is_not(k: int) -> None:
     rng = np.random.default_rng(k)
@@ -113,6 +130,7 @@ def test_a_pair_at_exactly_k_is_found_and_one_at_k_plus_1_is_not(k: int) -> None
     assert pairs.distance.max() == k
 
 
+@both
 def test_long_runs_of_equal_keys_are_walked_not_expanded() -> None:
     hashes = np.arange(20_000, dtype=np.uint64) * np.uint64(0x9E37) & np.uint64(0xFFFFF)
     hashes = np.unique(hashes)
@@ -126,6 +144,7 @@ def test_long_runs_of_equal_keys_are_walked_not_expanded() -> None:
     assert set(zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)) == expected
 
 
+@both
 def test_all_equal_hashes_collapse_to_one() -> None:
     unique, inverse = collapse(np.full(1_000, 7, np.uint64))
     assert unique.tolist() == [7]
@@ -133,6 +152,7 @@ def test_all_equal_hashes_collapse_to_one() -> None:
     assert len(pairs_within(unique, 8)) == 0
 
 
+@both
 def test_equal_hashes_are_refused() -> None:
     with pytest.raises(ValueError, match="collapse"):
         pairs_within(np.array([7, 7], np.uint64), 2)
@@ -144,13 +164,15 @@ def test_a_distance_out_of_range_is_refused(k: int) -> None:
         pairs_within(np.array([1], np.uint64), k)
 
 
+@both
 def test_too_many_pairs_say_how_to_mend_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hamming, "MAX_PAIRS", 100)
     with pytest.raises(RecipeError, match=r"lower `near\.distance`"):
         pairs_within(world("ball", 500, seed=1), 8)
 
 
-@settings(max_examples=40, deadline=None)
+@both
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(WORLDS), st.integers(0, 200), st.integers(0, 200), st.integers(0, MAX_DISTANCE), st.integers(0, 99)
 )

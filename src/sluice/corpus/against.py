@@ -3,7 +3,8 @@
 A file of hashes lets two parties compare image sets without showing each other an image. It is a CSV, TSV or Parquet
 file with a column named like the hash (`phash`, `dhash`) or `hash`, and if it likes one that names each image (`key`,
 `id`, `name`, `file`, `path`). A hash is an unsigned integer, a signed one of the same 64 bits, or 16 hexadecimal
-digits as `str(imagehash.phash(image))` prints them.
+digits as `str(imagehash.phash(image))` prints them; a longer hash, such as PDQ's 64 digits, is always hexadecimal. A
+stored index of hashes (`hash_index`, an .arrow file) is such a file too.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ from sluice.errors import SourceError
 _KEYS: Final = ("key", "id", "name", "file", "path")
 _DELIMITERS: Final = {".csv": ",", ".tsv": "\t"}
 _HEXADECIMAL: Final = re.compile(r"(0[xX])?[0-9a-fA-F]{16}")
+_WIDE: Final = range(16, 129, 8)  # bytes of a hash of several words
+_DIGITS: Final = re.compile(r"[0-9a-fA-F]+")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,20}")
 
 
-def load_hashes(path: Path, column: str = "phash") -> tuple[Hashes, list[str]]:
+def load_hashes(path: Path, column: str = "phash", bits: int | None = 64) -> tuple[Hashes, list[str]]:
     """The hashes of the reference set at `path` and what each is called; rows without a hash are passed over.
 
-    `column` is the hash that they will be compared with: a file that holds another one only is refused.
+    `column` is the hash that they will be compared with: a file that holds another one only is refused, and so is one
+    of other than `bits`. None takes any multiple of 64 up to 1,024; hashes of more than 64 bits are rows of words, the
+    lowest bits first.
     """
     table = load_table(path)
     found = next((name for name in (column, "hash") if name in table.column_names), None)
@@ -40,6 +45,9 @@ def load_hashes(path: Path, column: str = "phash") -> tuple[Hashes, list[str]]:
     names = table.column(key).to_pylist() if key else [None] * len(values)
     present = np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
     hashes = _hashes(values.take(pa.array(present)), f"{path}: column `{found}`")
+    held = 64 if hashes.ndim == 1 else 64 * hashes.shape[1]
+    if bits not in (None, held):
+        raise SourceError(f"{path}: column `{found}`: expected hashes of {bits} bits, found {held}")
     return hashes, [f"row {row}" if names[row] is None else str(names[row]) for row in present.tolist()]
 
 
@@ -49,13 +57,15 @@ def load_table(path: Path) -> pa.Table:
     try:
         if ending == ".parquet":
             return pq.read_table(path)
+        if ending == ".arrow":
+            return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
         if ending in _DELIMITERS:
             return _delimited(path, _DELIMITERS[ending])
     except OSError as error:
         raise SourceError(f"{path}: cannot be read: {error.strerror or error}") from error
     except pa.ArrowInvalid as error:
         raise SourceError(f"{path}: expected a table of hashes as {ending[1:].upper()}: {error}") from error
-    raise SourceError(f"{path}: expected hashes as .csv, .tsv or .parquet")
+    raise SourceError(f"{path}: expected hashes as .csv, .tsv, .parquet or .arrow")
 
 
 def _delimited(path: Path, delimiter: str) -> pa.Table:
@@ -73,9 +83,16 @@ def _hashes(values: pa.Array, where: str) -> Hashes:
         return values.to_numpy()
     if pa.types.is_int64(values.type):
         return values.to_numpy().view(np.uint64)
+    if isinstance(values.type, pa.FixedSizeBinaryType) and values.type.byte_width in _WIDE:
+        return np.frombuffer(b"".join(values.to_pylist()), np.uint64).reshape(-1, values.type.byte_width // 8)
     if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
         raise SourceError(f"{where}: expected 64-bit integers or 16 hexadecimal digits, found {values.type}")
     texts: list[str] = [text.strip() for text in values.to_pylist()]
+    if texts and len(texts[0]) // 2 in _WIDE and len(texts[0]) % 2 == 0:
+        if wrong := next((text for text in texts if len(text) != len(texts[0]) or not _DIGITS.fullmatch(text)), None):
+            raise SourceError(f"{where}: expected {len(texts[0])} hexadecimal digits throughout, found {wrong!r}")
+        high_first = np.frombuffer(bytes.fromhex("".join(texts)), ">u8").reshape(len(texts), -1)
+        return high_first[:, ::-1].astype(np.uint64)
     if all(map(_HEXADECIMAL.fullmatch, texts)):
         numbers = [int(text, 16) for text in texts]
     else:

@@ -63,13 +63,14 @@ class Plan:
         >>> hex(int(two.spread(np.array([0x5555_5555_5555_5555], np.uint64))[0]))
         '0xffffffff00000000'
         """
-        order = [bit for block in self.blocks for bit in block]
-        spread = np.zeros_like(hashes)
-        for start in range(0, hashes.size, _CHUNK):
-            chunk, out = hashes[start : start + _CHUNK], spread[start : start + _CHUNK]
-            for place, bit in enumerate(order):
-                out |= ((chunk >> np.uint64(bit)) & np.uint64(1)) << np.uint64(BITS - 1 - place)
-        return spread
+        return _moved(hashes, [(bit, BITS - 1 - place) for place, bit in enumerate(self._order())])
+
+    def gathered(self, spread: Hashes) -> Hashes:
+        """What `spread` was made from."""
+        return _moved(spread, [(BITS - 1 - place, bit) for place, bit in enumerate(self._order())])
+
+    def _order(self) -> list[int]:
+        return [bit for block in self.blocks for bit in block]
 
 
 def plan(hashes: Hashes, distance: int, reference: Hashes | None = None) -> Plan:
@@ -82,30 +83,34 @@ def plan(hashes: Hashes, distance: int, reference: Hashes | None = None) -> Plan
     (10, 2)
     """
     sample = hashes[:: max(1, hashes.size // _SAMPLE)][:_SAMPLE]
-    tells = _information(sample)
+    tells = information(sample)
     pairs = hashes.size**2 / 2 if reference is None else hashes.size * reference.size
     a_hash = _A_HASH if reference is None else _A_LOOK_UP
-    best, least = Plan(_dealt(tells, distance + 1), 1), float("inf")
+    best, least = Plan(dealt(tells, distance + 1), 1), float("inf")
     for agree in range(1, _MOST_AGREE + 1):
         count = comb(distance + agree, agree)
         sorting = count * (_A_COMBINATION + a_hash * hashes.size)
         if sorting > least:
             break  # more combinations cost more still
-        each = Plan(_dealt(tells, distance + agree), agree)
+        each = Plan(dealt(tells, distance + agree), agree)
         candidates = count * _agreeing(each, sample) * pairs
         if sorting + _A_CANDIDATE * candidates < least:
             best, least = each, sorting + _A_CANDIDATE * candidates
     return best
 
 
-def _information(sample: Hashes) -> npt.NDArray[np.float64]:
-    """How many bits of information two hashes agreeing on a bit is, for each bit: 1 for an even one, 0 for a fixed."""
+def information(sample: Hashes) -> npt.NDArray[np.float64]:
+    """How many bits of information two hashes agreeing on a bit is, for each bit: 1 for an even one, 0 for a fixed.
+
+    `sample` holds hashes of one word, or rows of several.
+    """
     places = np.arange(BITS, dtype=np.uint64)
-    one = np.array([((sample >> place) & np.uint64(1)).mean() for place in places])
+    columns = sample.reshape(len(sample), -1).T
+    one = np.array([((column >> place) & np.uint64(1)).mean() for column in columns for place in places])
     return -np.log2(one**2 + (1 - one) ** 2)
 
 
-def _dealt(tells: npt.NDArray[np.float64], blocks: int) -> tuple[tuple[int, ...], ...]:
+def dealt(tells: npt.NDArray[np.float64], blocks: int) -> tuple[tuple[int, ...], ...]:
     """The bits dealt to blocks of nearly equal information: the most telling first, each to the poorest block."""
     dealt: list[list[int]] = [[] for _ in range(blocks)]
     held = [0.0] * blocks
@@ -191,6 +196,16 @@ class Arrangement:
             np.bitwise_or(chunk, up, out=chunk)
         self.order.remove(block)
         self.order.insert(place, block)
+
+
+def _moved(hashes: Hashes, bits: list[tuple[int, int]]) -> Hashes:
+    """`hashes` with each bit moved from one place to another."""
+    moved = np.zeros_like(hashes)
+    for start in range(0, hashes.size, _CHUNK):
+        chunk, out = hashes[start : start + _CHUNK], moved[start : start + _CHUNK]
+        for origin, place in bits:
+            out |= ((chunk >> np.uint64(origin)) & np.uint64(1)) << np.uint64(place)
+    return moved
 
 
 def _mask(low: int, width: int) -> np.uint64:

@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.corpus.clusters import components, stars
-from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, pairs_within
+from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs, collapse, distinct, pairs_within
+from sluice.corpus.native_join import Progress
 from sluice.errors import RunError
 from sluice.table.arrays import codes, numbers
 from sluice.table.commit import write_table
@@ -49,14 +50,14 @@ class NearIndex:
         return NearIndex(self.unique, _chosen(self.pairs, near), k)
 
 
-def near_index(hashes: Hashes, k: int) -> NearIndex:
-    """Measure which of `hashes` lie within `k` bits of each other.
+def near_index(hashes: Hashes, k: int, *, folder: Path | None = None, progress: Progress | None = None) -> NearIndex:
+    """Measure which of `hashes` lie within `k` bits of each other; `folder` and `progress` as in `pairs_within`.
 
     >>> near_index(np.array([7, 7, 3, 0xFF00], np.uint64), 4).pairs
     Pairs(a=array([0]), b=array([1]), distance=array([1], dtype=uint8))
     """
-    unique, _ = collapse(hashes)
-    return NearIndex(unique, pairs_within(unique, k), k)
+    unique = distinct(hashes)
+    return NearIndex(unique, pairs_within(unique, k, folder=folder, progress=progress), k)
 
 
 def save_near_index(index: NearIndex, path: Path, hashes: str = "") -> None:

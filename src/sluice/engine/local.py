@@ -23,6 +23,7 @@ from sluice.engine.journal import Journal
 from sluice.engine.spool import Spool
 from sluice.engine.worker import Job, Reply, Setup
 from sluice.errors import FailureClass, RunError
+from sluice.table.cores import available_cores
 
 _TICK: Final = 0.2  # seconds between two looks at the journals
 _STRIKES: Final = 2  # deaths with a position in hand, the last time alone, before it is taken for poison
@@ -107,11 +108,6 @@ class LocalEngine:
                 yield outcome
                 if trial := next(queue, None):
                     worker.give(trial)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Queue:

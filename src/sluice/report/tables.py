@@ -23,9 +23,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.engine.local import available_cores
 from sluice.errors import RunError
 from sluice.table.compute import pc
+from sluice.table.cores import available_cores
 from sluice.table.duck import connect
 from sluice.table.layout import FILTERED, Layout
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from sluice.engine import Engine, LocalEngine, Task, WorkerContext
-from sluice.engine.local import available_cores
 from sluice.errors import SampleFailure
 from sluice.media.decode import decode, shrink
 from sluice.media.header import read_header
 from sluice.media.limits import Limits
+from sluice.table.cores import available_cores
 from sluice.table.refs import Ref, RefReader
 
 MOST_BYTES: Final = 18_000  # of one picture; 150 of them in base64 are 3.6 MB

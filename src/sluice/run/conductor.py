@@ -145,7 +145,7 @@ def _work(
         spent = measure_units(layout, prepared.plan, tuple(prepared.measures), units, engine, events)
         references = load_references(file, layout, engine, events)
         count = unit_count(layout)
-        decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, count)
+        decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, count, events)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
     give_back()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:

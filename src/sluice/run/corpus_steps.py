@@ -32,6 +32,7 @@ from sluice.corpus.duplicates import (
     save_near_index,
 )
 from sluice.corpus.hamming import matches_against
+from sluice.corpus.native_join import Progress
 from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
@@ -100,15 +101,23 @@ class CorpusFacts:
 
 
 def measure_corpus(
-    layout: Layout, config: DuplicatesConfig, order: Order, references: list[Reference], rows_name: str
+    layout: Layout,
+    config: DuplicatesConfig,
+    order: Order,
+    references: list[Reference],
+    rows_name: str,
+    progress: Progress | None = None,
 ) -> CorpusFacts:
-    """Bring the tables under `corpus/` up to date with rows.parquet; each is made again only if its inputs changed."""
+    """Bring the tables under `corpus/` up to date with rows.parquet; each is made again only if its inputs changed.
+
+    `progress` is told the share of the comparing of all images that is done.
+    """
     columns = set(pq.read_schema(layout.rows).names)
     near = config.near
     if near is not None:
         name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order.sql)
         if not _has(layout.corpus("near_members"), name):
-            _measure_near(layout, near, order, name, fingerprint("pairs/1", rows_name, near.hash))
+            _measure_near(layout, near, order, name, fingerprint("pairs/1", rows_name, near.hash), progress)
     if config.bytes and "sha256" in columns:
         name = fingerprint("bytes/1", rows_name, order.sql)
         if not _has(layout.corpus("same_bytes"), name):
@@ -321,13 +330,16 @@ NO_CORPUS: Final = CorpusFacts(
 """What is known where no corpus step is asked for."""
 
 
-def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str, hashes: str) -> None:
+def _measure_near(
+    layout: Layout, config: NearConfig, order: Order, name: str, hashes: str, progress: Progress | None
+) -> None:
     layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
     first = _first_rows(layout, config.hash)
     pairs = layout.corpus("near_pairs")
     index = measured_near_index(pairs, hashes, config.distance)
     if index is None:
-        index = near_index(first.column("value").to_numpy(), config.distance)
+        values = first.column("value").to_numpy()
+        index = near_index(values, config.distance, folder=layout.state, progress=progress)
     save_near_index(index, pairs, hashes)
     near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
     _write(layout.corpus("near_members"), _members(layout, first, order, near), name)

@@ -6,12 +6,14 @@ import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from sluice.table.commit import explain
 from sluice.table.layout import Layout
 
 Listener = Callable[[dict[str, Any]], None]
+
+_EVERY: Final = 2.0  # seconds between two notes of how far the comparing is
 
 
 class Events:
@@ -63,3 +65,19 @@ class Events:
             self.tell("stage_done", stage=stage, seconds=round(took, 3))
 
         return done
+
+
+def compared(events: Events | None) -> Callable[[float], None] | None:
+    """What notes every few seconds which share of the comparing of all images is done."""
+    if events is None:
+        return None
+    started = last = time.monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last > _EVERY:
+            last = now
+            events.tell("comparing", share=round(share, 4), seconds=round(now - started, 1))
+
+    return tell

@@ -14,7 +14,7 @@ from sluice.engine import Engine, Task
 from sluice.measures.base import Measure
 from sluice.run import corpus_steps
 from sluice.run.corpus_steps import Reference
-from sluice.run.events import Events
+from sluice.run.events import Events, compared
 from sluice.run.judging import Judgement, filter_rules, judge, rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob
@@ -112,6 +112,7 @@ def decide_stage(
     order: Order,
     spent: Mapping[str, float],
     units: int,
+    events: Events | None = None,
 ) -> bool:
     """Bring rows and verdicts up to date with the measurements and the rules; whether there was anything to do."""
     started = time.perf_counter()
@@ -125,7 +126,7 @@ def decide_stage(
         return False
     reopen(layout, FILTERED)
     measure_opt_outs(layout, opt_outs, rows_name)
-    corpus = corpus_steps.measure_corpus(layout, config.duplicates, order, references, rows_name)
+    corpus = corpus_steps.measure_corpus(layout, config.duplicates, order, references, rows_name, compared(events))
     give_back()
     judgement = judge(layout, rules, config.duplicates, corpus)
     give_back()

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.engine.local import available_cores
 from sluice.run.conductor import Prepared, make_engine, make_model_engine, prepare
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.events import Events
@@ -31,6 +30,7 @@ from sluice.run.rows import write_rows
 from sluice.run.stage import stage_record
 from sluice.table.commit import write_json, write_table
 from sluice.table.compute import pc
+from sluice.table.cores import available_cores
 from sluice.table.ids import fingerprint
 from sluice.table.layout import RAW, Layout
 from sluice.table.read import read_table

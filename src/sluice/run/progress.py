@@ -21,6 +21,25 @@ def listener_for(stream: IO[str]) -> tuple[Listener, Callable[[], None]]:
     return lines.tell, lambda: None
 
 
+def share_told(stream: IO[str], name: str) -> Callable[[float], None]:
+    """What to tell the done share of one long piece of work to: a line now and then, with the seconds to go."""
+    started = last = time.monotonic()
+
+    def tell(share: float) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if share > 0 and now - last > _EVERY:
+            last = now
+            print(f"  {name}: {_so_far(share, now - started)}", file=stream, flush=True)
+
+    return tell
+
+
+def _so_far(share: float, seconds: float) -> str:
+    """The share that is done as a percentage, with the seconds to go if it goes on like this."""
+    return f"{share:.0%}, {seconds / share * (1 - share):,.0f} s to go"
+
+
 class _Tally:
     """Counts of the work under way, from its events."""
 
@@ -95,6 +114,8 @@ class _Lines:
             if now - self._last > _EVERY or self._tally.done == self._tally.todo:
                 self._last = now
                 self._print(f"  {self._name}: {self._progress()}")
+        elif event["event"] == "comparing" and event["share"]:
+            self._print(f"  compare: {_so_far(event['share'], event['seconds'])}")
         elif event["event"] == "encoder":
             self._print(f"  {_encoder(event)}")
         elif event["event"] == "threshold_warning":
@@ -133,6 +154,7 @@ class _Bars:
         )
         self._tally = _Tally()
         self._task: Any = None
+        self._comparing: Any = None
 
     def tell(self, event: dict[str, Any]) -> None:
         begun = _begun(event)
@@ -150,12 +172,20 @@ class _Bars:
             failed = f"{self._tally.failed:,} failed so far" if self._tally.failed else ""
             rate = f"{self._tally.rate:,.0f} samples/s"
             self._progress.update(self._task, advance=1, rate=rate, failed=failed)
+        elif event["event"] == "comparing":
+            self._compare(event["share"])
         elif event["event"] == "encoder":
             self._console.print(f"  {_encoder(event)}", highlight=False)
         elif event["event"] == "threshold_warning":
             self._console.print(f"  warning: {event['text']}", highlight=False, markup=False)
         elif event["event"] == "stage_counts":
             self._console.print(f"[bold]{event['stage']}[/]  {_counts(event)}", highlight=False)
+
+    def _compare(self, share: float) -> None:
+        if self._comparing is None:
+            self._progress.start()
+            self._comparing = self._progress.add_task("compare", total=1.0, rate="", failed="")
+        self._progress.update(self._comparing, completed=share)
 
     def close(self) -> None:
         """Take the bars off the screen."""

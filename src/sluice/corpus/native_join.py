@@ -1,0 +1,234 @@
+"""The native join of hashes (`native/hamming.c`) with its threads, its bands, its progress and its batches of pairs.
+
+Its work falls into pieces: the pairs whose first block in common is a given one, of those hashes whose value there
+lies in a given band. Each piece copies the hashes of its band and leaves the rest where they are, so more bands need
+less memory, and hashes on disk (a memory map) are read band by band. Pairs come in batches, in no order.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from sluice.corpus.blocks import Hashes
+from sluice.corpus.tree_plan import TreePlan
+from sluice.native import kernels
+
+Take = Callable[[Hashes, Hashes, npt.NDArray[np.uint16]], None]
+"""What is done with a batch: the names of the first, of the second, and their distances in bits."""
+Progress = Callable[[float], None]
+"""Told now and then which share of the work is done."""
+
+_ROOM: Final = 65_536  # pairs of a batch
+_FEW: Final = 20_000  # hashes: fewer are not worth a second thread
+_POLL: Final = 0.2  # seconds
+_OUT_OF_MEMORY: Final = -1
+
+
+class _Block(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_uint32) for name in ("offset", "shift", "width", "digit")]
+
+
+_FLUSH: Final = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_size_t)
+
+
+class _Join(ctypes.Structure):
+    """`struct hamming_join`."""
+
+    _fields_ = [
+        *((name, ctypes.c_uint32) for name in ("words", "stride", "distance", "blocks", "wide", "agree")),
+        ("block", ctypes.POINTER(_Block)),
+        ("pairs", ctypes.c_void_p),
+        ("distances", ctypes.c_void_p),
+        ("room", ctypes.c_size_t),
+        ("count", ctypes.c_size_t),
+        ("flush", _FLUSH),
+        ("stop", ctypes.c_void_p),
+        ("done", ctypes.c_void_p),
+        ("compared", ctypes.c_uint64),
+        ("moved", ctypes.c_uint64),
+        ("decided", ctypes.c_uint32),
+        ("agreed", ctypes.c_uint32),
+        ("sharing", ctypes.c_uint32 * 8),
+    ]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a join took: pairs looked at, and hashes copied from one place to another."""
+
+    compared: int
+    moved: int
+
+
+def has_wide() -> bool:
+    """Whether this processor counts bits in 512-bit registers."""
+    library = kernels()
+    return library is not None and bool(library.sluice_hamming_wide())
+
+
+def spread(hashes: Hashes, order: npt.NDArray[np.uint32], out: Hashes | None = None, *, named: bool = False) -> Hashes:
+    """Rows of words with bit `order[i]` at place i; `named` ones hold their row behind it, as one word more."""
+    count, words = hashes.shape
+    stride = words + named
+    out = np.empty((count, stride), np.uint64) if out is None else out
+    library = kernels()
+    assert library is not None
+    code = library.sluice_hamming_spread(
+        _at(hashes), _size(count), ctypes.c_uint32(words), _at(order), _at(out), ctypes.c_uint32(stride), _size(0)
+    )
+    if code:
+        raise MemoryError
+    return out
+
+
+def join(
+    hashes: Hashes,
+    reference: Hashes | None,
+    chosen: TreePlan,
+    distance: int,
+    take: Take,
+    *,
+    threads: int = 1,
+    bands: int = 1,
+    wide: bool | None = None,
+    progress: Progress | None = None,
+) -> Work:
+    """Give `take` all pairs within `distance` of `hashes`, or of one of them and one of `reference`, each once.
+
+    Both were `spread` in the plan's order. A pair is told by the last words of its two. `take` is called by one thread
+    at a time; what it raises ends the join and is raised here.
+    """
+    run = _Run(hashes, reference, chosen, distance, take, has_wide() if wide is None else wide)
+    pieces = run.pieces(max(bands, -(-threads // 2) if len(hashes) > _FEW else 1))
+    with ThreadPoolExecutor(max(1, min(threads, len(pieces)))) as pool:
+        waiting: set[Future[None]] = {pool.submit(run.carry_out, place, piece) for place, piece in enumerate(pieces)}
+        try:
+            while waiting:
+                finished, waiting = wait(waiting, _POLL, FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                if progress and waiting:
+                    progress(run.share_done(pieces))
+        finally:
+            run.stop[0] = 1  # after Ctrl-C or a failure: what still goes on ends at its next node
+            for future in waiting:
+                future.cancel()
+    return Work(run.compared, run.moved)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    block: int
+    low: int
+    high: int
+    hashes: int
+    nanoseconds: float
+
+
+class _Run:
+    """One join and what its threads share."""
+
+    def __init__(
+        self, hashes: Hashes, reference: Hashes | None, chosen: TreePlan, distance: int, take: Take, wide: bool
+    ) -> None:
+        self._hashes, self._reference, self._chosen = hashes, reference, chosen
+        self._distance, self._take, self._wide = distance, take, wide
+        self._places = chosen.places()
+        self._blocks = (_Block * len(self._places))(*self._places)
+        self._library: Any = kernels()
+        self._lock = threading.Lock()
+        self._done = np.zeros(0, np.uint64)
+        self.stop = np.zeros(1, np.int32)
+        self.compared = self.moved = 0
+
+    def pieces(self, bands: int) -> list[_Piece]:
+        """The work in pieces, the longest first, in `bands` of about equally many hashes for each first block."""
+        pieces: list[_Piece] = []
+        for block, nanoseconds in zip(self._chosen.starts, self._chosen.nanoseconds, strict=True):
+            edges, sizes = self._edges(block, bands)
+            total = max(1, sum(sizes))
+            for low, high, size in zip(edges[:-1], edges[1:], sizes, strict=True):
+                pieces.append(_Piece(block, low, high, size, nanoseconds * size / total))
+        self._done = np.zeros(len(pieces), np.uint64)
+        return sorted(pieces, key=lambda piece: -piece.nanoseconds)
+
+    def _edges(self, block: int, bands: int) -> tuple[list[int], list[int]]:
+        """Where each band of the first digit begins, the end of the last; and how many hashes each holds."""
+        _, _, width, digit = self._places[block]
+        values = 1 << min(width, digit)
+        total = len(self._hashes) + (0 if self._reference is None else len(self._reference))
+        if bands <= 1:
+            return [0, values], [total]
+        counts = np.zeros(values, np.uint64)
+        for side in (self._hashes, self._reference):
+            if side is not None:
+                self._library.sluice_hamming_count(
+                    ctypes.byref(self._struct(0)), _at(side), _size(len(side)), ctypes.c_uint32(block), _at(counts)
+                )
+        before = np.concatenate([[0], np.cumsum(counts.astype(np.int64))])
+        inner = np.searchsorted(before, np.arange(1, bands) * total / bands)
+        edges = np.unique([0, *inner.tolist(), values])
+        return edges.tolist(), np.diff(before[edges]).tolist()
+
+    def _struct(self, place: int) -> _Join:
+        made = _Join()
+        made.words, made.stride, made.distance = self._chosen.words, self._hashes.shape[1], self._distance
+        made.blocks, made.agree, made.wide = len(self._places), self._chosen.agree, self._wide
+        made.block = self._blocks
+        made.stop = self.stop.ctypes.data
+        made.done = self._done.ctypes.data + 8 * place if self._done.size else None
+        return made
+
+    def carry_out(self, place: int, piece: _Piece) -> None:
+        """Find the pairs of one piece."""
+        pairs, distances = np.empty((_ROOM, 2), np.uint64), np.empty(_ROOM, np.uint16)
+        raised: list[BaseException] = []
+
+        def flush(count: int) -> int:
+            try:
+                with self._lock:
+                    self._take(pairs[:count, 0].copy(), pairs[:count, 1].copy(), distances[:count].copy())
+            except BaseException as error:
+                raised.append(error)
+            return len(raised)
+
+        made = self._struct(place)
+        made.pairs, made.distances, made.room = pairs.ctypes.data, distances.ctypes.data, _ROOM
+        made.flush = _FLUSH(flush)
+        sides = (self._hashes, self._reference)
+        code = self._library.sluice_hamming_join(
+            ctypes.byref(made),
+            *(part for side in sides for part in (_at(side), _size(0 if side is None else len(side)))),
+            *(ctypes.c_uint32(number) for number in (piece.block, piece.low, piece.high)),
+        )
+        with self._lock:
+            self.compared += made.compared
+            self.moved += made.moved
+        if raised:
+            raise raised[0]
+        if code == _OUT_OF_MEMORY:
+            raise MemoryError
+
+    def share_done(self, pieces: list[_Piece]) -> float:
+        """By the time that the plan expects of each piece."""
+        done = sum(
+            piece.nanoseconds * min(1.0, count / max(1, piece.hashes))
+            for piece, count in zip(pieces, self._done.tolist(), strict=True)
+        )
+        return done / max(1e-9, sum(piece.nanoseconds for piece in pieces))
+
+
+def _at(array: npt.NDArray[Any] | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if array is None else array.ctypes.data)
+
+
+def _size(count: int) -> ctypes.c_size_t:
+    return ctypes.c_size_t(count)
