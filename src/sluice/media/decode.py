@@ -69,8 +69,8 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
     if longer <= max_side:
         return pixels
     size = max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer))
-    if pixels.ndim == 2 and (small := averaged(pixels, size)) is not None:
-        return small
+    if pixels.ndim == 2:
+        return averaged(pixels, size)
     from PIL import Image
 
     return _pixels_of(as_image(pixels).resize(size, Image.Resampling.BOX, reducing_gap=1.0))

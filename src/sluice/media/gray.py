@@ -1,8 +1,4 @@
-"""Gray from colour, and smaller gray from gray, in C: the same bits as Pillow, sooner.
-
-Each function gives None where the kernels are not there or the case is not theirs: the caller then does it by Pillow,
-which the kernels are tested against.
-"""
+"""Gray from colour, and smaller gray from gray: by kernels in C, or with the same bits and more slowly by Pillow."""
 
 from __future__ import annotations
 
@@ -23,7 +19,7 @@ _KEPT_BELOW: Final = 512  # px: images of 256 px and more come decoded at less t
 
 
 def gray_of(pixels: Pixels) -> Pixels | None:
-    """Colour of three or four channels in gray: ITU-R 601 luma, Pillow's mode L."""
+    """Colour of three or four channels in gray: ITU-R 601 luma, Pillow's mode L; None where no kernel can do it."""
     kernel = _gray()
     height, width, channels = pixels.shape
     if kernel is None or channels not in (3, 4) or not pixels.flags.c_contiguous:
@@ -33,21 +29,42 @@ def gray_of(pixels: Pixels) -> Pixels | None:
     return gray
 
 
-def averaged(gray: Pixels, size: tuple[int, int]) -> Pixels | None:
-    """A gray image made smaller as by Pillow's BOX, to more than half its width and height; `size` is (width, height)."""
+def averaged(gray: Pixels, size: tuple[int, int]) -> Pixels:
+    """A gray image made smaller: each pixel is the average of its area, of columns first; `size` is (width, height).
+
+    >>> averaged(np.array([[10, 20, 30], [20, 30, 40]], np.uint8), (2, 2)).tolist()
+    [[10, 25], [20, 35]]
+    """
     kernel = _box()
     (height, width), (wide, high) = gray.shape, size
     if kernel is None or width >= 2 * wide or height >= 2 * high or not gray.flags.c_contiguous:
-        return None
+        return _by_pillow(gray, size)
     across, down = _windows(width, wide), _windows(height, high)
     if across is None or down is None:
-        return None
+        return _by_pillow(gray, size)
     small = np.empty((high, wide), np.uint8)
     kernel(
         address(gray), width, address(across[0]), address(across[1]), wide,
         address(down[0]), address(down[1]), high, address(small),
     )  # fmt: skip
     return small
+
+
+def _by_pillow(gray: Pixels, size: tuple[int, int]) -> Pixels:
+    """The kernel's twin, and what averages whole numbers of pixels first.
+
+    A direction at a time: Pillow 13 alone takes tall images' rows first, and single levels then differ by one.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(gray)
+    width, height = image.size
+    factor = max(1, width // size[0]), max(1, height // size[1])
+    if factor != (1, 1):
+        image = image.reduce(factor)
+    method = Image.Resampling.BOX
+    narrow = image.resize((size[0], image.height), method, box=(0, 0, width / factor[0], image.height))
+    return np.asarray(narrow.resize(size, method, box=(0, 0, size[0], height / factor[1])))
 
 
 @lru_cache(maxsize=2 * _KEPT_BELOW)

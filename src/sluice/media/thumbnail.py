@@ -117,9 +117,9 @@ def _padded(filters: npt.NDArray[np.signedinteger[Any]]) -> _Filters:
     wanted, size = filters.shape
     weights = np.zeros((wanted, -(-size // _BLOCK) * _BLOCK), filters.dtype)
     weights[:, :size] = filters
-    blocks = weights.reshape(wanted, -1, _BLOCK).any(axis=2)
-    first = blocks.argmax(axis=1).astype(np.int32) * _BLOCK
-    end = (blocks.shape[1] - blocks[:, ::-1].argmax(axis=1)).astype(np.int32) * _BLOCK
+    used = np.count_nonzero(weights.reshape(wanted, -1, _BLOCK), axis=2) > 0  # blocks
+    first = used.argmax(axis=1).astype(np.int32) * _BLOCK
+    end = (used.shape[1] - used[:, ::-1].argmax(axis=1)).astype(np.int32) * _BLOCK
     return _Filters(weights, first, end, (address(weights), address(first), address(end)))
 
 

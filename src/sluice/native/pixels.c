@@ -12,7 +12,7 @@ BODY uint8_t luma(uint32_t red, uint32_t green, uint32_t blue) {
     return (uint8_t)((red * 19595 + 2 * (green * 19235) + blue * 7471 + 0x8000) >> 16);
 }
 
-BODY void gray_body(const uint8_t *pixels, size_t count, size_t channels, uint8_t *gray) {
+BODY void sluice_gray_body(const uint8_t *pixels, size_t count, size_t channels, uint8_t *gray) {
     if (channels == 4)
         for (size_t i = 0; i < count; i++) {
             uint32_t one; /* read whole: compilers make wide loads of that, not of its bytes */
@@ -23,7 +23,7 @@ BODY void gray_body(const uint8_t *pixels, size_t count, size_t channels, uint8_
         for (size_t i = 0; i < count; i++) gray[i] = luma(pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2]);
 }
 
-WIDE(void, gray, (const uint8_t *pixels, size_t count, size_t channels, uint8_t *gray),
+WIDE(EXPORT, void, sluice_gray, (const uint8_t *pixels, size_t count, size_t channels, uint8_t *gray),
      (pixels, count, channels, gray))
 
 /* A gray image made smaller, to more than half: each pixel the average of one or two, first of columns, then of rows.

@@ -17,12 +17,13 @@ static inline int wide(void) {
     return known == 2;
 }
 
-#define WIDE(result, name, parameters, arguments)                                                                      \
+/* `scope` is `static`, or EXPORT with a name that begins with sluice_. */
+#define WIDE(scope, result, name, parameters, arguments)                                                               \
     AVX2 static result name##_avx2 parameters { return name##_body arguments; }                                        \
-    EXPORT result sluice_##name parameters { return wide() ? name##_avx2 arguments : name##_body arguments; }
+    scope result name parameters { return wide() ? name##_avx2 arguments : name##_body arguments; }
 #else
-#define WIDE(result, name, parameters, arguments)                                                                      \
-    EXPORT result sluice_##name parameters { return name##_body arguments; }
+#define WIDE(scope, result, name, parameters, arguments)                                                               \
+    scope result name parameters { return name##_body arguments; }
 #endif
 
 #endif
