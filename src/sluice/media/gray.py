@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
-from functools import cache, lru_cache
-from typing import Final, TypeAlias
+from functools import cache
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from sluice.native.calling import POINTER, SIZE, address, bound
-from sluice.table.memory import kept
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
-Places: TypeAlias = npt.NDArray[np.int32]
-
-_KEPT_BELOW: Final = 512  # px: images of 256 px and more come decoded at less than twice that
 
 
 def gray_of(pixels: Pixels) -> Pixels | None:
@@ -39,15 +36,8 @@ def averaged(gray: Pixels, size: tuple[int, int]) -> Pixels:
     (height, width), (wide, high) = gray.shape, size
     if kernel is None or width >= 2 * wide or height >= 2 * high or not gray.flags.c_contiguous:
         return _by_pillow(gray, size)
-    across, down = _windows(width, wide), _windows(height, high)
-    if across is None or down is None:
-        return _by_pillow(gray, size)
     small = np.empty((high, wide), np.uint8)
-    kernel(
-        address(gray), width, address(across[0]), address(across[1]), wide,
-        address(down[0]), address(down[1]), high, address(small),
-    )  # fmt: skip
-    return small
+    return _by_pillow(gray, size) if kernel(address(gray), width, height, wide, high, address(small)) else small
 
 
 def _by_pillow(gray: Pixels, size: tuple[int, int]) -> Pixels:
@@ -67,35 +57,11 @@ def _by_pillow(gray: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(narrow.resize(size, method, box=(0, 0, size[0], height / factor[1])))
 
 
-@lru_cache(maxsize=2 * _KEPT_BELOW)
-def _windows(size: int, wanted: int) -> tuple[Places, Places] | None:
-    """The first and the last of the pixels that each of the `wanted` is the average of, as Pillow chooses them.
-
-    None where one would be the average of more than two: that is not the kernel's.
-    """
-    scale = size / wanted
-    centres = (np.arange(wanted)[:, None] + 0.5) * scale
-    first = np.maximum((centres - 0.5 * scale + 0.5).astype(np.int32), 0)
-    end = np.minimum((centres + 0.5 * scale + 0.5).astype(np.int32), size)
-    places = first + np.arange(3, dtype=np.int32)
-    away = (places - centres + 0.5) * (1 / scale)
-    inside = (away > -0.5) & (away <= 0.5) & (places < end)
-    number = inside.sum(axis=1)
-    if number.min() < 1 or number.max() > 2:
-        return None
-    first = first[:, 0] + inside.argmax(axis=1).astype(np.int32)
-    return first, first + (number - 1).astype(np.int32)
-
-
-kept(_windows.cache_clear)
-
-
 @cache
 def _gray() -> Callable[..., None] | None:
     return bound("gray", (POINTER, SIZE, SIZE, POINTER))
 
 
 @cache
-def _box() -> Callable[..., None] | None:
-    sides = (POINTER, POINTER, SIZE)
-    return bound("box", (POINTER, SIZE, *sides, *sides, POINTER))
+def _box() -> Callable[..., int] | None:
+    return bound("box", (POINTER, SIZE, SIZE, SIZE, SIZE, POINTER), ctypes.c_int)

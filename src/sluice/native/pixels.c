@@ -1,5 +1,6 @@
 #include "wide.h"
 
+#include <stdlib.h>
 #include <string.h>
 #ifdef __SSSE3__
 #include <tmmintrin.h>
@@ -26,12 +27,28 @@ BODY void sluice_gray_body(const uint8_t *pixels, size_t count, size_t channels,
 WIDE(EXPORT, void, sluice_gray, (const uint8_t *pixels, size_t count, size_t channels, uint8_t *gray),
      (pixels, count, channels, gray))
 
-/* A gray image made smaller, to more than half: each pixel the average of one or two, first of columns, then of rows.
-   `first` and `last` say which; in each of the two steps what lies between two levels is rounded up, as Pillow does. */
+/* A gray image made smaller, to more than half: each pixel the average of one or two, first of columns, then of rows;
+   in each of the two steps what lies between two levels is rounded up, as Pillow does. */
 typedef struct {
-    const int32_t *first, *last;
+    int32_t *first, *last; /* of the pixels that each is the average of */
     size_t count;
 } windows;
+
+/* Chosen as Pillow chooses them, in the same order of the same operations. 0 where one would not be of one or two. */
+static int choose(windows into, size_t size) {
+    const double scale = (double)size / (double)into.count, inverse = 1.0 / scale;
+    for (size_t i = 0; i < into.count; i++) {
+        const double centre = ((double)i + 0.5) * scale;
+        const double from = centre - 0.5 * scale + 0.5, to = centre + 0.5 * scale + 0.5;
+        int32_t first = from < 0 ? 0 : (int32_t)from, end = (int32_t)to;
+        if (end > (int32_t)size) end = (int32_t)size;
+        while (first < end && ((double)first - centre + 0.5) * inverse <= -0.5) first++;
+        while (first < end && ((double)(end - 1) - centre + 0.5) * inverse > 0.5) end--;
+        if (end - first < 1 || end - first > 2) return 0;
+        into.first[i] = first, into.last[i] = end - 1;
+    }
+    return 1;
+}
 
 BODY uint8_t average(uint8_t one, uint8_t other) { return (uint8_t)((one + other + 1) >> 1); }
 
@@ -75,23 +92,34 @@ static picks picks_of(windows across, size_t from, int32_t base) {
 }
 #endif
 
-EXPORT void sluice_box(const uint8_t *gray, size_t width, const int32_t *first_column, const int32_t *last_column,
-                       size_t wide, const int32_t *first_row, const int32_t *last_row, size_t high, uint8_t *small) {
-    const windows across = {first_column, last_column, wide}, down = {first_row, last_row, high};
+static void box(const uint8_t *gray, size_t width, windows across, windows down, uint8_t *small) {
+    const size_t wide = across.count;
     size_t from = 0;
 #ifdef __SSSE3__
     if (wide >= LANES && width >= 2 * LANES)
         while (from < wide) {
             const size_t x = from + LANES <= wide ? from : wide - LANES; /* the last ones perhaps a second time */
-            const int32_t most = (int32_t)width - 2 * LANES, base = first_column[x] < most ? first_column[x] : most;
+            const int32_t most = (int32_t)width - 2 * LANES, base = across.first[x] < most ? across.first[x] : most;
             const picks of = picks_of(across, x, base);
-            for (size_t y = 0; y < high; y++) {
-                const __m128i upper = averages(gray + width * (size_t)first_row[y] + base, of);
-                const __m128i lower = averages(gray + width * (size_t)last_row[y] + base, of);
+            for (size_t y = 0; y < down.count; y++) {
+                const __m128i upper = averages(gray + width * (size_t)down.first[y] + base, of);
+                const __m128i lower = averages(gray + width * (size_t)down.last[y] + base, of);
                 _mm_storeu_si128((__m128i *)(small + wide * y + x), _mm_avg_epu8(upper, lower));
             }
             from = x + LANES;
         }
 #endif
     box_columns(gray, width, across, down, from, small);
+}
+
+/* 1 where it is not done: for want of memory, or because a pixel would be the average of more than two. */
+EXPORT int sluice_box(const uint8_t *gray, size_t width, size_t height, size_t wide, size_t high, uint8_t *small) {
+    int32_t *places = malloc(2 * (wide + high) * sizeof *places);
+    if (!places) return 1;
+    const windows across = {places, places + wide, wide};
+    const windows down = {places + 2 * wide, places + 2 * wide + high, high};
+    const int can = choose(across, width) && choose(down, height);
+    if (can) box(gray, width, across, down, small);
+    free(places);
+    return !can;
 }
