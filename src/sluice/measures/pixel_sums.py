@@ -43,10 +43,13 @@ def gray_sums(images: Sequence[Pixels]) -> GraySums:
         return GraySums(counts, [_sharpness(pixels) for pixels in images], [_border(pixels) for pixels in images])
     counts = np.zeros((len(images), 256), np.int64)
     sums = np.zeros((len(images), 6), np.int64)  # the Laplacian, its squares; lines at the top, bottom, left, right
-    for number, pixels in enumerate(images):
+    to_counts, to_sums = address(counts), address(sums)
+    for pixels in images:
         whole = np.ascontiguousarray(pixels)
         height, width = whole.shape
-        kernel(address(whole), width, height, _UNIFORM, address(counts[number]), address(sums[number]))
+        kernel(address(whole), width, height, _UNIFORM, to_counts, to_sums)
+        to_counts += counts.strides[0]
+        to_sums += sums.strides[0]
     each = [(*pixels.shape, *row) for pixels, row in zip(images, sums.tolist(), strict=True)]
     return GraySums(
         counts,
@@ -64,11 +67,13 @@ def colour_products(images: Sequence[Pixels]) -> Reals:
     if kernel is None:
         return np.array([_products(pixels) for pixels in images]).reshape(-1, 4, 4)
     products = np.empty((len(images), 4, 4))
-    for number, pixels in enumerate(images):
+    to = address(products)
+    for pixels in images:
         given = pixels if pixels.strides[2] == 1 else np.ascontiguousarray(pixels)
         height, width, _ = given.shape
         down, right, _ = given.strides
-        kernel(address(given), height, width, down, right, address(products[number]))
+        kernel(address(given), height, width, down, right, to)
+        to += products.strides[0]
     return products
 
 

@@ -27,4 +27,10 @@ def bound(name: str, arguments: Sequence[type], gives: type | None = None) -> Ca
 
 def address(array: npt.NDArray[Any]) -> int:
     """Where the first element of an array lies; the array must outlive the call it is handed to."""
-    return array.__array_interface__["data"][0]
+    try:
+        return ctypes.addressof(_first_of(array))  # a quarter of the time of the other, which serves all arrays
+    except (TypeError, ValueError):
+        return array.__array_interface__["data"][0]
+
+
+_first_of: Final[Callable[[Any], ctypes.c_char]] = ctypes.c_char.from_buffer  # of what is writeable and in one piece
