@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 from media.monsters import monsters
 from media.mutator import HAVE_HEIF, honest_files
 from sluice.errors import SampleFailure
+from sluice.media import jpeg
 from sluice.media.header import read_header, sniff
 from sluice.media.limits import Limits
 
@@ -171,3 +172,41 @@ def test_heic_is_read_with_the_extra_and_explained_without(monkeypatch: pytest.M
 def test_a_jpeg_header_needs_no_pillow() -> None:
     script = "import sys; from sluice.media.header import read_header; sys.exit('PIL' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def said(data: bytes) -> object:
+    """What a JPEG's header is read as, or why it is not."""
+    try:
+        return jpeg.stored(data)
+    except SampleFailure as failure:
+        return str(failure)
+
+
+JPEGS = [data for name, data in sorted(honest_files().items()) if sniff(data) == "jpeg"]
+ODD = st.tuples(
+    st.integers(0, 700), st.sampled_from([0x00, 0x01, 0xC0, 0xC2, 0xC4, 0xD8, 0xD9, 0xDA, 0xDB, 0xE1, 0xFF])
+)
+
+
+@given(st.sampled_from(JPEGS), st.lists(ODD, max_size=4), st.integers(0, 900), st.integers(0, 700), st.booleans())
+def test_kernel_and_python_read_the_same_header(
+    whole: bytes, odd: list[tuple[int, int]], kept: int, at: int, doubled: bool
+) -> None:
+    data = bytearray(whole[:kept] if kept > 60 else whole)
+    for place, value in odd:
+        if 3 <= place < len(data):
+            data[place] = value
+    if doubled:
+        data[at:at] = data[2:at]
+    with pytest.MonkeyPatch.context() as patch:
+        ours = said(bytes(data))
+        patch.setattr(jpeg, "_kernel", lambda: None)
+        assert said(bytes(data)) == ours
+
+
+@pytest.mark.parametrize("data", JPEGS)
+def test_the_kernel_reads_every_honest_jpeg(data: bytes) -> None:
+    kernel, facts = jpeg._kernel(), jpeg._Facts()
+    assert kernel is not None
+    assert kernel(data, len(data), facts) == 0
+    assert tuple(facts) == jpeg._read(data)

@@ -6,9 +6,8 @@ threshold means the same for a thumbnail's worth of a photo from any camera. Sma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from hashlib import sha256
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +15,7 @@ import pyarrow as pa
 
 from sluice.measures.base import Batch, Columns, Pixels, data, gray, header, measure, rgb
 from sluice.measures.image_hash import dhash, image_dhash, image_phash, phash
-from sluice.media.decode import as_image
+from sluice.measures.pixel_sums import Reals, colour_products, gray_sums
 
 __all__ = [
     "border",
@@ -31,14 +30,9 @@ __all__ = [
     "sharpness",
 ]
 
-Reals: TypeAlias = npt.NDArray[np.float64]
-
 # Levels of 255 that count as clipped: JPEG and area averaging move a clipped pixel by one or two.
 _DARK: Final = 2
 _BRIGHT: Final = 253
-# Levels of 255 by which a line may leave its border's colour and still belong to it: what JPEG does to a flat bar.
-_UNIFORM: Final = 8
-_ROWS_IN_32_BITS: Final = 2_000  # that many squares of a Laplacian (at most 1,020) add up within 31 bits
 _EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("jpg", "jpeg", "jpe", "jfif", "pjpeg", "pjp"), ("jpeg",)),
     **dict.fromkeys(("png", "apng"), ("png",)),
@@ -117,7 +111,7 @@ def image_header(batch: Batch) -> Columns:
 
 @measure(
     "image.quality",
-    version=1,
+    version=2,
     reads=(gray(max_side=256), rgb(max_side=64, exact=False)),
     writes={
         "sharpness": pa.float32(),
@@ -143,12 +137,12 @@ def image_quality(batch: Batch) -> Columns:
     - `clipped_bright`: share of the pixels at the bright end
     - `border`: share of the area in uniform rows and columns at the edges (bars, frames); 1 for a flat image
     """
-    counts = np.array([as_image(pixels).histogram() for pixels in batch.gray], dtype=np.int64).reshape(-1, 256)
+    sums = gray_sums(batch.gray)
     return {
-        "sharpness": [sharpness(pixels) for pixels in batch.gray],
-        **_tones(counts),
-        "colourfulness": _colourfulness([_products(sampled(pixels, 64)) for pixels in batch.rgb]),
-        "border": [border(pixels) for pixels in batch.gray],
+        "sharpness": sums.sharpness,
+        **_tones(sums.counts),
+        "colourfulness": _colourfulness(colour_products([sampled(pixels, 64) for pixels in batch.rgb])),
+        "border": sums.border,
     }
 
 
@@ -164,25 +158,10 @@ def image_content_hash(batch: Batch) -> Columns:
 def sharpness(pixels: Pixels) -> float | None:
     """Variance of the Laplacian of a gray image; null where it is less than 3 px wide or high.
 
-    Integers throughout (a Laplacian fits 16 bits, its square 32): the same value on every machine. The image is
-    taken as one long line, which spares a loop per row; what wraps around falls on the edge columns, left out.
+    >>> sharpness(np.full((4, 4), 90, np.uint8))
+    0.0
     """
-    height, width = pixels.shape
-    if min(height, width) < 3:
-        return None
-    line = pixels.ravel().astype(np.int16)
-    inner = line[width:-width] << 2
-    inner -= line[: -2 * width]
-    inner -= line[2 * width :]
-    inner -= line[width - 1 : -width - 1]
-    inner -= line[width + 1 : line.size - width + 1]
-    laplacian = inner.reshape(-1, width)[:, 1:-1].astype(np.int32)
-    kind = np.int32 if height <= _ROWS_IN_32_BITS else np.int64
-    total = int(np.add.reduce(laplacian, axis=0, dtype=kind).sum(dtype=np.int64))
-    laplacian *= laplacian
-    squares = int(np.add.reduce(laplacian, axis=0, dtype=kind).sum(dtype=np.int64))
-    number = laplacian.size
-    return (squares * number - total * total) / (number * number)
+    return gray_sums([pixels]).sharpness[0]
 
 
 def sampled(pixels: Pixels, side: int) -> Pixels:
@@ -205,23 +184,11 @@ def colourfulness(pixels: Pixels) -> float:
     >>> colourfulness(np.full((4, 4, 3), 90, np.uint8))
     0.0
     """
-    return float(_colourfulness([_products(pixels)])[0])
+    return float(_colourfulness(colour_products([pixels]))[0])
 
 
-def _products(pixels: Pixels) -> Reals:
-    """The sums of the products of any two of red, green, blue and 1 over an image, 4 x 4."""
-    height, width, _ = pixels.shape
-    colours = np.empty((height, width, 4))
-    colours[..., :3] = pixels
-    colours[..., 3] = 1
-    lines = colours.reshape(-1, 4)
-    # Products of bytes are whole numbers, their sums far below 2**53: exact, in whatever order BLAS adds them.
-    return lines.T @ lines
-
-
-def _colourfulness(products: Sequence[Reals]) -> Reals:
-    """Colourfulness from the `_products` of each image."""
-    sums = np.array(products).reshape(-1, 4, 4)
+def _colourfulness(sums: Reals) -> Reals:
+    """Colourfulness from the `colour_products` of images."""
     number = sums[:, 3, 3]
     mean = sums[:, :3, 3] / number[:, None]
     covariance = sums[:, :3, :3] / number[:, None, None] - mean[:, :, None] * mean[:, None, :]
@@ -238,26 +205,7 @@ def border(pixels: Pixels) -> float:
     >>> border(letterbox)
     0.5
     """
-    height, width = pixels.shape
-    top, bottom = _uniform_lines(pixels), _uniform_lines(pixels[::-1])
-    if top + bottom >= height:
-        return 1.0
-    within = pixels[top : height - bottom].T
-    left, right = _uniform_lines(within), _uniform_lines(within[::-1])
-    return 1.0 - (height - top - bottom) * max(0, width - left - right) / (height * width)
-
-
-def _uniform_lines(lines: Pixels) -> int:
-    """How many lines from the first on are of one colour: the first line's."""
-    first = lines[0]
-    if abs(int(first[0]) - int(first[len(first) // 2])) > 2 * _UNIFORM:
-        return 0  # the common case, without looking at the whole line
-    low, high = int(first.min()), int(first.max())
-    if high - low > 2 * _UNIFORM:
-        return 0
-    least, most = max(0, (low + high) // 2 - _UNIFORM), min(255, (low + high) // 2 + _UNIFORM)
-    uniform = (lines.min(axis=1) >= least) & (lines.max(axis=1) <= most)
-    return len(lines) if uniform.all() else int(np.argmin(uniform))
+    return gray_sums([pixels]).border[0]
 
 
 def _tones(counts: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[Any]]:

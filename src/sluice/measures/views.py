@@ -85,12 +85,20 @@ class ImageRow:
         self._plan = plan
         self._limits = limits
         self._known: dict[tuple[str, int | None], Any] = {}
+        self._seen: dict[int, tuple[View, Any]] = {}  # by identity: a view asked for again costs no hashing
         self._poison = poison
 
     def view(self, view: View) -> Any:
-        if view.size:
-            return self._get("thumbnails")[view.size]
-        return self._get(view.kind, view.max_side if view.exact else None)
+        seen = self._seen.get(id(view))
+        if seen is not None:
+            return seen[1]
+        value = self._get("thumbnails")[view.size] if view.size else self._get(view.kind, self._side_of(view))
+        self._seen[id(view)] = view, value
+        return value
+
+    @staticmethod
+    def _side_of(view: View) -> int | None:
+        return view.max_side if view.exact else None
 
     def fact(self, name: str) -> str | None:
         return self._extension if name == "extension" else None
@@ -239,7 +247,7 @@ def apply(measure: Measure, rows: Sequence[Row]) -> Measured:
     views: list[tuple[Any, ...]] = []
     for position, row in enumerate(rows):
         try:
-            views.append(tuple(row.view(view) for view in measure.reads))
+            views.append(tuple([row.view(view) for view in measure.reads]))
             seen.append(position)
         except SampleFailure as failure:
             errors[position] = str(failure)

@@ -16,6 +16,7 @@ import simplejpeg
 
 from sluice.errors import SampleFailure
 from sluice.media import jpeg
+from sluice.media.gray import averaged, gray_of
 from sluice.media.header import Header, require_whole
 from sluice.media.limits import Limits
 from sluice.media.pillow import failure, leashed, libtiff_heard, open_image
@@ -67,9 +68,11 @@ def shrink(pixels: Pixels, max_side: int) -> Pixels:
     longer = max(height, width)
     if longer <= max_side:
         return pixels
+    size = max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer))
+    if pixels.ndim == 2:
+        return averaged(pixels, size)
     from PIL import Image
 
-    size = max(1, round(width * max_side / longer)), max(1, round(height * max_side / longer))
     return _pixels_of(as_image(pixels).resize(size, Image.Resampling.BOX, reducing_gap=1.0))
 
 
@@ -95,7 +98,8 @@ def to_gray(pixels: Pixels) -> Pixels:
     """
     if pixels.ndim == 2:
         return pixels
-    return _pixels_of(as_image(pixels).convert("L"))
+    gray = gray_of(pixels)
+    return _pixels_of(as_image(pixels).convert("L")) if gray is None else gray
 
 
 def _pixels_of(image: Image.Image) -> Pixels:

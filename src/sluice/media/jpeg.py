@@ -7,13 +7,16 @@ is exact for every encoder that scales the standard table, and "as coarse as lib
 
 from __future__ import annotations
 
+import ctypes
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Final, NamedTuple
 
 from sluice.errors import SampleFailure
 from sluice.media.exif import orientation
 from sluice.media.stored import Stored
+from sluice.native.calling import POINTER, SIZE, bound
 
 _SOI: Final = b"\xff\xd8"
 _APP0, _APP1, _APP2, _APP14, _DQT, _SOS, _EOI, _TEM = 0xE0, 0xE1, 0xE2, 0xEE, 0xDB, 0xDA, 0xD9, 0x01
@@ -73,8 +76,43 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 def stored(data: bytes) -> Stored:
     """Read the header of a JPEG; raises SampleFailure where there is no whole one."""
+    kernel = _kernel()
+    if kernel is not None:
+        facts = _Facts()
+        if not kernel(data, len(data), facts):
+            return _as_stored(data, *facts)
+    return _as_stored(data, *_read(data))
+
+
+_Facts: Final = ctypes.c_int64 * 9  # what `_read` gives
+
+
+@cache
+def _kernel() -> Callable[..., int] | None:
+    return bound("jpeg_header", (ctypes.c_char_p, SIZE, POINTER), ctypes.c_int)
+
+
+def _as_stored(
+    data: bytes, marker: int, precision: int, height: int, width: int, channels: int, table_sum: int, icc: int,
+    exif: int, exif_end: int,
+) -> Stored:  # fmt: skip
+    if marker in _PROGRESSIVE and data.count(b"\xff\xda") > _MOST_SCANS:
+        raise SampleFailure("too_large", f"a progressive JPEG of more than {_MOST_SCANS} scans")
+    return Stored(
+        width=width,
+        height=height,
+        mode=_MODES.get(channels) or f"{channels} channels",
+        depth=precision * channels,
+        orientation=orientation(data[exif:exif_end]) if exif else 1,
+        jpeg_quality=_quality(table_sum),
+        icc=bool(icc),
+    )
+
+
+def _read(data: bytes) -> tuple[int, int, int, int, int, int, int, int, int]:
+    """The kernel's twin, which reads odd files too: the frame, its table's sum, whether ICC, where EXIF lies."""
     frame: Segment | None = None
-    turned, icc = 1, False
+    exif, icc = (0, 0), False
     tables: dict[int, int] = {}
     for segment in segments(data):
         marker, start, end = segment
@@ -82,26 +120,16 @@ def stored(data: bytes) -> Stored:
             _add_tables(data, start, end, tables)
         elif marker in _SOF:
             frame = frame or segment
-        elif marker == _APP1 and turned == 1 and data.startswith(b"Exif\0\0", start):
-            turned = orientation(data[start:end])
+        elif marker == _APP1 and data.startswith(b"Exif\0\0", start):
+            if not exif[0] or orientation(data[slice(*exif)]) == 1:  # the first that turns it
+                exif = start, end
         elif marker == _APP2 and not icc:
             icc = data.startswith(_ICC, start)
     if frame is None or frame.end - frame.start < 9:
         raise SampleFailure("decode", "a JPEG without a frame header: it says no width and height")
     marker, at, _ = frame
-    precision, channels = data[at], data[at + 5]
     height, width = data[at + 1] << 8 | data[at + 2], data[at + 3] << 8 | data[at + 4]
-    if marker in _PROGRESSIVE and data.count(b"\xff\xda") > _MOST_SCANS:
-        raise SampleFailure("too_large", f"a progressive JPEG of more than {_MOST_SCANS} scans")
-    return Stored(
-        width=width,
-        height=height,
-        mode=_MODES.get(channels, f"{channels} channels"),
-        depth=precision * channels,
-        orientation=turned,
-        jpeg_quality=_quality(tables.get(data[at + 8], 0)),
-        icc=icc,
-    )
+    return marker, data[at], height, width, data[at + 5], tables.get(data[at + 8], 0), icc, *exif
 
 
 def icc_profile(data: bytes) -> bytes | None:

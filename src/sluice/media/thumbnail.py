@@ -1,24 +1,27 @@
-"""Gray thumbnails of a few pixels, filtered as Pillow's LANCZOS filters: by matrix products, all sizes at once.
+"""Gray thumbnails of a few pixels, filtered as Pillow's LANCZOS filters: in C, or by matrix products in NumPy.
 
-Pillow's loops take three times as long on an image of 300 px. An image is filtered along its rows first, for all
-sizes in one product; only as many columns as a thumbnail has are left for the second.
+An image is filtered along its rows first; only as many columns as a thumbnail has are left for the second pass.
+NumPy takes five times as long, Pillow's loops fifteen times on an image of 300 px.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, Final, TypeAlias
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from sluice.native.calling import POINTER, SIZE, address, bound
 from sluice.table.memory import kept
 
 Size: TypeAlias = tuple[int, int]  # width, height
 Levels: TypeAlias = npt.NDArray[np.float32]  # whole numbers from 0 to 255
 
 _LOBES: Final = 3  # of the Lanczos window
+_BLOCK: Final = 16  # numbers that the kernel takes at once: filters are so many or a multiple, zeros at their end
 # Weights are whole numbers of 2**-15: 255 times the sum of a filter's magnitudes (1.6 at most) stays below 2**24 of
 # these, so single precision adds products with pixels without rounding, in whatever order BLAS likes.
 _ONE: Final = 2**15
@@ -32,6 +35,31 @@ def thumbnails(pixels: npt.NDArray[np.uint8], sizes: Sequence[Size]) -> list[Lev
     >>> flat.shape, flat.min(), flat.max()
     ((8, 9), np.float32(200.0), np.float32(200.0))
     """
+    kernel = _kernel()
+    if kernel is None or not pixels.flags.c_contiguous:
+        return _by_products(pixels, sizes)
+    height, width = pixels.shape
+    made: list[Levels] = []
+    for wide, high in sizes:
+        across, down = _filters(width, wide), _filters(height, high)
+        if across.weights.itemsize > 2 or down.weights.itemsize > 2:
+            made += _by_products(pixels, [(wide, high)])
+            continue
+        small = np.empty((high, wide), np.float32)
+        if kernel(address(pixels), width, height, *across.handed, wide, *down.handed, high, address(small)):
+            raise MemoryError(f"no memory for a thumbnail of {width} x {height} px")
+        made.append(small)
+    return made
+
+
+@cache
+def _kernel() -> Callable[..., int] | None:
+    filters = (POINTER, POINTER, POINTER, SIZE)
+    return bound("thumbnail", (POINTER, SIZE, SIZE, *filters, *filters, POINTER), ctypes.c_int)
+
+
+def _by_products(pixels: npt.NDArray[np.uint8], sizes: Sequence[Size]) -> list[Levels]:
+    """The kernel's twin: the same bits by matrix products, all sizes along the rows in one."""
     height, width = pixels.shape
     across = _below_each_other(width, [wide for wide, _ in sizes])
     down = _below_each_other(height, [high for _, high in sizes])
@@ -57,23 +85,42 @@ def _below_each_other(size: int, wanted: Sequence[int]) -> Levels:
     whole = np.empty((sum(wanted), size), np.float32)
     top = 0
     for one in wanted:
-        np.multiply(_filters(size, one), np.float32(1 / _ONE), out=whole[top : top + one])
+        np.multiply(_filters(size, one).weights[:, :size], np.float32(1 / _ONE), out=whole[top : top + one])
         top += one
     return whole
 
 
-def _filters(size: int, wanted: int) -> npt.NDArray[np.signedinteger[Any]]:
+class _Filters(NamedTuple):
+    """Filters as the kernel takes them: zeros at the end of each row, and between which columns it is not zero."""
+
+    weights: npt.NDArray[np.signedinteger[Any]]
+    first: npt.NDArray[np.int32]
+    end: npt.NDArray[np.int32]
+    handed: tuple[int, int, int]  # where the three lie
+
+
+def _filters(size: int, wanted: int) -> _Filters:
     """The filters that make `wanted` pixels of `size`, in as few bytes as hold them; 10 KB for 32 of 160."""
-    return _kept(size, wanted) if size < _KEPT_BELOW else _lanczos(size, wanted)
+    return _kept(size, wanted) if size < _KEPT_BELOW else _padded(_lanczos(size, wanted))
 
 
 # For all sizes up to 512 px those of both perceptual hashes take 13 MB.
 @lru_cache(maxsize=3 * _KEPT_BELOW)
-def _kept(size: int, wanted: int) -> npt.NDArray[np.signedinteger[Any]]:
-    return _lanczos(size, wanted)
+def _kept(size: int, wanted: int) -> _Filters:
+    return _padded(_lanczos(size, wanted))
 
 
 kept(_kept.cache_clear)
+
+
+def _padded(filters: npt.NDArray[np.signedinteger[Any]]) -> _Filters:
+    wanted, size = filters.shape
+    weights = np.zeros((wanted, -(-size // _BLOCK) * _BLOCK), filters.dtype)
+    weights[:, :size] = filters
+    used = np.count_nonzero(weights.reshape(wanted, -1, _BLOCK), axis=2) > 0  # blocks
+    first = used.argmax(axis=1).astype(np.int32) * _BLOCK
+    end = (used.shape[1] - used[:, ::-1].argmax(axis=1)).astype(np.int32) * _BLOCK
+    return _Filters(weights, first, end, (address(weights), address(first), address(end)))
 
 
 def _lanczos(size: int, wanted: int) -> npt.NDArray[np.signedinteger[Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -197,19 +198,18 @@ class UnitPass:
 
     def _look(self, rows: Sequence[Row], position: int, wanted: Mapping[str, Measure]) -> None:
         """Compute every view that the measures will ask for, row by row, so that a death names its row."""
-        views = list(dict.fromkeys(view for measure in wanted.values() for view in measure.reads))
-        views.sort(key=lambda view: view.pixels)  # bytes and header first: the cheap checks
+        views = dict.fromkeys(view for measure in wanted.values() for view in measure.reads)
+        cheap = [view for view in views if not view.pixels]  # bytes and header first
+        pixels = [view for view in views if view.pixels]
         for row in rows:
             self._context.journal.mark(position)
             position += 1
-            for view in views:
+            for what, asked in (("read", cheap), ("decode", pixels)):
                 started = time.perf_counter()
-                try:
-                    row.view(view)
-                except SampleFailure:
-                    continue  # kept by the row: `apply` finds it again
-                finally:
-                    self._spent("decode" if view.pixels else "read", started)
+                for view in asked:
+                    with suppress(SampleFailure):  # kept by the row: `apply` finds it again
+                        row.view(view)
+                self._spent(what, started)
 
     def _spent(self, what: str, started: float) -> None:
         self.seconds[what] = self.seconds.get(what, 0.0) + time.perf_counter() - started
