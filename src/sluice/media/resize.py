@@ -6,14 +6,14 @@ loses much more height than width; single levels then differ by one. Here all ve
 
 from __future__ import annotations
 
-import ctypes
+from collections.abc import Callable
 from functools import cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from sluice.native import kernels
+from sluice.native.calling import NUMBER, POINTER, address, bound
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 Filter = Literal["bilinear", "bicubic", "box"]
@@ -37,21 +37,16 @@ def resize(pixels: Pixels, size: tuple[int, int], window: Window | None = None, 
         return _by_pillow(pixels, size, shown, filter)
     given = np.ascontiguousarray(pixels)
     resized = np.empty((size[1], size[0], 3), np.uint8)
-    arguments = (given.ctypes.data, width, height, pixels.shape[2], shown.ctypes.data, resized.ctypes.data)
+    arguments = (address(given), width, height, pixels.shape[2], address(shown), address(resized))
     if kernel(*arguments, *size, _FILTERS.index(filter)):
         raise MemoryError(f"resizing {width} x {height} px to {size[0]} x {size[1]}")
     return resized
 
 
 @cache
-def _kernel() -> Any:
-    library = kernels()
-    if library is None:
-        return None
-    pointer, number = ctypes.c_void_p, ctypes.c_int
-    library.sluice_resize.argtypes = (pointer, number, number, number, pointer, pointer, number, number, number)
-    library.sluice_resize.restype = number
-    return library.sluice_resize
+def _kernel() -> Callable[..., int] | None:
+    shape = (POINTER, NUMBER, NUMBER, NUMBER)
+    return bound("resize", (*shape, POINTER, POINTER, NUMBER, NUMBER, NUMBER), NUMBER)
 
 
 def _by_pillow(pixels: Pixels, size: tuple[int, int], shown: npt.NDArray[np.float32], filter: Filter) -> Pixels:

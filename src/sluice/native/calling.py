@@ -11,6 +11,7 @@ import numpy.typing as npt
 from sluice.native import kernels
 
 POINTER: Final = ctypes.c_void_p
+NUMBER: Final = ctypes.c_int
 SIZE: Final = ctypes.c_size_t
 DISTANCE: Final = ctypes.c_ssize_t
 

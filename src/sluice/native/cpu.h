@@ -24,6 +24,8 @@ static inline int has_vpopcntdq(void) {
     uint32_t a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & (1u << 16)) && (c & (1u << 14)) && saves(0xe6);
 }
+#else
+static inline int has_vpopcntdq(void) { return 0; }
 #endif
 
 #endif

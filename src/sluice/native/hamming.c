@@ -9,6 +9,7 @@
    Hashes that crowd together agree on many blocks and would be compared once for every choice of them. A pair counts in
    one place alone, where it differs on each block that was passed over: a crowd that shares such a block is taken apart
    (`divide`) instead of compared with itself. */
+#include "cpu.h"
 #include "hamming.h"
 
 #include <stdlib.h>
@@ -235,7 +236,7 @@ static int node(struct tree *tree, uint32_t depth, struct hamming_run a, struct 
 }
 
 /* 1 where the processor counts bits in its widest registers: for `wide`. */
-EXPORT int32_t sluice_hamming_wide(void) { return hamming_has_wide(); }
+EXPORT int32_t sluice_hamming_wide(void) { return has_vpopcntdq(); }
 
 /* How many hashes have each value on the first digit of a block. */
 EXPORT void sluice_hamming_count(const struct hamming_join *join, const uint64_t *hashes, size_t count,

@@ -43,9 +43,6 @@ static inline uint64_t hamming_key(const uint64_t *hash, const struct hamming_bl
     return word >> block->shift & (((uint64_t)1 << block->width) - 1);
 }
 
-/* 1 where the processor and the system know 512-bit registers and count bits in them. */
-int hamming_has_wide(void);
-
 /* Report the pairs between `a` and `b`, or within `a` where `b` holds none. 0, or 1 to stop. */
 int hamming_compare(struct hamming_join *join, struct hamming_run a, struct hamming_run b, int self);
 

@@ -5,7 +5,6 @@
 #include "hamming.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 #include <immintrin.h>
 #define WIDE __attribute__((target("avx512f,avx512vpopcntdq")))
 #endif
@@ -144,16 +143,6 @@ WIDE static int wide_many(struct hamming_join *join, struct hamming_run a, struc
     return 0;
 }
 
-/* 1 where the processor and the system know 512-bit registers and count bits in them. */
-int hamming_has_wide(void) {
-    uint32_t a, b, c, d, low, high;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0;
-    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-    if ((low & 0xE6) != 0xE6 || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
-    return (b >> 16 & 1) && (c >> 14 & 1);
-}
-#else
-int hamming_has_wide(void) { return 0; }
 #endif
 
 int hamming_compare(struct hamming_join *join, struct hamming_run a, struct hamming_run b, int self) {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cpu.h"
 #include "kernels.h"
+#include "wide.h"
 
 enum { BITS = 32 - 8 - 2, HALF = 1 << (BITS - 1), LANES = 16 };
 
@@ -82,7 +82,7 @@ static int axis_of(Axis *axis, int length, float low, float high, int size, int 
 
 /* Two rows at a time, their pixels `channels` bytes apart, to pixels of four bytes: the two halves of a register. A byte
  * after the last of each row may be read. */
-static inline __attribute__((always_inline)) void across(const uint8_t *const rows[2], uint8_t *const to[2], const Axis *axis, int channels) {
+BODY void across(const uint8_t *const rows[2], uint8_t *const to[2], const Axis *axis, int channels) {
     for (int place = 0; place < axis->size; place++) {
         ptrdiff_t at = (ptrdiff_t)axis->first[place] * channels;
         const int32_t *weights = axis->weights + (size_t)place * (size_t)axis->taps;
@@ -108,7 +108,7 @@ static inline __attribute__((always_inline)) void across(const uint8_t *const ro
 }
 
 /* One row of the result from the rows of `from`, `width` pixels of four bytes each, as many as fill whole lanes. */
-static inline __attribute__((always_inline)) void down(const uint8_t *from, size_t stride, uint8_t *to, const int32_t *weights, int count) {
+BODY void down(const uint8_t *from, size_t stride, uint8_t *to, const int32_t *weights, int count) {
     for (size_t at = 0; at < stride; at += LANES) {
         i32x16 sum = {0};
         sum += HALF;
@@ -136,7 +136,7 @@ typedef struct {
     int top, bottom;
 } Job;
 
-static inline __attribute__((always_inline)) void resize(const Job *job) {
+BODY void resize_body(const Job *job) {
     size_t length = (size_t)job->width * (size_t)job->channels;
     for (int row = job->top; row < job->bottom; row += 2) {
         const uint8_t *from[2] = {job->from + (size_t)row * length, job->from + (size_t)(row + 1) * length};
@@ -162,9 +162,7 @@ static inline __attribute__((always_inline)) void resize(const Job *job) {
     }
 }
 
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void resize_avx2(const Job *job) { resize(job); }
-#endif
+WIDE(static, void, resize, (const Job *job), (job))
 
 /* `from`: height x width pixels of 3 or 4 channels; `to`: rows x columns of 3. `shown`: left, top, right, bottom.
  * 0, or -1 where there is no memory. */
@@ -182,14 +180,7 @@ EXPORT int sluice_resize(const uint8_t *from, int width, int height, int channel
         job.line = malloc(job.stride);
         failed = !job.between || !job.padded || !job.line ? -1 : 0;
     }
-    if (!failed) {
-#if defined(__x86_64__)
-        if (has_avx2())
-            resize_avx2(&job);
-        else
-#endif
-            resize(&job);
-    }
+    if (!failed) resize(&job);
     free(job.between);
     free(job.padded);
     free(job.line);
