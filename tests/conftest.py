@@ -49,6 +49,6 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> InlineEngine:
 
     engine = InlineEngine()
     monkeypatch.setattr(conductor, "make_engine", lambda file: engine)
-    monkeypatch.setattr(conductor, "make_model_engine", lambda file: engine)
+    monkeypatch.setattr(conductor, "make_model_engine", lambda file, **_: engine)
     monkeypatch.setattr(conductor, "refresh_report", lambda file, layout: False)
     return engine

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
@@ -36,8 +37,9 @@ _ENVIRONMENT: Final = {
 class WorkerSlot:
     """One slot of the pool: its process is started anew after each death."""
 
-    def __init__(self, journal: Path, inherits: tuple[int, ...] = ()) -> None:
+    def __init__(self, journal: Path, inherits: tuple[int, ...] = (), *, imports: Sequence[str] | None = None) -> None:
         self._inherits = inherits  # open files that its processes have under the same numbers
+        self._imports = imports  # folders that its processes import from; None: those of this process
         self._setup: Setup | None = None
         self.journal = Journal(journal)
         self._kept = tempfile.TemporaryFile(prefix="sluice-spool-", buffering=0)  # noqa: SIM115 - closed by `close`
@@ -68,7 +70,7 @@ class WorkerSlot:
             pass_fds=[theirs.fileno(), self._spool.descriptor, *self._inherits],
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C reaches us alone, even while this process is still starting
-            env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            env={**_ENVIRONMENT, **os.environ, "PYTHONPATH": os.pathsep.join(filter(None, self._imports or sys.path))},
         )
         theirs.close()
         self.connection = Connection(ours.detach())

@@ -20,6 +20,8 @@ _STRIKES: Final = 2  # deaths with a position in hand, the last time alone, befo
 _STRIKES_KILLED: Final = 3  # ... when it may have been somebody else's SIGKILL
 _BLIND_DEATHS: Final = 5  # deaths of one task with nothing in hand before the run gives up
 
+_LOSSES: Final = 8  # of workers with the same task, before the run gives up
+
 
 @dataclass
 class WorkerTrial:
@@ -31,6 +33,7 @@ class WorkerTrial:
     poison: dict[int, tuple[FailureClass, str]] = field(default_factory=dict[int, "tuple[FailureClass, str]"])
     suspects: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     strikes: dict[int, int] = field(default_factory=dict[int, int])
+    losses: int = 0  # of workers whose machine went away, which teach nothing
 
     def learn(self, entry: Entry, failure_class: FailureClass, message: str) -> None:
         """Note a death with `entry` in hand: what the next try must do differently."""
@@ -53,6 +56,16 @@ class WorkerTrial:
             if strikes >= (_STRIKES_KILLED if killed else _STRIKES):
                 self.poison[entry.low] = (failure_class, message)
 
+    def lose(self, message: str) -> None:
+        """Note that a worker is gone with its machine: nothing is known of what it had in hand."""
+        self.deaths.append(f"lost: {message}")
+        self.losses += 1
+        if self.losses >= _LOSSES:
+            raise RunError(
+                f"unit {self.task.number} lost {_LOSSES} workers, each with its machine or by Ray ({message}): are the "
+                "nodes out of memory? Run again to go on, with fewer workers a node or a smaller `unit`"
+            )
+
 
 class TrialQueue:
     """Trials of tasks that may be made only when asked for: `ahead` of them are kept ready, so that no worker waits."""
@@ -72,10 +85,12 @@ class TrialQueue:
         """How many are ready."""
         return len(self._ready)
 
-    def look_ahead(self) -> None:
-        """Have one more trial ready, unless there are enough."""
-        if len(self._ready) < self.ahead:
+    def look_ahead(self) -> bool:
+        """Have one more trial ready, unless there are enough; whether there is one more."""
+        before = len(self._ready)
+        if before < self.ahead:
             self._ready.extend(WorkerTrial(task) for task in islice(self._tasks, 1))
+        return len(self._ready) > before
 
     def put_back(self, trial: WorkerTrial) -> None:
         """Have `trial` made again, before all others."""
