@@ -9,6 +9,7 @@ It does not retry units itself: it would hold one back until a place like the lo
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from sluice.errors import RunError
 
 _FAREWELL: Final = 3.0  # seconds for workers to end before they are killed
 _ALONE: Final = 600.0  # seconds without any worker, after which the run gives up
+_FACT: Final = re.compile(r"[a-z_]+: \S*$")  # `actor_id: 9f2c...`, in what Ray says
 _FALSE_STARTS: Final = 10  # workers in a row that died before they could take a task
 
 
@@ -46,6 +48,7 @@ class _Worker:
     actor: Any
     node: str | None  # id of the only node that it may run on
     call: Any = None
+    where: str = "a node"  # that it is on
     trial: WorkerTrial | None = None
 
 
@@ -150,6 +153,7 @@ class RayEngine:
         self._last_alive = time.monotonic()
         if isinstance(said, Card):
             self._false_starts = 0
+            worker.where = f"node {said.node}"
             self._examine(said)
             return None
         if said.error is not None:
@@ -165,7 +169,7 @@ class RayEngine:
             raise RunError(f"a worker cannot start on a node of the Ray cluster: {_last_line(error)}") from error
         if worker.trial:
             trial, worker.trial = worker.trial, None
-            trial.lose(_cause(error))
+            trial.lose(f"the worker on {worker.where} went away: {_cause(error)}")
             queue.put_back(trial)
             return
         self._false_starts += 1
@@ -209,13 +213,13 @@ class RayEngine:
         """Refuse a worker that would give other bytes, or that does not see what it is to work on."""
         if card.unseen:
             raise RunError(
-                f"a node of the Ray cluster does not see {card.unseen}: the recipe's files and the run folder must lie "
+                f"node {card.node} of the Ray cluster does not see {card.unseen}: the recipe's files and the run folder must lie "
                 "under the same path on every node (a shared file system)"
             )
         for name, own in self._own.items():
             if card.packages[name] != own:
                 raise RunError(
-                    f"a node of the Ray cluster has {name} {card.packages[name]} and this machine {own}: the bytes "
+                    f"node {card.node} of the Ray cluster has {name} {card.packages[name]} and this machine {own}: the bytes "
                     "might differ; install the same versions on all nodes"
                 )
 
@@ -241,12 +245,10 @@ class RayEngine:
 
 
 def _cause(error: Exception) -> str:
-    """What a worker died of, in a line."""
+    """What a worker died of, in a line of what Ray tells in many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    known = [line for line in lines if not line.startswith(("class_name:", "actor_id:", "pid:", "namespace:"))]
-    where = next((line.removeprefix("ip:").strip() for line in known if line.startswith("ip:")), None)
-    said = next((line for line in known if "node" in line.lower() or "worker" in line.lower()), known[0])
-    return f"the worker{f' on node {where}' if where else ''} went away: {said}"
+    said = [line for line in lines[1:] if not _FACT.match(line)]
+    return (said or lines)[0]
 
 
 def _last_line(error: Exception) -> str:
