@@ -192,20 +192,20 @@ def test_a_driver_that_is_killed_and_run_again_goes_on_to_the_same_bytes(place, 
 
 
 @pytest.mark.slow
-def test_a_head_that_is_killed_ends_the_run_with_a_sentence_and_running_again_goes_on(place):
-    raylets = Raylets()
+def test_a_head_that_is_killed_ends_the_run_with_a_sentence_and_running_again_goes_on(place, raylets):
+    other = Raylets()
     try:
-        command = place.start(ray_at(raylets), fresh=True, held=True)
-        until(lambda: place.raylets() == set(raylets.pids), "each of the two workers has a unit in hand")
-        raylets.kill_head()
+        command = place.start(ray_at(other), fresh=True, held=True)
+        until(lambda: place.raylets() == set(other.pids), "each of the two workers has a unit in hand")
+        other.kill_head()
         done = command.wait()
         assert done.code == 2, done.err[-3000:]
         assert "the head of the Ray cluster" in done.err
         assert "run again to go on" in done.err
     finally:
-        raylets.close()
+        other.close()
     place.go_on()
-    place.start("ray", fresh=False)
+    place.start(ray_at(raylets), fresh=False)
     place.finish()
     assert place.again() <= 2 * UNIT
 

@@ -8,6 +8,7 @@ process works on, it reads by ref and writes as files; this worker carries numbe
 from __future__ import annotations
 
 import os
+import platform
 import sys
 import tempfile
 import time
@@ -19,7 +20,6 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Final
 
-from sluice.engine.cluster import import_ray
 from sluice.engine.slot import TICK, WorkerSlot
 from sluice.engine.trials import WorkerTrial
 from sluice.engine.worker import Reply, Setup
@@ -43,7 +43,7 @@ class Terms:
 class Card:
     """Who a worker is."""
 
-    node: str  # its address
+    node: str  # the name of the machine that it is on
     packages: dict[str, str]  # versions of those that the terms name
     unseen: str | None  # what it does not see, first of all
 
@@ -59,8 +59,8 @@ class WorkerHost:
     def set_up(self, setup: Setup) -> Card:
         """Say what every task from here on runs; who the worker is."""
         self._slot.set_up(setup)
-        node = import_ray().util.get_node_ip_address()
-        return Card(node, {name: package_version(name) for name in self._terms.packages}, _unseen(self._terms))
+        packages = {name: package_version(name) for name in self._terms.packages}
+        return Card(platform.node(), packages, _unseen(self._terms))
 
     def work(self, trial: WorkerTrial) -> Reply:
         """Do a task, however many processes it takes."""

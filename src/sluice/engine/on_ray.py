@@ -213,14 +213,14 @@ class RayEngine:
         """Refuse a worker that would give other bytes, or that does not see what it is to work on."""
         if card.unseen:
             raise RunError(
-                f"node {card.node} of the Ray cluster does not see {card.unseen}: the recipe's files and the run folder must lie "
-                "under the same path on every node (a shared file system)"
+                f"node {card.node} of the Ray cluster does not see {card.unseen}: the recipe's files and the run "
+                "folder must lie under the same path on every node (a shared file system)"
             )
         for name, own in self._own.items():
             if card.packages[name] != own:
                 raise RunError(
-                    f"node {card.node} of the Ray cluster has {name} {card.packages[name]} and this machine {own}: the bytes "
-                    "might differ; install the same versions on all nodes"
+                    f"node {card.node} of the Ray cluster has {name} {card.packages[name]} and this machine {own}: "
+                    "the bytes might differ; install the same versions on all nodes"
                 )
 
     def _let_go(self, worker: _Worker) -> None:
