@@ -1,6 +1,5 @@
 """The Ray engine against workers that really die: what holds of the local engine holds of it."""
 
-import os
 import platform
 import signal
 import subprocess
@@ -14,7 +13,6 @@ import pytest
 from sluice.engine import Task
 from sluice.errors import RunError
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read by Ray as it is imported
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed")
 from sluice.engine.on_ray import Needs, RayEngine  # noqa: E402
 

@@ -10,7 +10,6 @@ from typing import Any
 
 from support.commands import children
 
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read by Ray as it is imported
 _STORE = 80 * 2**20
 
 

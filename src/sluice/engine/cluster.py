@@ -116,7 +116,7 @@ def _connect(ray: Any, address: str | None, workers: int) -> None:
         os.environ.setdefault(name, value)
     common = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
-        if address in (None, "local"):
+        if address is None or address == "local":
             ray.init(
                 address="local",
                 num_cpus=workers,
@@ -126,13 +126,20 @@ def _connect(ray: Any, address: str | None, workers: int) -> None:
                 **common,
             )
             return
-        host, _, port = str(address).rpartition(":")
+        if "://" in address:
+            raise RunError(f"RAY_ADDRESS is {address}, which is no address of a head: it must be HOST:PORT, or `auto`")
+        host, _, port = address.rpartition(":")
         if host and port.isdigit() and not _answers(host.strip("[]"), int(port)):
             raise RunError(f"no Ray cluster answers at {address}: start it (`ray start --head`), or mend `address`")
         ray.init(address=address, **common)
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         said = " ".join(str(error).split())
-        raise RunError(f"cannot join the Ray cluster {address or 'of this machine'}: {said}") from error
+        if address is None or address == "local":
+            raise RunError(f"Ray does not start on this machine: {said}") from error
+        raise RunError(
+            f"cannot join the Ray cluster {address}: {said} (this process must run on a machine of the cluster; if the "
+            "cluster asks for a token, set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN)"
+        ) from error
 
 
 def _answers(host: str, port: int) -> bool:
