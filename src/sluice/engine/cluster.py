@@ -105,9 +105,10 @@ def import_ray() -> Any:
         ray: Any = importlib.import_module("ray")
     except ImportError as error:
         raise MissingExtraError("engine: ray", "ray") from error
+    if getattr(ray, "__file__", None) is None:  # a folder of that name is on the path, and nothing else
+        raise MissingExtraError("engine: ray", "ray")
     if not hasattr(ray, "init"):
-        where = next(iter(getattr(ray, "__path__", ["?"])))
-        raise RunError(f"{where} hides the package `ray`: rename that folder, or run from another one")
+        raise RunError(f"{ray.__file__} hides the package `ray`: rename its folder, or run from another one")
     return ray
 
 
