@@ -2,7 +2,7 @@
 
     python bench/on_ray.py --corpus FOLDER [--rounds 3] [--workers 2]
 
-Start-up (from the start of the run to its first stage, and from its end to that of the process) is told apart from the
+Start-up (until the first stage begins, and from the end of the run to that of the process) is told apart from the
 work in between. Processor time is that of all processes that
 belong to the run, Ray's own among them. Each pair of runs must have come to the same bytes.
 
@@ -39,7 +39,8 @@ class Took:
 
     wall: float
     start: float  # of which before the first stage and after the last
-    cpu: float
+    cpu: float  # of all processes, from the first stage on
+    starting: float  # the same before
     peak: float  # PSS of all processes, MB
 
     @property
@@ -53,19 +54,25 @@ def run(recipe: Path, folder: Path) -> Took:
     began = time.time()
     process = subprocess.Popen([sys.executable, "-m", "sluice.cli", "run", str(recipe)], stderr=subprocess.PIPE)
     spent: dict[int, float] = {}
+    starting: float | None = None
     peak = 0.0
+    told = folder / "events.jsonl"
     while process.poll() is None:
         peak = max(peak, tree_pss(process.pid))
         note(process.pid, spent)
+        if starting is None and told.is_file() and '"stage_started"' in told.read_text():
+            starting = sum(spent.values())
         time.sleep(0.2)
     ended = time.time()
     _, errors = process.communicate()
     if process.returncode:
         raise SystemExit(errors.decode()[-3000:])
-    events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
+    events = [json.loads(line) for line in told.read_text().splitlines()]
     when = {event["event"]: event["time"] for event in reversed(events)}  # the first of each
     last = max(event["time"] for event in events)
-    return Took(ended - began, when["stage_started"] - when["run_started"] + ended - last, sum(spent.values()), peak)
+    before = starting or 0.0
+    start = when["stage_started"] - began + ended - last
+    return Took(ended - began, start, sum(spent.values()) - before, before, peak)
 
 
 def note(pid: int, spent: dict[int, float]) -> None:
@@ -114,7 +121,7 @@ def main() -> None:
                 digests[engine] = digest(where)
                 print(
                     f"{engine:<6} {took.wall:7.2f} s, of which start and end {took.start:5.2f}; "
-                    f"work {took.work:7.2f} s; {took.cpu:7.2f} s of CPU; {took.peak:5.0f} MB",
+                    f"work {took.work:7.2f} s; {took.starting:5.2f} + {took.cpu:7.2f} s of CPU; {took.peak:5.0f} MB",
                     flush=True,
                 )
             if len(set(digests.values())) != 1:

@@ -40,6 +40,7 @@ class Cluster:
         host, _, port = self.ray.get_runtime_context().gcs_address.rpartition(":")
         self._head = (host.strip("[]"), int(port))
         self._looked = self._answered = time.monotonic()
+        self._asked = (self._looked, True)  # when the head was asked last, and whether it answered
         self._resources: dict[str, float] = self.ray.cluster_resources()
         self.members: list[Member] = []
 
@@ -66,8 +67,11 @@ class Cluster:
             )
 
     def answers(self) -> bool:
-        """Whether the head takes a connection."""
-        return _answers(*self._head)
+        """Whether the head takes a connection, as of the last second."""
+        if time.monotonic() - self._asked[0] > 1.0:
+            answered = _answers(*self._head)
+            self._asked = (time.monotonic(), answered)
+        return self._asked[1]
 
     def turn_of(self, member: Member) -> None:
         """Have `member` work alone: the workers of others rest, but hold cores and GPUs."""

@@ -27,7 +27,7 @@ from sluice.errors import RunError
 _FAREWELL: Final = 3.0  # seconds for workers to end before they are killed
 _ALONE: Final = 600.0  # seconds without any worker, after which the run gives up
 _FACT: Final = re.compile(r"[a-z_]+: \S*$")  # `actor_id: 9f2c...`, in what Ray says
-_FALSE_STARTS: Final = 10  # workers in a row that died before they could take a task
+_FALSE_STARTS: Final = 10  # workers in a row that die before they can take a task
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class _Worker:
     actor: Any
     node: str | None  # id of the only node that it may run on
     call: Any = None
-    where: str = "a node"  # that it is on
+    where: str = ""  # node that it is on, once it is there
     trial: WorkerTrial | None = None
 
 
@@ -165,16 +165,18 @@ class RayEngine:
     def _bury(self, worker: _Worker, error: Exception, queue: TrialQueue) -> None:
         """A worker is gone, most likely with its node: others do again what it had in hand."""
         self._let_go(worker)
-        if getattr(error, "actor_init_failed", False) or not isinstance(error, self._ray.exceptions.RayActorError):
-            raise RunError(f"a worker cannot start on a node of the Ray cluster: {_last_line(error)}") from error
+        if getattr(error, "actor_init_failed", False) or isinstance(error, self._ray.exceptions.RayTaskError):
+            raise RunError(
+                f"a worker on the Ray cluster failed, is Sluice installed there? {_last_line(error)}"
+            ) from error
         if worker.trial:
             trial, worker.trial = worker.trial, None
             trial.lose(f"the worker on {worker.where} went away: {_cause(error)}")
             queue.put_back(trial)
-            return
-        self._false_starts += 1
-        if self._false_starts >= _FALSE_STARTS:
-            raise RunError(f"{_FALSE_STARTS} workers in a row died as they started on the Ray cluster: {_cause(error)}")
+        elif not worker.where:
+            self._false_starts += 1
+            if self._false_starts > _FALSE_STARTS + 2 * self.size:  # two nodes may be lost as all of theirs start
+                raise RunError(f"workers die as they start on the Ray cluster: {_cause(error)}")
 
     def _look_after(self, queue: TrialQueue) -> None:
         """Notice a head that is gone, nodes that have come, and that nobody works."""

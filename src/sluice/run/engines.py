@@ -59,9 +59,10 @@ def local_model_engine(file: RecipeFile) -> LocalEngine:
 def _needs(file: RecipeFile, gpus: float, *, one_node: bool) -> Needs:
     from sluice.engine.on_ray import Needs
 
-    path, text = Layout(file.run_folder).state.absolute() / _TOKEN, secrets.token_hex(8)
-    write_bytes(path, text.encode())
-    return Needs(gpus, one_node, VERSIONED, tuple(_shared(file)), (str(path), text))
+    path = Layout(file.run_folder).state.absolute() / _TOKEN
+    if not path.is_file():  # one for all engines of the run: workers may start at any time
+        write_bytes(path, secrets.token_hex(8).encode())
+    return Needs(gpus, one_node, VERSIONED, tuple(_shared(file)), (str(path), path.read_text()))
 
 
 def _shared(file: RecipeFile) -> Iterator[str]:
