@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from support.commands import Launcher
 from support.corpus import build_corpus
 from support.inline import InlineEngine
 from support.recipes import write_recipe
+
+# Read by Ray as it is imported: it tells nobody of its use, and leaves no token in the home folder.
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 hypothesis.settings.register_profile("sluice", deadline=None)  # timing never decides a test
 hypothesis.settings.load_profile("sluice")
@@ -49,6 +53,6 @@ def inline(monkeypatch: pytest.MonkeyPatch) -> InlineEngine:
 
     engine = InlineEngine()
     monkeypatch.setattr(conductor, "make_engine", lambda file: engine)
-    monkeypatch.setattr(conductor, "make_model_engine", lambda file: engine)
+    monkeypatch.setattr(conductor, "make_model_engine", lambda file, **_: engine)
     monkeypatch.setattr(conductor, "refresh_report", lambda file, layout: False)
     return engine

@@ -98,3 +98,23 @@ def keeps(shared, payload, context: WorkerContext):
         context.keep(piece)
         done.append(piece)
     return done
+
+
+def process(shared, payload, context: WorkerContext):
+    time.sleep(0.02)
+    return os.getpid()
+
+
+def loses_its_host(shared, payload, context: WorkerContext):
+    """Have what watches this process be killed, with it: once, if `shared` names a file."""
+    if not os.path.exists(shared):
+        if shared:
+            open(shared, "w").close()
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)
+    return payload
+
+
+def gpu(shared, payload, context: WorkerContext):
+    time.sleep(0.02)
+    return os.environ.get("CUDA_VISIBLE_DEVICES"), os.getpid()

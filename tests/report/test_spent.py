@@ -10,6 +10,7 @@ import pytest
 
 from report.reported import FILTER, Reported, report_of
 from sluice.report.facts import Stages
+from sluice.report.sections.costs import _carried
 from sluice.report.spent import Spent, spent
 from sluice.table.layout import FILTERED, FINAL, RAW, Layout
 
@@ -103,3 +104,13 @@ def test_half_a_line_of_events_is_passed_over(small: Reported) -> None:
     assert _spent(small.layout) == whole
     small.layout.events.unlink()
     assert _spent(small.layout).read is None
+
+
+def test_engines_are_named_and_so_is_what_lost_machines_cost(small: Reported) -> None:
+    told = {"event": "unit_measured", "unit": 0, "bytes": 0, "deaths": ["lost: the worker on node a", "crash: SIGSEGV"]}
+    lines = [{"event": "run_started", "engine": "local"}, {"event": "run_started", "engine": "ray"}, told]
+    small.layout.events.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = _spent(small.layout)
+    assert (found.engines, found.lost) == (("local", "ray"), 1)
+    said = _carried(found)
+    assert "carried by the engines `local` and `ray`. 1 unit had to be done again: a machine went away." in said

@@ -77,7 +77,7 @@ def _child(order: dict[str, Any]) -> None:
             from support.inline import InlineEngine
 
             conductor.make_engine = lambda file: InlineEngine(order.get("shuffle"))  # type: ignore[assignment,return-value]
-            conductor.make_model_engine = lambda file: InlineEngine()  # type: ignore[assignment,return-value]
+            conductor.make_model_engine = lambda file, **_: InlineEngine()  # type: ignore[assignment,return-value]
         if "crash_at" in order:
             _crash_at(order["crash_at"], order.get("count"))
         from sluice.cli import main

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from sluice.engine.base import Task, WorkerContext
-from sluice.engine.local import WorkerSlot, WorkerTrial
+from sluice.engine.slot import WorkerSlot
+from sluice.engine.trials import WorkerTrial
 from sluice.engine.worker import Setup
 from sluice.errors import FailureClass, RecipeError, RunError, SampleFailure
 from sluice.load.fetching import Decode, Fetcher, Place, Served
@@ -128,21 +129,14 @@ class Processes:
             if self._bell in ready:
                 self._bell.recv_bytes()
             for worker in list(hands):
-                if worker.connection in ready or worker.overdue(self._seconds):
-                    self._look_at(worker, hands, overdue=worker.connection not in ready)
+                self._look_at(worker, hands, ready=worker.connection in ready)
 
-    def _look_at(self, worker: WorkerSlot, hands: dict[WorkerSlot, tuple[_Asked, Slot]], *, overdue: bool) -> None:
+    def _look_at(self, worker: WorkerSlot, hands: dict[WorkerSlot, tuple[_Asked, Slot]], *, ready: bool) -> None:
         """Take what a worker has done, or have its task done again where it died or hangs."""
         asked, slot = hands[worker]
         try:
-            if overdue:
-                worker.kill()
-                worker.bury("timeout", f"took longer than {self._seconds:g} s")
-                outcome = None
-            else:
-                outcome = worker.take()
+            outcome = worker.look(ready=ready, seconds=self._seconds)
             if outcome is None:
-                worker.try_again()
                 return
             served = self._read(slot, outcome.result, len(asked.places))
         except Exception as error:  # of the decoder, or too many deaths: the loader raises it

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
@@ -34,6 +34,8 @@ class Spent:
     units: int
     timed: int  # of the units: those that the seconds of measuring are of
     read: int | None  # bytes of media read by all passes; None where nothing says
+    engines: tuple[str, ...]  # that carried the units of its runs
+    lost: int  # tries of units whose worker went away with its machine
 
 
 def spent(layout: Layout, stages: Stages) -> Spent:
@@ -47,13 +49,15 @@ def spent(layout: Layout, stages: Stages) -> Spent:
         for stage, works in stages.seconds.items()
         for name, value in (seconds if stage == FILTERED else works).items()
     ]
-    timed, read = _passes(layout)
+    told = _told(layout)
     return Spent(
         tuple(sorted(parts, key=lambda part: (-part.seconds, part.name))),
         tuple(clock),
         stages.count(RAW, "units"),
-        timed if any(part.seconds for part in parts) else 0,
-        read,
+        len(told.timed) if any(part.seconds for part in parts) else 0,
+        told.read,
+        tuple(told.engines),
+        told.lost,
     )
 
 
@@ -69,23 +73,33 @@ def _size(layout: Layout, identity: str) -> int:
     return sum(file.stat().st_size for file in folder.glob("*.parquet")) if folder.is_dir() else 0
 
 
-def _passes(layout: Layout) -> tuple[int, int | None]:
-    """Units measured by runs that went on to decide, and so noted their seconds; the bytes that all runs have read."""
-    timed: set[int] = set()
+@dataclass
+class _Told:
+    """What the events of all runs say."""
+
+    timed: set[int] = field(
+        default_factory=set[int]
+    )  # units measured by runs that went on to decide: their seconds are known
+    read: int | None = None
+    engines: dict[str, None] = field(default_factory=dict[str, None])
+    lost: int = 0
+
+
+def _told(layout: Layout) -> _Told:
+    told = _Told()
     now: set[int] = set()
-    read = 0
-    known = False
     for event in _events(layout):
         kind = event.get("event")
         if kind == "run_started":
             now = set()
+            told.engines[event.get("engine", "local")] = None
         elif kind == "unit_measured":
-            known = True
             now.add(event["unit"])
-            read += int(event.get("bytes", 0))
+            told.read = (told.read or 0) + int(event.get("bytes", 0))
+            told.lost += sum(str(death).startswith("lost:") for death in event.get("deaths", ()))
         elif kind == "stage_done" and event.get("stage") == FILTERED:
-            timed |= now
-    return len(timed), read if known else None
+            told.timed |= now
+    return told
 
 
 def _events(layout: Layout) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from sluice.engine import Engine, LocalEngine
+from sluice.engine import Engine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.pack.formats import packer
@@ -20,6 +20,7 @@ from sluice.run.balancing import check_balance
 from sluice.run.boxes import box_plan
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
+from sluice.run.engines import make_engine, make_model_engine
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
 from sluice.run.final import final_stage
@@ -103,7 +104,7 @@ def run(file: RecipeFile, *, only: str | None = None, again: bool = False, liste
     with working_in(layout), Events(layout, listener) as events:
         sweep(layout.root)
         write_lock(layout, prepared.file, prepared.plan, prepared.vectors)
-        events.tell("run_started", recipe=str(file.path), run=str(layout.root))
+        events.tell("run_started", recipe=str(file.path), run=str(layout.root), engine=file.recipe.engine.type)
         _stages(prepared, layout, events, only)
         events.tell("run_done", **{stage: _counts(layout, stage) for stage in STAGES})
     return layout.root
@@ -151,7 +152,7 @@ def _work(
     if only == FILTERED:
         return
     if prepared.captions:
-        with events.stage(CAPTIONED), make_model_engine(file) as models:
+        with events.stage(CAPTIONED), make_model_engine(file, one_node=True) as models:
             caption_stage(prepared.captions, prepared.checks, prepared.rules, layout, count, models, events)
         events.tell("stage_counts", stage=CAPTIONED, **_counts(layout, CAPTIONED))
     else:
@@ -170,18 +171,6 @@ def _work(
     with events.stage(FINAL):
         final_stage(file, layout, engine, events, prepared.plan, lambda: make_model_engine(file))
     events.tell("stage_counts", stage=FINAL, **_counts(layout, FINAL))
-
-
-def make_engine(file: RecipeFile) -> LocalEngine:
-    """The engine that the recipe names."""
-    limits = file.recipe.limits
-    return LocalEngine(file.recipe.engine.workers, seconds=limits.seconds, memory=limits.memory)
-
-
-def make_model_engine(file: RecipeFile) -> LocalEngine:
-    """The engine for work with models: its workers may take longer and hold more."""
-    models = file.recipe.models
-    return LocalEngine(file.recipe.engine.workers, seconds=models.seconds, memory=models.memory)
 
 
 def finish_pack(run: Run) -> int:

@@ -13,7 +13,7 @@ from sluice.run.scores import load_scores
 from sluice.table.commit import write_bytes
 from sluice.table.layout import Layout
 
-_VERSIONED: Final = ("sluice", "numpy", "pyarrow", "duckdb", "pillow", "simplejpeg")
+VERSIONED: Final[tuple[str, ...]] = ("sluice", "numpy", "pyarrow", "duckdb", "pillow", "simplejpeg")
 
 
 def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan, vectors: str = "") -> None:
@@ -29,7 +29,7 @@ def write_lock(layout: Layout, file: RecipeFile, plan: MeasurePlan, vectors: str
         for score in load_scores(file)
     }
     document = {
-        "versions": {name: version(name) for name in _VERSIONED},
+        "versions": {name: version(name) for name in VERSIONED},
         "measures": {
             identity: {
                 "version": measure.version,

@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.run.conductor import Prepared, make_engine, make_model_engine, prepare
+from sluice.run.conductor import Prepared, prepare
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
+from sluice.run.engines import local_engine, local_model_engine
 from sluice.run.events import Events
 from sluice.run.filtering import decide_stage, measure_units
 from sluice.run.holding import working_in
@@ -30,7 +31,6 @@ from sluice.run.rows import write_rows
 from sluice.run.stage import stage_record
 from sluice.table.commit import write_json, write_table
 from sluice.table.compute import pc
-from sluice.table.cores import available_cores
 from sluice.table.ids import fingerprint
 from sluice.table.layout import RAW, Layout
 from sluice.table.read import read_table
@@ -125,15 +125,15 @@ def plan(file: RecipeFile, share: float, *, ask: bool = False) -> Plan:
         sample = Layout(layout.state / "plan" / fingerprint(str(file.recipe.seed), str(share)))
         measured = _draw(layout, sample, file.recipe.seed, max(share, _AT_LEAST / max(1, whole)))
         units = unit_count(sample)
-        with make_engine(file) as engine:
+        with local_engine(file) as engine:
             spent = measure_units(sample, prepared.plan, tuple(prepared.measures), range(units), engine, events)
         found = _forecast(prepared, sample, whole, measured, sum(spent.values()))
         if not (prepared.captions or prepared.checks):
             return found
-        workers = file.recipe.engine.workers or available_cores()
+        workers = file.recipe.engine.workers_here
         write_json(sample.stage_file(RAW), {"stage": RAW, "fingerprint": _raw(measured), "kept": measured})
         decide_stage(file, sample, prepared.measures, prepared.rules, [], prepared.order, {}, units)
-        with make_model_engine(file) as engine:
+        with local_model_engine(file) as engine:
             models = plan_models(
                 prepared.captions,
                 prepared.checks,
@@ -187,7 +187,7 @@ def _forecast(prepared: Prepared, sample: Layout, whole: int, measured: int, spe
     kept_bytes = _bytes_kept(sample, severity == 0, judgement.facts.first) * scale
     tables = sum(path.stat().st_size for path in sample.root.rglob("*.parquet")) * scale
     disk = {pack.format: kept_bytes for pack in prepared.file.recipe.pack} | {"tables": tables}
-    seconds = 1.1 * spent * scale / (prepared.file.recipe.engine.workers or available_cores())  # and packing
+    seconds = 1.1 * spent * scale / (prepared.file.recipe.engine.workers_here)  # and packing
     return Plan(
         whole, measured, verdicts["kept"], verdicts, rules, seconds, spent * scale / 3600, disk, 0.0, _NO_MODELS
     )

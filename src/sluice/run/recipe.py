@@ -19,6 +19,7 @@ from sluice.load.augment.steps import Step
 from sluice.media.limits import Limits
 from sluice.models.config import VectorsConfig
 from sluice.run.balance_config import BalanceConfig
+from sluice.run.engine_config import EngineConfig, EngineField
 from sluice.run.gate_config import GateConfig
 from sluice.run.quality_config import RetrievalConfig, Share
 from sluice.run.redact_config import RedactConfig
@@ -317,13 +318,6 @@ class PackConfig(_Model):
         return self
 
 
-class EngineConfig(_Model):
-    """How units are carried to workers. Changes speed only, never a byte of the output."""
-
-    type: Literal["local"] = Field("local", description="`local`: worker processes on this machine")
-    workers: int | None = Field(None, ge=1, description="number of workers; default: the cores of this machine")
-
-
 class Recipe(_Model):
     """A whole run."""
 
@@ -361,7 +355,7 @@ class Recipe(_Model):
         (), description="steps of augmentation, in order: the pack holds them for the loader; no image is changed by it"
     )
     gate: GateConfig = Field(GateConfig(), description="what `sluice gate` asks of the finished run")  # pyright: ignore[reportCallIssue]
-    engine: EngineConfig = Field(EngineConfig(), description="how units are carried to workers")  # pyright: ignore[reportCallIssue]
+    engine: EngineField = Field(EngineConfig(), description="how units are carried to workers; `ray` alone will do")  # pyright: ignore[reportCallIssue]
 
     @field_validator("pack")
     @classmethod

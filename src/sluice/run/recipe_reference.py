@@ -41,8 +41,8 @@ def json_schema() -> dict[str, Any]:
 
 
 def _with_short_forms(name: str, schema: dict[str, Any]) -> dict[str, Any]:
-    """A rule may be its condition alone, a measure its name alone."""
-    if name in ("RuleConfig", "QualityRuleConfig", "MeasureConfig"):
+    """A rule may be its condition alone, a measure its name alone, an engine its type."""
+    if name in ("RuleConfig", "QualityRuleConfig", "MeasureConfig", "EngineConfig"):
         return {"anyOf": [{"type": "string"}, schema], "description": schema.get("description", "")}
     return schema
 

@@ -9,6 +9,7 @@ import errno
 import filecmp
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ def commit(path: Path, *, keep_equal: bool = False) -> Generator[Path]:
 
     `keep_equal`: a file that is there already and holds the same is not touched.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    partial = _partial(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
@@ -51,7 +52,7 @@ def commit(path: Path, *, keep_equal: bool = False) -> Generator[Path]:
 @contextmanager
 def commit_folder(path: Path) -> Generator[Path]:
     """Yield a temporary folder; on success its files are flushed to disk and it becomes `path`, in place of another."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    partial = _partial(path)
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -123,6 +124,11 @@ def explain(error: OSError, path: Path) -> Exception:
     if error.errno in _NO_FOLDER:
         return RunError(f"{path.parent} is no folder: a file of that name is in the way; move it")
     return error
+
+
+def _partial(path: Path) -> Path:
+    """A name of its own for each writer: process numbers repeat from one machine of a cluster to the next."""
+    return path.with_name(f"{path.name}.{secrets.token_hex(4)}{PARTIAL}")
 
 
 def _flush(path: Path) -> None:

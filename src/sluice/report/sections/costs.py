@@ -43,10 +43,17 @@ def costs_section(facts: Facts, page: Page) -> Html:
     return section(
         "costs",
         "Time and bytes",
-        "What the run took on the machine that it ran on.",
+        _carried(facts.spent),
         _measuring(facts.spent, page),
         tag("div", _clock(facts.spent), _bytes(facts), class_="pair"),
     )
+
+
+def _carried(spent: Spent) -> str:
+    engines = " and ".join(f"`{name}`" for name in spent.engines)
+    by = f", carried by the engine{'s' * (len(spent.engines) > 1)} {engines}" if engines else ""
+    again = f" {plural(spent.lost, 'unit')} had to be done again: a machine went away." if spent.lost else ""
+    return f"What the run took on the machines that it ran on{by}.{again}"
 
 
 def _measuring(spent: Spent, page: Page) -> Html | None:
