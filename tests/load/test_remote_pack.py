@@ -21,7 +21,7 @@ import pytest
 from pack.making import pair
 from pack.packing import pack
 from sluice.errors import RunError
-from sluice.load import store
+from sluice.table import remote
 from sluice.load.ahead import Downloads
 from sluice.load.cache import DiskCache
 from sluice.load.epoch import Epoch
@@ -69,7 +69,7 @@ def in_memory(many: Path) -> Iterator[str]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between rounds of tries."""
-    monkeypatch.setattr(store, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(remote, "_ROUNDS", (0.0, 0.0))
 
 
 def loader(source: Any, cache: Path | None = None, **settings: Any) -> Loader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.pack.base import FORMATS, SHARD_NAMES
+from sluice.pack.base import FORMATS, is_shard
 from sluice.pack.checks import Problem, ShardCheck, check_shard
 from sluice.pack.formats import index_of
 from sluice.pack.indexes import files_beside, index_problems
@@ -28,10 +27,6 @@ from sluice.table.schema import MANIFEST
 
 Progress: TypeAlias = Callable[[int, int], None]  # shards checked, shards in all
 
-_SHARDS: Final = {
-    format: re.compile("[^/]+/" + re.escape(name).replace(re.escape("{:06d}"), "[0-9]{6,}"))
-    for format, name in SHARD_NAMES.items()
-}
 MANY: Final = 1_000  # problems of one kind said one by one; past these only their number
 
 
@@ -68,16 +63,6 @@ def verify(folder: Path, progress: Progress | None = None) -> VerifyReport:
         if progress:
             progress(shards, max(shards, total))
     return VerifyReport(shards, samples, size, tuple(problems))
-
-
-def is_shard(name: str) -> bool:
-    """Whether `name`, below `04_final/`, names a shard.
-
-    >>> is_shard("webdataset/train/shard-000000.tar"), is_shard("mds/train/index.json"), is_shard("manifest.parquet")
-    (True, False, False)
-    """
-    format, _, rest = name.partition("/")
-    return format in _SHARDS and _SHARDS[format].fullmatch(rest) is not None
 
 
 def shard_checks(folder: Path) -> Iterator[ShardCheck]:

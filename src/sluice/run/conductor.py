@@ -36,6 +36,7 @@ from sluice.run.rows import rows_schema
 from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.scores import score_fields
+from sluice.run.sending import ON_DISKS_ALONE
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
@@ -99,8 +100,8 @@ def run(file: RecipeFile, *, only: str | None = None, again: bool = False, liste
         if only == stage and not asked:
             raise RecipeError(f"{file.path.name}: has no `{part}`, so there is no stage {only!r}")
     load_opt_outs(file)  # one that cannot be read is said now, not after hours of measuring
-    layout = Layout(file.run_folder)
-    with working_in(layout), Events(layout, listener) as events:
+    layout = file.layout
+    with working_in(layout) as watch, Events(layout, watch(listener)) as events:
         sweep(layout.root)
         write_lock(layout, prepared.file, prepared.plan, prepared.vectors)
         events.tell("run_started", recipe=str(file.path), run=str(layout.root))
@@ -201,6 +202,9 @@ def finish_pack(run: Run) -> int:
 
 def _check_packs(file: RecipeFile, schema: pa.Schema) -> None:
     for place, pack in enumerate(file.recipe.pack):
+        if file.layout.store and pack.format in ON_DISKS_ALONE:
+            where = file.where("pack", place, "format")
+            raise RecipeError(f"{where}: {pack.format} cannot be written into a store: pack it on a disk and copy that")
         packer(pack.format)  # a package that is missing is said now, not when all is measured
         for name in pack.columns or ():
             if name not in schema.names:

@@ -86,11 +86,11 @@ def export(
         if listener:
             listener(event)
 
-    with working_in(run.layout):
+    with working_in(run.layout) as watch:
         if not stage_record(run.layout, FINAL) and not of_run(run.layout).packs:
             raise RunError(f"{run.layout.root}: {FINAL} is not finished; run the recipe to its end first")
         sweep(run.layout.root)
-        with Events(run.layout, told) as events, make_engine(run.file) as engine:
+        with Events(run.layout, watch(told)) as events, make_engine(run.file) as engine:
             if into is None:
                 folder, shards = run.layout.final, _beside(run, prepared, packs, engine, events)
             else:

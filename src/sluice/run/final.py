@@ -158,7 +158,8 @@ class PackBasis:
 
 def place_of(layout: Layout) -> Place:
     """Where a run's own pack goes."""
-    return Place(layout.final, layout.state / "receipts")
+    store = layout.store and f"{layout.store}/{FINAL}"
+    return Place(layout.final, layout.state / "receipts", store)
 
 
 def refuse_failures(shards: Mapping[str, Written], formats: frozenset[str]) -> None:

@@ -20,9 +20,10 @@ STAGES: Final = (RAW, FILTERED, CAPTIONED, CHECKED, FINAL)  # a recipe need not 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of the run folder `root`."""
+    """The paths of the run folder `root`; `store` is the URL of the run where it lies in a store, `root` its copy."""
 
     root: Path
+    store: str | None = None
 
     @property
     def recipe_lock(self) -> Path:
