@@ -16,6 +16,7 @@ from sluice.engine import Engine, LocalEngine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.pack.formats import packer
+from sluice.pack.held import ON_DISKS_ALONE
 from sluice.run.balancing import check_balance
 from sluice.run.boxes import box_plan
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
@@ -36,7 +37,6 @@ from sluice.run.rows import rows_schema
 from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.scores import score_fields
-from sluice.run.sending import ON_DISKS_ALONE
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
@@ -104,7 +104,7 @@ def run(file: RecipeFile, *, only: str | None = None, again: bool = False, liste
     with working_in(layout) as watch, Events(layout, watch(listener)) as events:
         sweep(layout.root)
         write_lock(layout, prepared.file, prepared.plan, prepared.vectors)
-        events.tell("run_started", recipe=str(file.path), run=str(layout.root))
+        events.tell("run_started", recipe=str(file.path), run=layout.named)
         _stages(prepared, layout, events, only)
         events.tell("run_done", **{stage: _counts(layout, stage) for stage in STAGES})
     return layout.root

@@ -88,7 +88,7 @@ def export(
 
     with working_in(run.layout) as watch:
         if not stage_record(run.layout, FINAL) and not of_run(run.layout).packs:
-            raise RunError(f"{run.layout.root}: {FINAL} is not finished; run the recipe to its end first")
+            raise RunError(f"{run.layout.named}: {FINAL} is not finished; run the recipe to its end first")
         sweep(run.layout.root)
         with Events(run.layout, watch(told)) as events, make_engine(run.file) as engine:
             if into is None:
@@ -166,7 +166,7 @@ def _elsewhere(
     """A pack of its own in `folder`."""
     layout = run.layout
     if not stage_record(layout, FINAL):
-        raise RunError(f"{layout.root}: {FINAL} is not finished; run the recipe to its end first")
+        raise RunError(f"{layout.named}: {FINAL} is not finished; run the recipe to its end first")
     exports = of_folder(layout, folder)
     _refuse_others(exports)
     exports = exports.adding(packs)

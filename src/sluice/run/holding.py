@@ -40,7 +40,7 @@ def working_in(layout: Layout) -> Generator[Watch]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "another process"
-            raise RunError(f"{layout.root}: process {holder} is working in this run; wait for it or end it") from None
+            raise RunError(f"{layout.named}: process {holder} is working in this run; wait for it or end it") from None
         fcntl.flock(working, fcntl.LOCK_EX)
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)

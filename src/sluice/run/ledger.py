@@ -103,7 +103,7 @@ class Run:
     def require(self, stage: str) -> None:
         """RunError unless `stage` is done."""
         if not self.layout.stage_file(stage).is_file():
-            raise RunError(f"{self.layout.root}: {stage} is not finished; `sluice run {self._path}` goes on with it")
+            raise RunError(f"{self.layout.named}: {stage} is not finished; `sluice run {self._path}` goes on with it")
 
     def samples(self, verdict: str | None = None) -> pa.Table:
         """Every raw sample with its latest verdict, the stage that gave it and the rules that decided it.

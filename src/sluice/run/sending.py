@@ -7,7 +7,6 @@ of a shard that lies here still, and is sent before anything is written anew.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from sluice.engine import WorkerContext
 from sluice.errors import RunError
@@ -17,8 +16,6 @@ from sluice.table import remote
 from sluice.table.commit import commit
 from sluice.table.remote import MissingRemoteError, RemoteError, in_rounds, stamp
 from sluice.table.remote_write import abandon_parts, download, remove, upload
-
-ON_DISKS_ALONE: Final = ("energon", "llava", "coco")  # what lists their shards is made from the shards themselves
 
 
 def pack_and_send(shared: PackShared, group: ShardGroup, context: WorkerContext) -> list[tuple[str, int, int]]:

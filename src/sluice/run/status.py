@@ -56,7 +56,7 @@ def status(layout: Layout, stages: Sequence[str] = STAGES) -> Status:
     seconds = _seconds(told, time.time() if working else None)
     events = _last_run(told)
     states = tuple(_stage(layout, stage, events, working, seconds.get(stage)) for stage in stages)
-    return Status(str(layout.root), working, states, stage_record(layout, FINAL).get("shards", {}))
+    return Status(layout.named, working, states, stage_record(layout, FINAL).get("shards", {}))
 
 
 def _stage(

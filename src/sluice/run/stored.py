@@ -74,6 +74,19 @@ def layout_of(place: str | Path) -> Layout:
     return Layout(working_copy(url), url)
 
 
+def is_there(url: str) -> bool:
+    """Whether there is a file at `url`."""
+    from sluice.table.remote import MissingRemoteError, RemoteError, in_rounds, info
+
+    try:
+        in_rounds(url, lambda: info(url))
+    except MissingRemoteError:
+        return False
+    except RemoteError as error:
+        raise RunError(str(error)) from error
+    return True
+
+
 @contextmanager
 def committed(layout: Layout) -> Generator[Watch]:
     """Keep the store at one with the folder for as long as this process works in it; who listens may commit, too."""

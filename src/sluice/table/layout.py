@@ -26,6 +26,11 @@ class Layout:
     store: str | None = None
 
     @property
+    def named(self) -> str:
+        """What people call the run: its folder, or its URL."""
+        return self.store or str(self.root)
+
+    @property
     def recipe_lock(self) -> Path:
         """The recipe as it ran, defaults filled in."""
         return self.root / "recipe.lock.yaml"
@@ -163,9 +168,9 @@ class Layout:
     def check(self) -> Layout:
         """This layout, if `root` is a run folder."""
         if not self.root.is_dir():
-            raise RunError(f"{self.root}: no such folder; give the run folder that `sluice run` named")
+            raise RunError(f"{self.named}: no such folder; give the run folder that `sluice run` named")
         if not self.recipe_lock.is_file():
-            raise RunError(f"{self.root}: not a run folder (it has no {self.recipe_lock.name})")
+            raise RunError(f"{self.named}: not a run folder (it has no {self.recipe_lock.name})")
         return self
 
 

@@ -32,7 +32,7 @@ from sluice.table.commit_log import (
     read_log,
 )
 from sluice.table.commit_log import commit as commit_record
-from sluice.table.remote import MissingRemoteError, RemoteError
+from sluice.table.remote import MissingRemoteError, RemoteError, in_rounds
 from sluice.table.remote_write import PART, TakenError, download, put, remove, upload
 
 QUIET: Final = 120.0  # seconds without a commit after which a process counts as gone
@@ -40,6 +40,7 @@ _AT_ONCE: Final = 8
 _EVERY: Final = 15.0  # seconds between commits while work goes on, and more where a commit takes long
 _STAY_ALIVE: Final = QUIET / 3
 _SEALS: Final = ("stage.json", "SHA256SUMS")  # say of others that they are there: written after, removed before them
+_ALONE_NO_NEWS: Final = {"events.jsonl"}  # grows with every word that is said
 _TRIES: Final = 5
 
 Stamp = tuple[int, int, int]  # size, time of change, inode: another file has another one
@@ -110,7 +111,8 @@ class Mirror:
             if name not in self._known.files or self._known.files[name][1] != stamp
         ]
         gone = [name for name in self._known.files.keys() | self._files.keys() if name not in found]
-        if not changed and not gone and not released and time.monotonic() < self._alive_until:
+        idle = not gone and not released and set(changed) <= _ALONE_NO_NEWS
+        if idle and time.monotonic() < self._alive_until:
             return
         if not is_last(self.url, self._known.number):
             raise self._taken()
@@ -175,10 +177,7 @@ class Mirror:
             return True
         try:
             with commit(path) as partial_path:
-                download(f"{self.url}/{name}", partial_path)
-                with partial_path.open("rb") as file:
-                    if hashlib.file_digest(file, "sha256").hexdigest() != content.sha256:
-                        raise MissingRemoteError("its bytes are not those that were committed")
+                _bring_bytes(f"{self.url}/{name}", partial_path, content)
         except MissingRemoteError:
             return False
         except RemoteError as error:
@@ -225,6 +224,17 @@ class Mirror:
         files = {name: [*vars(content).values(), *stamp] for name, (content, stamp) in self._known.files.items()}
         plain = {"url": self.url, "owner": self._known.owner, "number": self._known.number, "files": files}
         write_json(self._state, plain)
+
+
+def _bring_bytes(uri: str, path: Path, content: Content) -> None:
+    """Write the file as it was committed to `path`; MissingRemoteError where the store holds another."""
+    if content.size <= PART:
+        path.write_bytes(in_rounds(uri, lambda: remote.read_start(uri, content.size + 1)))
+    else:
+        download(uri, path)
+    with path.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != content.sha256:
+            raise MissingRemoteError("its bytes are not those that were committed")
 
 
 def _remembered(state: Path, url: str) -> _Known:

@@ -83,7 +83,7 @@ def draw_audit(run: Run, size: int, seed: int | None = None) -> Audit:
         with packed_tables(layout) as tables:
             columns, packed = strata_of(tables)
         if not packed:
-            raise RunError(f"{layout.root}: no sample is packed, so there is nothing to audit")
+            raise RunError(f"{layout.named}: no sample is packed, so there is nothing to audit")
         return _audit(folder, _write(run, folder, draw(columns, packed, seed, size), state), new=True)
 
 
