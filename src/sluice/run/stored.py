@@ -17,6 +17,7 @@ from sluice.errors import RunError
 from sluice.table.layout import FINAL, STAGES, Layout
 
 if TYPE_CHECKING:
+    from sluice.run.exports import Exports
     from sluice.table.mirror import Mirror
 
 Listener: TypeAlias = Callable[[dict[str, Any]], None]
@@ -116,6 +117,30 @@ def committed(layout: Layout) -> Generator[Watch]:
     except BaseException:
         mirror.send(released=True)
         raise
+    mirror.send(released=True)
+
+
+@contextmanager
+def exported(exports: Exports) -> Generator[Callable[[], None]]:
+    """Hold the place of an exported pack where it lies in a store; what this gives commits the pack."""
+    if exports.store is None:
+        yield lambda: None
+        return
+    from sluice.pack.base import is_shard
+    from sluice.pack.manifest import read_checksums
+    from sluice.run.sending import remove_strays
+    from sluice.table.mirror import Mirror
+
+    url, folder = exports.store, exports.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    mirror = Mirror(folder, url, exports.record.with_name(_STATE), lambda name: not is_shard(name))
+    mirror.take()
+
+    def commit() -> None:
+        mirror.send()
+        remove_strays(url, read_checksums(folder))
+
+    yield commit
     mirror.send(released=True)
 
 

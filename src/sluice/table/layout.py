@@ -147,6 +147,11 @@ class Layout:
         return self.root / FINAL
 
     @property
+    def named_final(self) -> str:
+        """What people call that folder, or its URL."""
+        return f"{self.store}/{FINAL}" if self.store else str(self.final)
+
+    @property
     def exports(self) -> Path:
         """The formats that were asked for after the run, beside those of the recipe."""
         return self.root / "exports.json"
