@@ -3,8 +3,8 @@
 A command then starts in milliseconds, and is as real to kill as any: its workers are processes of their own. A line
 of JSON comes in, a line goes out. `crash_at` ends the process by SIGKILL just before its n-th step on the disk (a
 rename or a removal); `inline` runs the tasks in the process itself, so that all steps are counted. The report, which
-starts workers of its own and is drawn anew where it is missing, is only written when `report` asks for it. `env` is added to
-the environment.
+starts workers of its own and is drawn anew where it is missing, is only written when `report` asks for it.
+`env` is added to the environment.
 """
 
 from __future__ import annotations

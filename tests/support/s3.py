@@ -78,6 +78,22 @@ class Service:
         """Write one object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=data)
 
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        """All objects below `prefix`, by their name there."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return {
+            key.removeprefix(f"{prefix}/"): self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            for key in keys
+        }
+
+    def copied(self, prefix: str, folder: Path) -> Path:
+        """All objects below `prefix` as files in `folder`."""
+        for name, data in self.objects(prefix).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        return folder
+
     def delete(self, key: str) -> None:
         """Remove one object."""
         self.client.delete_object(Bucket=BUCKET, Key=key)

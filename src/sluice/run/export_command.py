@@ -137,6 +137,8 @@ def _beside(
     for pack in packs:
         if any(pack.format == named.format for named in run.recipe.pack):
             raise RecipeError(f"the recipe has the format {pack.format} already: `sluice run` keeps it up to date")
+    if run.layout.store:
+        _refuse_in_stores(packs)
     before = of_run(run.layout)
 
     def brought_up_to_date(exporting: frozenset[str] = frozenset()) -> None:
@@ -183,13 +185,17 @@ def _checked(into: Path | str, packs: Sequence[PackConfig]) -> Path | str:
     """The place of an export; RecipeError where nothing can be written to it."""
     if not is_url(str(into)):
         return Path(into)
-    for pack in packs:
-        if pack.format in ON_DISKS_ALONE:
-            raise RecipeError(f"{pack.format} cannot be written into a store: export it to a disk and copy that")
+    _refuse_in_stores(packs)
     try:
         return checked(str(into))
     except ValueError as error:
         raise RecipeError(f"--into {into}: {error}") from error
+
+
+def _refuse_in_stores(packs: Sequence[PackConfig]) -> None:
+    for pack in packs:
+        if pack.format in ON_DISKS_ALONE:
+            raise RecipeError(f"{pack.format} cannot be written into a store: export it to a disk and copy that")
 
 
 def _written(run: Run, prepared: Prepared, exports: Exports, engine: Engine, events: Events) -> dict[str, Written]:

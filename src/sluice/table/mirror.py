@@ -132,7 +132,7 @@ class Mirror:
             else:
                 self._files[name] = content
         number = self._known.number + 1
-        self._commit(Snapshot(number, self._known.owner, _who(), released, None, self._files), changes)
+        self._commit(Snapshot(number, self._known.owner, _who(), released, None, self._files), None if released else changes)
         remove(f"{self.url}/{name}" for name in gone if not _is_seal(name))
         self._remember()
 
