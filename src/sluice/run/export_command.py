@@ -26,6 +26,7 @@ from sluice.table.commit import sweep
 from sluice.table.compute import pc
 from sluice.table.layout import FINAL
 from sluice.table.read import read_table
+from sluice.table.remote import masked
 from sluice.wording import counted
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _checked(into: Path | str, packs: Sequence[PackConfig]) -> Path | str:
     try:
         return checked(str(into))
     except ValueError as error:
-        raise RecipeError(f"--into {into}: {error}") from error
+        raise RecipeError(f"--into {masked(str(into))}: {error}") from None
 
 
 def _refuse_in_stores(packs: Sequence[PackConfig]) -> None:

@@ -28,6 +28,7 @@ from sluice.run.stored import checked, is_url, layout_of
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
 from sluice.table.layout import Layout
+from sluice.table.remote import masked
 
 _LARGEST_OFFSETS = 4_000_000_000  # bytes: offsets of 32 bits, and room for the table of them
 KEEP_BEST = "pixels desc, characters desc, id"
@@ -456,9 +457,13 @@ def _explain(error: ValidationError, name: str, lines: dict[Place, int]) -> list
         elif problem["type"] == "missing":
             message = "this field is missing"
         elif "input" in problem and not isinstance(problem["input"], dict | list | tuple):
-            message += f" (it is {problem['input']!r})"
+            message += f" (it is {_shown(problem['input'])!r})"
         sentences.append(f"{name}:{line}: {dotted(place)}: {message}")
     return sorted(set(sentences), key=sentences.index)
+
+
+def _shown(value: Any) -> Any:
+    return masked(value) if isinstance(value, str) and "://" in value else value
 
 
 def _as_written(loc: tuple[int | str, ...], lines: dict[Place, int]) -> Place:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -71,7 +71,9 @@ def layout_of(place: str | Path) -> Layout:
     try:
         url = checked(str(place))
     except ValueError as error:
-        raise RunError(f"{place}: {error}") from error
+        from sluice.table.remote import masked
+
+        raise RunError(f"{masked(str(place))}: {error}") from None
     return Layout(working_copy(url), url)
 
 
@@ -112,10 +114,10 @@ def committed(layout: Layout) -> Generator[Watch]:
 
     try:
         yield watch
-    except RunError:
-        raise
     except BaseException:
-        mirror.send(released=True)
+        if not mirror.lost:
+            with suppress(RunError):  # what ended the work is told, not that it could not be committed
+                mirror.send(released=True)
         raise
     mirror.send(released=True)
 
@@ -162,8 +164,9 @@ def _remove_strays(layout: Layout) -> None:
 
 def _without(layout: Layout, lost: list[str]) -> None:
     """Reopen the stages whose files could not be had as they were committed: these are made again."""
+    of_run = [name for name in lost if not name.startswith(".state/receipts/")]  # a shard without one is made again
     for stage in STAGES:
-        if any(name.startswith(f"{stage}/") for name in lost):
+        if any(name.startswith((f"{stage}/", ".state/")) for name in of_run):
             for later in STAGES[STAGES.index(stage) :]:
                 layout.stage_file(later).unlink(missing_ok=True)
             return

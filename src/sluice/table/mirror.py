@@ -64,6 +64,7 @@ class Mirror:
         self._known = _remembered(state, url)
         self._files: dict[str, Content] = {}
         self._due = self._alive_until = 0.0
+        self.lost = False  # whether another process has taken the folder over
 
     def take(self) -> list[str]:
         """Take the folder over, and bring what another machine committed; what of that could not be had.
@@ -131,8 +132,8 @@ class Mirror:
                 self._known.files.pop(name, None)
             else:
                 self._files[name] = content
-        number = self._known.number + 1
-        self._commit(Snapshot(number, self._known.owner, _who(), released, None, self._files), None if released else changes)
+        snapshot = Snapshot(self._known.number + 1, self._known.owner, _who(), released, None, self._files)
+        self._commit(snapshot, None if released else changes)  # a last one is whole: who reads it reads no other
         remove(f"{self.url}/{name}" for name in gone if not _is_seal(name))
         self._remember()
 
@@ -157,6 +158,8 @@ class Mirror:
             last = last or read_log(self.url)
             if last is None:
                 raise RunError(f"{self.url}: nothing was ever committed there; give the URL that a recipe has as `run`")
+            if last.owner == self._known.owner:
+                return []  # it was committed from here: what lies here is that, or newer
             names = [name for name in last.files if self._is_ours(name) and wanted(name)]
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 had = list(pool.map(partial(self._bring_one, last.files), names))
@@ -214,6 +217,7 @@ class Mirror:
         self._alive_until = time.monotonic() + _STAY_ALIVE
 
     def _taken(self) -> RunError:
+        self.lost = True
         last = read_log(self.url)
         who = last.who if last else "another process"
         return RunError(

@@ -10,10 +10,12 @@ from __future__ import annotations
 import io
 import os
 import random
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from sluice.errors import MissingExtraError
 
@@ -29,6 +31,7 @@ _NO_PARTS: Final = "the server gives no part of a file (HTTP ranges); copy it to
 _AGAIN: Final = (408, 425, 429)
 _DENIED: Final = (401, 403)
 _GONE: Final = (404, 410)
+_SIGNED: Final = {"x-amz-signature", "x-goog-signature", "signature", "sig"}  # of S3, GCS, CloudFront, Azure
 
 _jitter = random.Random()  # of our own: the program's numbers stay as it seeded them
 
@@ -48,6 +51,32 @@ class RefusedError(RemoteError):
 def is_http(uri: str) -> bool:
     """Whether `uri` lies on a web server: one that lists nothing, unless it writes index pages."""
     return uri.startswith(("http://", "https://"))
+
+
+def masked(uri: str) -> str:
+    """`uri` without what may be a secret in it, to be shown.
+
+    >>> masked("s3://me:secret@bucket/a"), masked("https://host/a.tar?X-Amz-Signature=0f3a")
+    ('s3://***@bucket/a', 'https://host/a.tar?***')
+    """
+    head, mark, _ = re.sub(r"//[^/?#]*@", "//***@", uri).partition("?")
+    return f"{head}{mark}***" if mark else head
+
+
+def credentials_in(uri: str) -> str | None:
+    """What `uri` holds that a recipe must not: a recipe is copied into its run. None where that is nothing.
+
+    >>> credentials_in("https://host/a.tar?X-Amz-Signature=0f3a")
+    'a signature'
+    >>> credentials_in("https://host/a.tar?version=3")
+    """
+    parts = urlsplit(uri) if "://" in uri else None
+    if parts is None:
+        return None
+    if "@" in parts.netloc:
+        return "a user name or a key"
+    names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    return "a signature" if names & _SIGNED else None
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
@@ -296,7 +325,9 @@ def _told(error: BaseException) -> RemoteError:
     if kind in ("EndpointConnectionError", "ConnectTimeoutError", "InvalidEndpoint"):
         return RemoteError(f"{origin}; check AWS_ENDPOINT_URL and the network")
     if status in _DENIED:
-        return RefusedError(f"the server refuses it (HTTP {status}); give a URL that needs no log-in, or a signed one")
+        return RefusedError(
+            f"the server refuses it (HTTP {status}); give a URL that needs no log-in, or the store's own"
+        )
     if isinstance(error, PermissionError):
         why = f" ({said})" if said else ""
         return RefusedError(

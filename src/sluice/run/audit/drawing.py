@@ -130,7 +130,7 @@ def _write(run: Run, folder: Path, drawn: Drawn, state: str) -> dict[str, Any]:
     named = dict(drawn.rows)
     lines: dict[int, Line] = {}
     by_id = {row["id"]: row for row in rows}
-    for found in read_packed(layout.final, rows):
+    for found in read_packed(layout.named_final if layout.store else layout.final, rows):
         row = by_id[found.id]
         number = numbers[found.id]
         where = stratum_name(drawn.columns, named[found.id])
