@@ -7,6 +7,7 @@ of a shard that lies here still, and is sent before anything is written anew.
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 
 from sluice.engine import WorkerContext
 from sluice.errors import RunError
@@ -14,7 +15,7 @@ from sluice.pack.base import is_shard
 from sluice.run.packing import PackShared, Place, ShardGroup, keep_stored, pack_shards, read_receipt, stored_as
 from sluice.table import remote
 from sluice.table.commit import commit
-from sluice.table.remote import MissingRemoteError, RemoteError, in_rounds, stamp
+from sluice.table.remote import MissingRemoteError, RefusedError, RemoteError, in_rounds, stamp
 from sluice.table.remote_write import abandon_parts, download, remove, upload
 
 
@@ -68,12 +69,16 @@ def forget_lost(place: Place) -> None:
         sent = stored_as(place, name)
         if sent is not None and there.get(name) != sent:
             path.unlink()
-    abandon_parts(place.store)
+    with suppress(RefusedError):  # who may write need not be allowed to list what others left
+        abandon_parts(place.store)
 
 
 def remove_strays(url: str, named: Collection[str]) -> None:
     """Remove the shards in the store that the pack does not name any more."""
-    remove(f"{url}/{name}" for name in shards_in(url) if name not in named)
+    try:
+        remove(f"{url}/{name}" for name in shards_in(url) if name not in named)
+    except RemoteError as error:
+        raise RunError(str(error)) from error
 
 
 def shards_in(url: str) -> dict[str, str]:

@@ -153,6 +153,15 @@ def bring(layout: Layout, *, all: bool) -> None:
         _mirror(layout, layout.store).bring(lambda name: all or name.rpartition("/")[2] in _SMALL)
 
 
+def is_heard_of(layout: Layout) -> bool:
+    """Whether a process, on whatever machine, works in a run that lies in a store."""
+    if layout.store is None:
+        return False
+    from sluice.table.mirror import heard_of
+
+    return heard_of(layout.store)
+
+
 def _remove_strays(layout: Layout) -> None:
     """Remove from the store, once the pack is committed, what it does not name."""
     from sluice.pack.manifest import read_checksums

@@ -13,8 +13,9 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,10 @@ class Mirror:
 
         RunError where another process is working in it.
         """
+        with _told():
+            return self._take()
+
+    def _take(self) -> list[str]:
         last = read_log(self.url)
         lost: list[str] = []
         if last is None:
@@ -80,7 +85,7 @@ class Mirror:
         else:
             if last.owner != self._known.owner:
                 _must_be_quiet(self.url, last)
-                lost = self.bring(lambda name: True, last)
+                lost = self._bring(lambda name: True, last)
                 self._remove_others(last.files)
             self._files = dict(last.files)
             self._commit(
@@ -99,10 +104,8 @@ class Mirror:
 
     def send(self, *, released: bool = False) -> None:
         """Send what has changed and commit it; RunError where another process has taken the folder over."""
-        try:
+        with _told():
             self._send(released)
-        except RemoteError as error:
-            raise RunError(str(error)) from error
 
     def _send(self, released: bool) -> None:
         found = dict(self._scan())
@@ -153,6 +156,10 @@ class Mirror:
 
     def bring(self, wanted: Callable[[str], bool], last: Snapshot | None = None) -> list[str]:
         """Bring the files `wanted` as of the last commit; the names of those that could not be had as committed."""
+        with _told():
+            return self._bring(wanted, last)
+
+    def _bring(self, wanted: Callable[[str], bool], last: Snapshot | None) -> list[str]:
         lost: list[str] = []
         for _ in range(_TRIES):
             last = last or read_log(self.url)
@@ -183,8 +190,6 @@ class Mirror:
                 _bring_bytes(f"{self.url}/{name}", partial_path, content)
         except MissingRemoteError:
             return False
-        except RemoteError as error:
-            raise RunError(str(error)) from error
         stamp = _stamp(path)
         if stamp:
             self._known.files[name] = content, stamp
@@ -211,8 +216,6 @@ class Mirror:
             commit_record(self.url, snapshot, changes)
         except TakenError as error:
             raise self._taken() from error
-        except RemoteError as error:
-            raise RunError(str(error)) from error
         self._known.number = snapshot.number
         self._alive_until = time.monotonic() + _STAY_ALIVE
 
@@ -228,6 +231,21 @@ class Mirror:
         files = {name: [*vars(content).values(), *stamp] for name, (content, stamp) in self._known.files.items()}
         plain = {"url": self.url, "owner": self._known.owner, "number": self._known.number, "files": files}
         write_json(self._state, plain)
+
+
+@contextmanager
+def _told() -> Generator[None]:
+    """What a store refuses is for the person who started the run."""
+    try:
+        yield
+    except RemoteError as error:
+        raise RunError(str(error)) from error
+
+
+def heard_of(url: str) -> bool:
+    """Whether a process works in the folder at `url`, or did a moment ago and has not said that it ended."""
+    last = read_log(url)
+    return last is not None and not last.released and last.made is not None and time.time() - last.made < QUIET
 
 
 def _bring_bytes(uri: str, path: Path, content: Content) -> None:
@@ -255,11 +273,9 @@ def _remembered(state: Path, url: str) -> _Known:
 def _must_be_empty(url: str) -> None:
     system, path = remote.filesystem(url)
     try:
-        found = remote.tried(lambda: system.ls(path, detail=False))
+        found = in_rounds(url, lambda: remote.tried(lambda: system.ls(path, detail=False)))
     except MissingRemoteError:
         return
-    except RemoteError as error:
-        raise RunError(f"{url}: {error}") from error
     if found:
         raise RunError(f"{url}: something lies there already that no run of ours committed; choose another place")
 
