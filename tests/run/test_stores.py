@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import time
 from collections import Counter
@@ -42,8 +43,14 @@ class Machine:
     """A machine with an empty disk, which runs commands on runs in the store."""
 
     def __init__(self, folder: Path, corpus: Path, launcher: Launcher, url: str) -> None:
-        self.cache, self.launcher, self.url = folder / "cache", launcher, url
-        self.recipe = write_recipe(folder / "recipe.yaml", corpus, run=url)
+        self.cache, self.launcher, self.corpus = folder / "cache", launcher, corpus
+        self.recipe = folder / "recipe.yaml"
+        self.move(url)
+
+    def move(self, url: str) -> None:
+        """Work on another run."""
+        self.url = url
+        write_recipe(self.recipe, self.corpus, run=url)
 
     @property
     def order(self) -> dict[str, Any]:
@@ -180,6 +187,56 @@ def test_a_killed_run_goes_on_and_sends_no_shard_again_that_was_committed(
     again = {name for name in known if json.loads(known[name][b"sluice.receipt"]).get("stored")}
     assert not {"/".join(Path(name).with_suffix("").parts[-3:]) for name in again} & written
     assert same_as(on_disk, s3, machine.url, tmp_path / "there") == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", range(2))
+def test_a_run_in_a_store_killed_at_any_instant_gives_the_same_bytes_here_and_on_another_machine(
+    on_disk: Path, machines: Any, s3: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inline: Any, share: int
+) -> None:
+    monkeypatch.setattr(mirror, "QUIET", 0.0)
+    for number in range(share, 8, 2):
+        rng = random.Random(number)
+        machine = machines()
+        machine.move(f"{machine.url}-{number}")
+        command = machine.start("run", machine.recipe)
+        wait_for(command, machine, rng.randrange(24))
+        time.sleep(rng.random() ** 2 * 0.5)
+        command.kill()
+        command.wait()
+        if number % 4 < 2:
+            assert machine.run("run", machine.recipe).code == 0
+        else:
+            other = machines()
+            other.move(machine.url)
+            monkeypatch.setenv("XDG_CACHE_HOME", str(other.cache))
+            sluice.run(other.recipe)
+        assert same_as(on_disk, s3, machine.url, tmp_path / f"there-{number}") == [], f"kill {number}"
+
+
+def wait_for(command: Any, machine: Machine, number: int) -> None:
+    """Wait until the run has told `number` events, or has ended."""
+    while not command.ended():
+        told = [path.read_bytes().count(b"\n") for path in machine.cache.rglob("events.jsonl")]
+        if told and told[0] >= number:
+            return
+        time.sleep(0.005)
+
+
+@pytest.mark.slow
+def test_a_source_in_the_store_too_gives_the_same_pack_though_one_request_in_twenty_fails(
+    on_disk: Path, machines: Any, s3: Service, corpus: Path, tmp_path: Path
+) -> None:
+    machine = machines()
+    source = {"type": "folder", "path": s3.upload(corpus, f"{tmp_path.name}/images"), "name": "photos"}
+    write_recipe(machine.recipe, corpus, run=machine.url, sources=[source])
+    s3.faults = Faults(0.05, 5)
+    done = machine.run("run", machine.recipe)
+    kinds, s3.faults = s3.faults.kinds, None
+    assert done.code == 0, done.err
+    assert all(kinds.values()), kinds
+    sums = s3.objects(f"{key_of(machine.url)}/04_final")["SHA256SUMS"]
+    assert sums == (on_disk / "04_final/SHA256SUMS").read_bytes()
 
 
 def test_another_machine_goes_on_where_a_killed_one_was(
