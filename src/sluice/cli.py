@@ -53,10 +53,11 @@ def _run(options: argparse.Namespace) -> None:
 
     listener, close = listener_for(sys.stderr)
     try:
-        folder = run(load_recipe(options.recipe), only=options.only, listener=listener)
+        file = load_recipe(options.recipe)
+        run(file, only=options.only, listener=listener)
     finally:
         close()
-    print(folder)
+    print(file.layout.named)
 
 
 def _retry(options: argparse.Namespace) -> None:
@@ -135,7 +136,7 @@ def _calibrate(options: argparse.Namespace) -> None:
 
 
 def _status(options: argparse.Namespace) -> None:
-    _show(_open(options).status(), options)
+    _show(_open(options, glance=True).status(), options)
 
 
 def _report(options: argparse.Namespace) -> None:
@@ -245,10 +246,10 @@ def _train_encoder(options: argparse.Namespace) -> None:
     print(train_encoder(options.out, options.name, options.minutes, options.seed, told))
 
 
-def _open(options: argparse.Namespace) -> Run:
+def _open(options: argparse.Namespace, *, glance: bool = False) -> Run:
     from sluice.run.ledger import Run
 
-    return Run.open(options.run)
+    return Run.open(options.run, glance=glance)
 
 
 def _show(result: Any, options: argparse.Namespace) -> None:
@@ -274,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def run_command(name: str, call: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
         added = command(name, call, text)
-        added.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+        added.add_argument("run", metavar="RUN", type=_place, help="the run folder, or its URL")
         added.add_argument("--json", action="store_true", help="print JSON")
         return added
 
@@ -293,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--only", metavar="STAGE", help="stop after this stage, e.g. 01_filtered")
 
     one = command("retry", _retry, "try again what failed with a class, such as api or io, and go on with the run")
-    one.add_argument("run", metavar="RUN", type=Path, help="the run folder")
+    one.add_argument("run", metavar="RUN", type=_place, help="the run folder, or its URL")
     one.add_argument("--class", dest="failure_class", metavar="CLASS", required=True, help="e.g. api, io, timeout")
 
     one = command("plan", _plan, "measure a sample and forecast yield, time and disk for the whole")
@@ -336,7 +337,12 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument(
         "--to", metavar="FORMAT", action="append", required=True, help="e.g. tfrecord, mds, litdata, llava"
     )
-    one.add_argument("--into", metavar="FOLDER", type=Path, help="a pack of its own there; default: into RUN/04_final")
+    one.add_argument(
+        "--into",
+        metavar="FOLDER",
+        type=_place,
+        help="a pack of its own there, a folder or a URL; default: into RUN/04_final",
+    )
     one.add_argument("--shard-bytes", type=_positive, metavar="N", help="default: as the recipe's first format")
     one.add_argument("--shard-samples", type=_positive, metavar="N", help="default: as the recipe's first format")
     run_command("verify", _verify, "read every shard again and check it against the manifest")
@@ -429,6 +435,11 @@ def _split(text: str) -> tuple[str, str]:
     if not (name.strip() and pattern):
         raise argparse.ArgumentTypeError(f"{text!r}: write NAME=GLOB, e.g. val='*val*'")
     return name.strip(), pattern
+
+
+def _place(text: str) -> Path | str:
+    """A folder, or a URL as it is written: a path has no two slashes."""
+    return text if "://" in text else Path(text)
 
 
 def _positive(text: str) -> int:

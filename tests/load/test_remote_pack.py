@@ -21,7 +21,6 @@ import pytest
 from pack.making import pair
 from pack.packing import pack
 from sluice.errors import RunError
-from sluice.load import store
 from sluice.load.ahead import Downloads
 from sluice.load.cache import DiskCache
 from sluice.load.epoch import Epoch
@@ -31,8 +30,9 @@ from sluice.load.mixture import Mixture, Phase
 from sluice.load.reading import ShardReader
 from sluice.load.receipt import odd_ones
 from sluice.pack.manifest import CHECKSUMS_FILE, read_manifest
+from sluice.table import remote
 from sluice.table.refs import RefReader
-from support.s3 import BUCKET, Service, s3_service
+from support.s3 import BUCKET, Service
 from support.web import website
 
 
@@ -43,19 +43,6 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with RefReader(max_bytes=2**27) as reader:
         pack(final, [pair(images, seed) for seed in range(120)], reader.read, max_samples=3)
     return final
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Service]:
-    with s3_service() as service:
-        yield service
-
-
-@pytest.fixture
-def s3(running: Service) -> Iterator[Service]:
-    running.requests.clear()
-    yield running
-    running.trouble, running.spoil = (lambda environ: None), (lambda environ, data: data)
 
 
 @pytest.fixture
@@ -69,7 +56,7 @@ def in_memory(many: Path) -> Iterator[str]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between rounds of tries."""
-    monkeypatch.setattr(store, "_WAITS", (0.0, 0.0))
+    monkeypatch.setattr(remote, "_ROUNDS", (0.0, 0.0))
 
 
 def loader(source: Any, cache: Path | None = None, **settings: Any) -> Loader:

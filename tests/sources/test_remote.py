@@ -24,21 +24,8 @@ from sluice.sources.tar import members, open_tar
 from sluice.table import remote
 from sluice.table.refs import Ref, RefReader
 from support.formats import CAPTIONS, IMAGES, SOURCES, SUFFIX, loose
-from support.s3 import BUCKET, Service, s3_service
+from support.s3 import BUCKET, Service
 from support.web import Site, website
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Service]:
-    with s3_service() as service:
-        yield service
-
-
-@pytest.fixture
-def s3(running: Service) -> Iterator[Service]:
-    running.requests.clear()
-    yield running
-    running.trouble = lambda environ: None
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ A command then starts in milliseconds, and is as real to kill as any: its worker
 of JSON comes in, a line goes out. `crash_at` ends the process by SIGKILL just before its n-th step on the disk (a
 rename or a removal); `inline` runs the tasks in the process itself, so that all steps are counted. The report, which
 starts workers of its own and is drawn anew where it is missing, is only written when `report` asks for it.
+`env` is added to the environment.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def _child(order: dict[str, Any]) -> None:
         os.dup2(target, number)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(order["cwd"])
+    os.environ.update(order.get("env", {}))
     code = 1
     try:
         import sluice.run.conductor as conductor

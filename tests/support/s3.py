@@ -1,14 +1,21 @@
-"""An S3 service on loopback: moto's own server, with every request counted and, where a test asks, made to fail."""
+"""An S3 service on loopback: moto's own server, with every request counted and, where a test asks, made to fail.
+
+`s3` is a fixture for every test.
+"""
 
 from __future__ import annotations
 
 import os
+import random
+import threading
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 BUCKET = "corpus"
 
@@ -24,12 +31,33 @@ class Request:
     bytes: int
 
 
+class Faults:
+    """Makes a share of all requests fail, drawn from a seed: half of them refused, the others answered badly.
+
+    `kinds` counts: `500` and `503` (SlowDown) refuse before anything is done, `lost` is done and answered by a 500,
+    `cut` is an answer that ends before its Content-Length.
+    """
+
+    def __init__(self, share: float, seed: int) -> None:
+        self._share, self._random, self._lock = share, random.Random(seed), threading.Lock()
+        self.kinds: dict[str, int] = dict.fromkeys(("500", "503", "lost", "cut"), 0)
+
+    def draw(self, method: str) -> str | None:
+        """What happens to this request; None: nothing."""
+        with self._lock:
+            if self._random.random() >= self._share:
+                return None
+            kind = self._random.choice(("500", "503", "cut" if method == "GET" else "lost"))
+            self.kinds[kind] += 1
+            return kind
+
+
 @dataclass
 class Service:
     """A running service with one empty bucket.
 
     `trouble` may answer a request in its stead, with a status; `spoil` may change the bytes of an answer, which is then
-    as long as it says.
+    as long as it says. `faults` are of every kind that a real service has.
     """
 
     endpoint: str
@@ -37,6 +65,7 @@ class Service:
     requests: list[Request] = field(default_factory=list[Request])
     trouble: Callable[[dict[str, Any]], int | None] = lambda environ: None
     spoil: Callable[[dict[str, Any], bytes], bytes] = lambda environ, data: data
+    faults: Faults | None = None
 
     def upload(self, folder: Path, prefix: str) -> str:
         """Put every file below `folder` into the bucket; the URL that now means the folder."""
@@ -48,6 +77,22 @@ class Service:
     def put(self, key: str, data: bytes) -> None:
         """Write one object."""
         self.client.put_object(Bucket=BUCKET, Key=key, Body=data)
+
+    def objects(self, prefix: str) -> dict[str, bytes]:
+        """All objects below `prefix`, by their name there."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=f"{prefix}/")
+        keys = [found["Key"] for page in pages for found in page.get("Contents", ())]
+        return {
+            key.removeprefix(f"{prefix}/"): self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+            for key in keys
+        }
+
+    def copied(self, prefix: str, folder: Path) -> Path:
+        """All objects below `prefix` as files in `folder`."""
+        for name, data in self.objects(prefix).items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(data)
+        return folder
 
     def delete(self, key: str) -> None:
         """Remove one object."""
@@ -69,8 +114,12 @@ class Service:
 
     def answer(self, app: Any, environ: dict[str, Any], start: Any) -> Iterable[bytes]:
         """A WSGI application around moto's."""
-        status = self.trouble(environ)
+        fault = self.faults.draw(environ["REQUEST_METHOD"]) if self.faults else None
+        status = int(fault) if fault in ("500", "503") else self.trouble(environ)
         said: list[int] = []
+        if fault == "lost":
+            b"".join(app(environ, lambda *_: None))
+            status = 500
         if status is None:
             answers: list[tuple[str, list[tuple[str, str]]]] = []
 
@@ -85,11 +134,12 @@ class Service:
                 headers = [(name, value) for name, value in headers if name.lower() != "content-length"]
                 headers.append(("Content-Length", str(len(data))))
             start(line, headers)
-            body = [data]
+            body = [data[: len(data) // 2] if fault == "cut" else data]
         else:
             said.append(status)
             start(f"{status} Trouble", [("Content-Type", "application/xml")])
-            body = [b"<Error><Code>InternalError</Code><Message>for a moment</Message></Error>"]
+            code = "SlowDown" if status == 503 else "InternalError"
+            body = [f"<Error><Code>{code}</Code><Message>for a moment</Message></Error>".encode()]
         size = sum(map(len, body)) if environ["REQUEST_METHOD"] == "GET" else 0
         path = environ["PATH_INFO"]
         self.requests.append(Request(environ["REQUEST_METHOD"], path, environ.get("HTTP_RANGE"), said[0], size))
@@ -129,6 +179,22 @@ def s3_service() -> Iterator[Service]:
                 os.environ.pop(name)
             else:
                 os.environ[name] = value
+
+
+@pytest.fixture(scope="module")
+def s3_running() -> Iterator[Service]:
+    """One service for all tests of a module."""
+    with s3_service() as service:
+        yield service
+
+
+@pytest.fixture
+def s3(s3_running: Service) -> Iterator[Service]:
+    """The service, with no requests counted so far."""
+    s3_running.requests.clear()
+    yield s3_running
+    s3_running.trouble, s3_running.spoil = (lambda environ: None), (lambda environ, data: data)
+    s3_running.faults = None
 
 
 def _forget_endpoints() -> None:

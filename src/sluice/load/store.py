@@ -11,13 +11,12 @@ import hashlib
 import io
 import json
 import os
-import random
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,17 +26,12 @@ from sluice.load.cache import DiskCache, Needs, Slot, touch
 from sluice.pack.manifest import AUGMENT_FILE, CHECKSUMS_FILE, MANIFEST_FILE, parse_checksums
 from sluice.table import remote
 from sluice.table.refs import local_path
-from sluice.table.remote import MissingRemoteError, Positioned, RemoteError, RemoteFile
-
-_Got = TypeVar("_Got")
+from sluice.table.remote import MissingRemoteError, Positioned, RemoteError, RemoteFile, in_rounds
 
 _FINAL: Final = "04_final"
 _PIECE: Final = 8 * 2**20  # bytes a request: enough that its latency does not count, few enough to hold
-_WAITS: Final = (0.5, 1.0, 2.0, 4.0)  # seconds between rounds, each up to half more: processes must not try in step
 _TOUCH_EVERY: Final = 5.0  # seconds
 _FOOTERS: Final = 16  # read at once
-
-_jitter = random.Random()  # of our own: the program's numbers stay as it seeded them
 
 
 class StoppedError(Exception):
@@ -145,7 +139,7 @@ class RemoteStore:
             digest = self._checksums.get(name)
             if digest is None:
                 uri = f"{self.where}/{name}"
-                facts = self._manifest if name == MANIFEST_FILE else _in_rounds(uri, partial(remote.info, uri))
+                facts = self._manifest if name == MANIFEST_FILE else in_rounds(uri, partial(remote.info, uri))
                 sums = _sha256(self._sums)
                 digest = _sha256("\n".join([uri, str(facts.get("size")), remote.stamp(facts), sums]))
             self._names[name] = f"{digest}{PurePosixPath(name).suffix}"
@@ -172,13 +166,13 @@ class RemoteStore:
                 done, digest = 0, hashlib.sha256()
                 raise RemoteError(f"its bytes are not those that {CHECKSUMS_FILE} names")
 
-        _in_rounds(uri, round_of_tries)
+        in_rounds(uri, round_of_tries)
 
     def _footers(self, shards: Sequence[str], slot: Slot) -> None:
         """Write the rows of the row groups of `shards`."""
 
         def of(shard: str) -> list[int]:
-            return _in_rounds(f"{self.where}/{shard}", partial(_remote_rows, f"{self.where}/{shard}"))
+            return in_rounds(f"{self.where}/{shard}", partial(_remote_rows, f"{self.where}/{shard}"))
 
         with ThreadPoolExecutor(_FOOTERS) as pool:
             data = json.dumps(list(pool.map(of, shards))).encode()
@@ -250,20 +244,6 @@ def _no_manifest(where: Path | str) -> RunError:
         f"{where} has no {MANIFEST_FILE}: give a run, its {_FINAL}, or a folder that `sluice export` wrote; "
         f"for WebDataset tars of others run `sluice index` on their folder first"
     )
-
-
-def _in_rounds(uri: str, call: Callable[[], _Got]) -> _Got:
-    """What `call` gives, in several rounds with growing pauses; a RemoteError that names `uri` after the last."""
-    for wait in (*_WAITS, None):
-        try:
-            return call()
-        except MissingRemoteError as error:
-            raise MissingRemoteError(f"{uri}: {error}") from error
-        except RemoteError as error:
-            if wait is None:
-                raise RemoteError(f"{uri}: {error} (after {len(_WAITS) + 1} rounds)") from error
-        time.sleep(wait * _jitter.uniform(1, 1.5))
-    raise AssertionError("the last round returns or raises")
 
 
 def _local_rows(path: Path) -> list[int]:

@@ -7,6 +7,7 @@ receipt; there is no half sample in a shard.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -35,7 +36,21 @@ SHARD_NAMES: Final[Mapping[str, str]] = {  # by format; numbers of six digits, s
     "obelics": "shard-{:06d}.parquet",
 }
 FORMATS: Final = tuple(SHARD_NAMES)
+_SHARDS: Final = {
+    format: re.compile("[^/]+/" + re.escape(name).replace(re.escape("{:06d}"), "[0-9]{6,}"))
+    for format, name in SHARD_NAMES.items()
+}
 CAPTION = "caption"
+
+
+def is_shard(name: str) -> bool:
+    """Whether `name`, below `04_final/`, names a shard.
+
+    >>> is_shard("webdataset/train/shard-000000.tar"), is_shard("mds/train/index.json"), is_shard("manifest.parquet")
+    (True, False, False)
+    """
+    format, _, rest = name.partition("/")
+    return format in _SHARDS and _SHARDS[format].fullmatch(rest) is not None
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from sluice.pack import offset_table, tfrecord
 from sluice.pack.fields import Record
 from sluice.pack.tar import BLOCK, read_members
+from sluice.table.remote import RemoteFile
 
 _END: Final = bytes(2 * BLOCK)
 _COLUMNS: Final = ("id", "caption", "captions", "conversations", "image", "images", "general_metadata")
@@ -34,24 +35,29 @@ class Packed:
     problem: str | None = None
 
 
-def read_packed(folder: Path, rows: Sequence[dict[str, Any]]) -> Iterator[Packed]:
-    """The samples that the manifest's `rows` name, shard by shard; what cannot be read is a `Packed` with a problem."""
+def read_packed(folder: Path | str, rows: Sequence[dict[str, Any]]) -> Iterator[Packed]:
+    """The samples that the manifest's `rows` name, shard by shard; what cannot be read is a `Packed` with a problem.
+
+    `folder` may be a URL: of a shard there only the ranges, or the row groups, of those samples are brought.
+    """
     ordered = sorted(rows, key=lambda row: (row["shard"], row["index"]))
     for shard, named in groupby(ordered, key=lambda row: row["shard"]):
-        path, wanted, format = folder / shard, list(named), shard.partition("/")[0]
+        path = folder / shard if isinstance(folder, Path) else f"{folder}/{shard}"
+        wanted, format = list(named), shard.partition("/")[0]
         if format in _TABLES:
             yield from _from_table(path, wanted, _TABLES[format])
         else:
             yield from _from_range(path, wanted, _RANGES[format])
 
 
-_Parse: TypeAlias = Callable[[bytes, Path, str], Packed]  # what lies in the range, the shard, the id
+_Place: TypeAlias = Path | str  # a path or a URL
+_Parse: TypeAlias = Callable[[bytes, _Place, str], Packed]  # what lies in the range, the shard, the id
 
 
-def _from_range(path: Path, rows: Sequence[dict[str, Any]], parse: _Parse) -> Iterator[Packed]:
+def _from_range(path: _Place, rows: Sequence[dict[str, Any]], parse: _Parse) -> Iterator[Packed]:
     for row in rows:
         try:
-            with path.open("rb") as file:
+            with _opened(path) as file:
                 file.seek(row["offset"])
                 data = file.read(row["size"])
             yield _checked(parse(data, path, row["id"]), row)
@@ -59,7 +65,11 @@ def _from_range(path: Path, rows: Sequence[dict[str, Any]], parse: _Parse) -> It
             yield Packed(row["id"], problem=_unreadable(error))
 
 
-def _tar_sample(data: bytes, path: Path, id: str) -> Packed:
+def _opened(path: _Place) -> Any:
+    return path.open("rb") if isinstance(path, Path) else RemoteFile(path)
+
+
+def _tar_sample(data: bytes, path: _Place, id: str) -> Packed:
     part = BytesIO(data + _END)
     images: list[tuple[str, bytes]] = []
     document: dict[str, Any] = {}
@@ -89,7 +99,9 @@ def _record(record: Record) -> Packed:
     return _packed(record.document, zip(named, record.images, strict=True))
 
 
-def _beside(data: bytes, path: Path, id: str) -> Packed:
+def _beside(data: bytes, path: _Place, id: str) -> Packed:
+    if not isinstance(path, Path):
+        raise ValueError("its images are files beside the shard, which are read on a disk alone")
     document = json.loads(data)
     names: list[str] = [image["file"] for image in document["images"]]
     images = [(_extension(name), (path.with_suffix("") / Path(name).name).read_bytes()) for name in names]
@@ -100,7 +112,7 @@ def _extension(name: str | None) -> str:
     return (name or "").rpartition(".")[2]
 
 
-def _from_table(path: Path, rows: Sequence[dict[str, Any]], opened: Callable[[Path], _Table]) -> Iterator[Packed]:
+def _from_table(path: _Place, rows: Sequence[dict[str, Any]], opened: Callable[[_Place], _Table]) -> Iterator[Packed]:
     left = list(rows)
     try:
         with closing(opened(path)) as table:
@@ -130,8 +142,8 @@ class _Table(Protocol):
 
 
 class _Parquet:
-    def __init__(self, path: Path) -> None:
-        self._file = pq.ParquetFile(path)
+    def __init__(self, path: _Place) -> None:
+        self._file = pq.ParquetFile(path if isinstance(path, Path) else RemoteFile(path))
         self._names = [name for name in _COLUMNS if name in self._file.schema_arrow.names]
 
     def sizes(self) -> Iterable[int]:
@@ -145,8 +157,8 @@ class _Parquet:
 
 
 class _Arrow:
-    def __init__(self, path: Path) -> None:
-        self._file = pa.memory_map(str(path))
+    def __init__(self, path: _Place) -> None:
+        self._file: Any = pa.memory_map(str(path)) if isinstance(path, Path) else RemoteFile(path)
         self._reader = pa.ipc.open_file(self._file)
         self._names = [name for name in _COLUMNS if name in self._reader.schema.names]
 
@@ -188,7 +200,7 @@ def _unreadable(error: Exception) -> str:
     return f"cannot be read from its shard: {error or type(error).__name__}"
 
 
-_TABLES: Final[dict[str, Callable[[Path], _Table]]] = {"parquet": _Parquet, "obelics": _Parquet, "arrow": _Arrow}
+_TABLES: Final[dict[str, Callable[[_Place], _Table]]] = {"parquet": _Parquet, "obelics": _Parquet, "arrow": _Arrow}
 _RANGES: Final[dict[str, _Parse]] = {
     "webdataset": _tar_sample,
     "energon": _tar_sample,

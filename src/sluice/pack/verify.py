@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -17,9 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.pack.base import FORMATS, SHARD_NAMES
+from sluice.pack.base import is_shard
 from sluice.pack.checks import Problem, ShardCheck, check_shard
 from sluice.pack.formats import index_of
+from sluice.pack.held import Shards, ShardsHere
 from sluice.pack.indexes import files_beside, index_problems
 from sluice.pack.listed import Listed
 from sluice.pack.manifest import MANIFEST_FILE, read_checksums
@@ -28,10 +28,6 @@ from sluice.table.schema import MANIFEST
 
 Progress: TypeAlias = Callable[[int, int], None]  # shards checked, shards in all
 
-_SHARDS: Final = {
-    format: re.compile("[^/]+/" + re.escape(name).replace(re.escape("{:06d}"), "[0-9]{6,}"))
-    for format, name in SHARD_NAMES.items()
-}
 MANY: Final = 1_000  # problems of one kind said one by one; past these only their number
 
 
@@ -50,34 +46,26 @@ class VerifyReport:
         return not self.problems
 
 
-def verify(folder: Path, progress: Progress | None = None) -> VerifyReport:
-    """Check the pack in `folder` (a run's `04_final/`), one shard after the other.
+def verify(folder: Path, progress: Progress | None = None, held: Shards | None = None) -> VerifyReport:
+    """Check the pack in `folder` (a run's `04_final/`), one shard after the other; `held` says where its shards lie.
 
     To check shards side by side, map `check_shard` over `shard_checks(folder)` and add what `check_pack(folder)`
     finds. RunError where there is no readable manifest or no checksums: there is nothing to check against.
     """
-    problems = check_pack(folder)
+    held = held or ShardsHere(folder)
+    sizes = held.sizes()
+    problems = check_pack(folder, sizes)
     total = sum(map(is_shard, read_checksums(folder)))
     shards = samples = size = 0
     for check in shard_checks(folder):
-        problems += check_shard(check)
+        with held.lent(check.shard) as place:
+            problems += check_shard(replace(check, folder=place))
         shards += 1
         samples += check.rows.num_rows
-        path = folder / check.shard
-        size += path.stat().st_size if path.is_file() else 0
+        size += sizes.get(check.shard, 0)
         if progress:
             progress(shards, max(shards, total))
     return VerifyReport(shards, samples, size, tuple(problems))
-
-
-def is_shard(name: str) -> bool:
-    """Whether `name`, below `04_final/`, names a shard.
-
-    >>> is_shard("webdataset/train/shard-000000.tar"), is_shard("mds/train/index.json"), is_shard("manifest.parquet")
-    (True, False, False)
-    """
-    format, _, rest = name.partition("/")
-    return format in _SHARDS and _SHARDS[format].fullmatch(rest) is not None
 
 
 def shard_checks(folder: Path) -> Iterator[ShardCheck]:
@@ -91,8 +79,12 @@ def shard_checks(folder: Path) -> Iterator[ShardCheck]:
         yield ShardCheck(folder, shard, MANIFEST.empty_table(), checksums[shard])
 
 
-def check_pack(folder: Path) -> list[Problem]:
-    """What no single shard can tell: strange files, ids missing or twice, formats that differ, splits that leak."""
+def check_pack(folder: Path, sizes: Mapping[str, int] | None = None) -> list[Problem]:
+    """What no single shard can tell: strange files, ids missing or twice, formats that differ, splits that leak.
+
+    `sizes` of the files that the pack holds, where these do not all lie in `folder`.
+    """
+    sizes = ShardsHere(folder).sizes() if sizes is None else sizes
     checksums = read_checksums(folder)
     beside = _beside(folder, checksums)
     problems = [
@@ -100,16 +92,11 @@ def check_pack(folder: Path) -> list[Problem]:
         for name, digest in checksums.items()
         if not is_shard(name) and (beside.get(name) or _sha256(folder / name)) != digest
     ]
-    present = {
-        path.relative_to(folder).as_posix()
-        for format in FORMATS
-        for path in (folder / format).rglob("*")
-        if path.is_file()
-    }
-    problems += [Problem(name, None, "SHA256SUMS does not name it") for name in sorted(present - set(checksums))]
+    strange = sorted(sizes.keys() - checksums.keys())
+    problems += [Problem(name, None, "SHA256SUMS does not name it") for name in strange]
     formats = sorted({name.partition("/")[0] for name in checksums if is_shard(name)})
     problems += _check_manifest(folder / MANIFEST_FILE, formats)
-    return problems + _check_indexes(folder, checksums, formats)
+    return problems + _check_indexes(folder, checksums, sizes, formats)
 
 
 def _beside(folder: Path, checksums: Mapping[str, str]) -> dict[str, str]:
@@ -121,15 +108,17 @@ def _beside(folder: Path, checksums: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def _check_indexes(folder: Path, checksums: Mapping[str, str], formats: list[str]) -> list[Problem]:
+def _check_indexes(
+    folder: Path, checksums: Mapping[str, str], sizes: Mapping[str, int], formats: list[str]
+) -> list[Problem]:
     """The files that list shards, made again from the shards and compared."""
     listing = [format for format in formats if index_of(format) is not None]
     listed: dict[str, list[Listed]] = {format: [] for format in listing}
     for name in sorted(filter(is_shard, checksums)):
-        path, format = folder / name, name.partition("/")[0]
-        if format in listing and path.is_file():
+        format = name.partition("/")[0]
+        if format in listing and name in sizes:
             rows = partial(_rows_of, folder / MANIFEST_FILE, name)
-            listed[format].append(Listed(name, rows().num_rows, path.stat().st_size, checksums[name], rows))
+            listed[format].append(Listed(name, rows().num_rows, sizes[name], checksums[name], rows))
     problems: list[Problem] = []
     for format, shards in listed.items():
         try:

@@ -119,7 +119,7 @@ def open_tables(layout: Layout, stage: str = FILTERED) -> Generator[Tables]:
     """Open the tables of a run by what `stage`, 01_filtered or 03_quality_checked, decided on."""
     rows, decisions = layout.rows_of(stage), layout.verdicts(stage)
     if not decisions.is_file() or not rows.is_file():
-        raise RunError(f"{layout.root}: nothing was decided yet, so there is nothing to report; `sluice run` goes on")
+        raise RunError(f"{layout.named}: nothing was decided yet, so there is nothing to report; `sluice run` goes on")
     with (
         pq.ParquetFile(rows) as file,
         pq.ParquetFile(decisions, read_dictionary=["verdict"]) as decided,

@@ -49,7 +49,8 @@ class _Room(ModuleType):
         from sluice.run.recipe import load_recipe, recipe_from
 
         file = recipe_from(dict(recipe), Path(base)) if isinstance(recipe, Mapping) else load_recipe(Path(recipe))
-        return Run.open(run(file, only=only, listener=listener))
+        run(file, only=only, listener=listener)
+        return Run.open(file.layout.store or file.run_folder)
 
 
 sys.modules[__name__].__class__ = _Room

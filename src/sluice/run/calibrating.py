@@ -64,7 +64,7 @@ def stored_calibration(run: Run) -> Calibration:
             "  quality:\n    encoder: {type: ...}\n"
             "to it and run it again: what is measured already stays"
         )
-    raise RunError(f"{run.layout.root}: 03_quality_checked has not calibrated its encoder yet; `sluice run` does")
+    raise RunError(f"{run.layout.named}: 03_quality_checked has not calibrated its encoder yet; `sluice run` does")
 
 
 def threshold_warnings(rules: Sequence[CompiledRule], calibration: Calibration) -> Iterator[dict[str, Any]]:

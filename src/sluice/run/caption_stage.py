@@ -78,7 +78,7 @@ def prepare_captions(
     config = file.recipe.captions
     if config is None:
         return None
-    run = Layout(file.run_folder)
+    run = file.layout
     cache, scope = run.state.absolute() / "answers.sqlite", str(run.root.absolute())
     captioners = tuple(_absolute(one, file) for one in config.captioners)
     variations = config.variations and absolute(config.variations, file.base)

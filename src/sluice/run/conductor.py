@@ -16,6 +16,7 @@ from sluice.engine import Engine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.pack.formats import packer
+from sluice.pack.held import ON_DISKS_ALONE
 from sluice.run.balancing import check_balance
 from sluice.run.boxes import box_plan
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
@@ -100,11 +101,11 @@ def run(file: RecipeFile, *, only: str | None = None, again: bool = False, liste
         if only == stage and not asked:
             raise RecipeError(f"{file.path.name}: has no `{part}`, so there is no stage {only!r}")
     load_opt_outs(file)  # one that cannot be read is said now, not after hours of measuring
-    layout = Layout(file.run_folder)
-    with working_in(layout), Events(layout, listener) as events:
+    layout = file.layout
+    with working_in(layout) as watch, Events(layout, watch(listener)) as events:
         sweep(layout.root)
         write_lock(layout, prepared.file, prepared.plan, prepared.vectors)
-        events.tell("run_started", recipe=str(file.path), run=str(layout.root), engine=file.recipe.engine.type)
+        events.tell("run_started", recipe=str(file.path), run=layout.named, engine=file.recipe.engine.type)
         _stages(prepared, layout, events, only)
         events.tell("run_done", **{stage: _counts(layout, stage) for stage in STAGES})
     return layout.root
@@ -190,6 +191,9 @@ def finish_pack(run: Run) -> int:
 
 def _check_packs(file: RecipeFile, schema: pa.Schema) -> None:
     for place, pack in enumerate(file.recipe.pack):
+        if file.layout.store and pack.format in ON_DISKS_ALONE:
+            where = file.where("pack", place, "format")
+            raise RecipeError(f"{where}: {pack.format} cannot be written into a store: pack it on a disk and copy that")
         packer(pack.format)  # a package that is missing is said now, not when all is measured
         for name in pack.columns or ():
             if name not in schema.names:

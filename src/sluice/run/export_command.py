@@ -13,17 +13,20 @@ from pydantic import ValidationError
 from sluice.errors import RecipeError, RunError
 from sluice.pack.base import FORMATS
 from sluice.pack.formats import packer
+from sluice.pack.held import ON_DISKS_ALONE
 from sluice.run.exports import Exports, of_folder, of_run
 from sluice.run.final import PackBasis, final_stage, place_of, refuse_failures
 from sluice.run.kept import Kept
-from sluice.run.packing import Place, Written, read_receipt
+from sluice.run.packing import Written, read_receipt
 from sluice.run.recipe import PackConfig, Recipe, largest_shard
 from sluice.run.reporting import refresh_report
 from sluice.run.stage import stage_record
+from sluice.run.stored import checked, exported, is_url
 from sluice.table.commit import sweep
 from sluice.table.compute import pc
 from sluice.table.layout import FINAL
 from sluice.table.read import read_table
+from sluice.table.remote import masked
 from sluice.wording import counted
 
 if TYPE_CHECKING:
@@ -86,19 +89,19 @@ def export(
         if listener:
             listener(event)
 
-    with working_in(run.layout):
+    with working_in(run.layout) as watch:
         if not stage_record(run.layout, FINAL) and not of_run(run.layout).packs:
-            raise RunError(f"{run.layout.root}: {FINAL} is not finished; run the recipe to its end first")
+            raise RunError(f"{run.layout.named}: {FINAL} is not finished; run the recipe to its end first")
         sweep(run.layout.root)
-        with Events(run.layout, told) as events, make_engine(run.file) as engine:
+        with Events(run.layout, watch(told)) as events, make_engine(run.file) as engine:
             if into is None:
-                folder, shards = run.layout.final, _beside(run, prepared, packs, engine, events)
+                folder, shards = run.layout.named_final, _beside(run, prepared, packs, engine, events)
             else:
-                folder, shards = _elsewhere(run, prepared, packs, Path(into), engine, events)
+                folder, shards = _elsewhere(run, prepared, packs, into, engine, events)
     mine = {name: found for name, found in shards.items() if name.partition("/")[0] in formats}
     samples = sum(found.samples for found in mine.values()) // len(packs)
     return Exported(
-        str(folder),
+        folder,
         tuple(pack.format for pack in packs),
         samples,
         len(mine),
@@ -135,6 +138,8 @@ def _beside(
     for pack in packs:
         if any(pack.format == named.format for named in run.recipe.pack):
             raise RecipeError(f"the recipe has the format {pack.format} already: `sluice run` keeps it up to date")
+    if run.layout.store:
+        _refuse_in_stores(packs)
     before = of_run(run.layout)
 
     def brought_up_to_date(exporting: frozenset[str] = frozenset()) -> None:
@@ -161,17 +166,42 @@ def _shards(run: Run) -> dict[str, Written]:
 
 
 def _elsewhere(
-    run: Run, prepared: Prepared, packs: Sequence[PackConfig], folder: Path, engine: Engine, events: Events
-) -> tuple[Path, dict[str, Written]]:
-    """A pack of its own in `folder`."""
+    run: Run, prepared: Prepared, packs: Sequence[PackConfig], into: Path | str, engine: Engine, events: Events
+) -> tuple[str, dict[str, Written]]:
+    """A pack of its own in the folder `into`, or behind that URL."""
     layout = run.layout
     if not stage_record(layout, FINAL):
-        raise RunError(f"{layout.root}: {FINAL} is not finished; run the recipe to its end first")
-    exports = of_folder(layout, folder)
+        raise RunError(f"{layout.named}: {FINAL} is not finished; run the recipe to its end first")
+    exports = of_folder(layout, _checked(into, packs))
     _refuse_others(exports)
     exports = exports.adding(packs)
     exports.keep()
-    place = Place(exports.folder, exports.record.with_name("receipts"))
+    with exported(exports) as commit:
+        shards = _written(run, prepared, exports, engine, events)
+        commit()
+    return exports.named, shards
+
+
+def _checked(into: Path | str, packs: Sequence[PackConfig]) -> Path | str:
+    """The place of an export; RecipeError where nothing can be written to it."""
+    if not is_url(str(into)):
+        return Path(into)
+    _refuse_in_stores(packs)
+    try:
+        return checked(str(into))
+    except ValueError as error:
+        raise RecipeError(f"--into {masked(str(into))}: {error}") from None
+
+
+def _refuse_in_stores(packs: Sequence[PackConfig]) -> None:
+    for pack in packs:
+        if pack.format in ON_DISKS_ALONE:
+            raise RecipeError(f"{pack.format} cannot be written into a store: export it to a disk and copy that")
+
+
+def _written(run: Run, prepared: Prepared, exports: Exports, engine: Engine, events: Events) -> dict[str, Written]:
+    """The shards of a pack of its own, and what lists them."""
+    layout, place = run.layout, exports.place
     sweep(place.folder)
     basis = PackBasis.of(run.file, layout, prepared.plan)
     kept = Kept.load(layout, run.file, basis.balancing)
@@ -183,12 +213,12 @@ def _elsewhere(
     shards = {job.name: found for job in jobs if (found := read_receipt(place, job.name))}
     refuse_failures(shards, frozenset(pack.format for pack in exports.packs))
     packing.finish(shards)
-    return exports.folder, shards
+    return shards
 
 
 def _refuse_others(exports: Exports) -> None:
     """A pack removes from the folders of its formats what is not of it: they must be ours."""
-    if exports.packs:
+    if exports.packs or exports.store:  # a store is asked when it is taken
         return
     strange = [name for name in FORMATS if (exports.folder / name).exists()]
     if strange:

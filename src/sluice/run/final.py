@@ -158,7 +158,7 @@ class PackBasis:
 
 def place_of(layout: Layout) -> Place:
     """Where a run's own pack goes."""
-    return Place(layout.final, layout.state / "receipts")
+    return Place(layout.final, layout.state / "receipts", layout.named_final if layout.store else None)
 
 
 def refuse_failures(shards: Mapping[str, Written], formats: frozenset[str]) -> None:

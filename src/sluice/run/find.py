@@ -27,7 +27,7 @@ def find_sample(layout: Layout, query: str) -> tuple[str, int]:
             more = f"\n  ... and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
             raise RunError(f"{query!r} names {len(found):,} samples; give the id of one of them:\n{shown}{more}")
     raise RunError(
-        f"no sample of {layout.root} is called {query!r}: give an id (or its first 4 digits or more), "
+        f"no sample of {layout.named} is called {query!r}: give an id (or its first 4 digits or more), "
         "a key, a file name, a shard member (`<id>.jpg`) or a place in a shard (`shard-000000.tar:12`)"
     )
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from sluice.errors import RunError
+from sluice.run.stored import Watch, committed
 from sluice.table.commit import explain
 from sluice.table.layout import Layout
 
@@ -21,8 +22,11 @@ _WORKING: Final = "working"
 
 
 @contextmanager
-def working_in(layout: Layout) -> Generator[None]:
-    """Hold the run folder for this process: one run at a time works in it."""
+def working_in(layout: Layout) -> Generator[Watch]:
+    """Hold the run folder for this process: one run at a time works in it.
+
+    What this gives makes a listener of events one that commits to the store, too, where the run lies in one.
+    """
     handles: list[int] = []
     try:
         try:
@@ -36,11 +40,12 @@ def working_in(layout: Layout) -> Generator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(lock, 32, 0).decode(errors="replace").strip() or "another process"
-            raise RunError(f"{layout.root}: process {holder} is working in this run; wait for it or end it") from None
+            raise RunError(f"{layout.named}: process {holder} is working in this run; wait for it or end it") from None
         fcntl.flock(working, fcntl.LOCK_EX)
         os.ftruncate(lock, 0)
         os.pwrite(lock, str(os.getpid()).encode(), 0)
-        yield
+        with committed(layout) as watch:
+            yield watch
     finally:
         for handle in handles:
             os.close(handle)

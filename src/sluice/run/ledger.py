@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sluice.errors import RunError
+from sluice.run.stored import bring, layout_of
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
 
 if TYPE_CHECKING:
@@ -38,9 +39,14 @@ class Run:
         self._recipe = recipe  # as the lock file has it
 
     @classmethod
-    def open(cls, folder: str | Path) -> Run:
-        """The run in `folder`; RunError if there is none."""
-        layout = Layout(Path(folder)).check()
+    def open(cls, folder: str | Path, *, glance: bool = False) -> Run:
+        """The run in `folder`, which may be a URL; RunError if there is none.
+
+        `glance`: of a run in a store, only what `status` reads is brought.
+        """
+        layout = layout_of(folder)
+        bring(layout, all=not glance)
+        layout.check()
         try:
             lock = yaml.load(layout.recipe_lock.read_bytes(), Loader=_SafeLoader)
             return cls(layout, Path(lock["recipe_file"]), {**lock["recipe"]})
@@ -97,7 +103,7 @@ class Run:
     def require(self, stage: str) -> None:
         """RunError unless `stage` is done."""
         if not self.layout.stage_file(stage).is_file():
-            raise RunError(f"{self.layout.root}: {stage} is not finished; `sluice run {self._path}` goes on with it")
+            raise RunError(f"{self.layout.named}: {stage} is not finished; `sluice run {self._path}` goes on with it")
 
     def samples(self, verdict: str | None = None) -> pa.Table:
         """Every raw sample with its latest verdict, the stage that gave it and the rules that decided it.

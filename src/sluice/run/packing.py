@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,14 +30,19 @@ from sluice.table.refs import RefReader
 from sluice.table.schema import REDACTIONS
 
 _RECEIPT: Final = b"sluice.receipt"
+_STORED: Final = "stored"
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a pack goes: its folder, and where the receipts of its shards are kept."""
+    """Where a pack goes: its folder, and where the receipts of its shards are kept.
+
+    `store` is the URL of that folder where its shards go to a store: here they lie only until they are there.
+    """
 
     folder: Path
     receipts: Path
+    store: str | None = None
 
     @property
     def redacted(self) -> Path:
@@ -195,16 +200,40 @@ class Written:
 def read_receipt(place: Place, name: str) -> Written | None:
     """The receipt of the shard `name`; None if the shard is not there whole."""
     path, shard = receipt_path(place, name), place.folder / name
-    if not path.is_file() or not shard.is_file():
+    if not path.is_file():
         return None
     held = pq.read_metadata(path)
     facts = json.loads((held.metadata or {})[_RECEIPT])
-    if _successor(shard).is_file() and _sha256(_successor(shard)) == facts["sha256"]:
-        _successor(shard).replace(shard)  # a rewrite was killed before this, its last step
-    if shard.stat().st_size != facts["bytes"]:
+    if not (place.store and facts.get(_STORED)) and not _is_whole(shard, facts):
         return None
     failures = tuple((row[0], row[1], row[2]) for row in facts["failures"])
     return Written(path, held.num_rows, failures, facts["bytes"], facts["sha256"], facts["job"], facts["whole"])
+
+
+def stored_as(place: Place, name: str) -> str | None:
+    """What the store calls the shard `name` of this version; None where it is not sent yet."""
+    try:
+        metadata = pq.read_metadata(receipt_path(place, name)).metadata or {}
+    except FileNotFoundError:
+        return None
+    return json.loads(metadata[_RECEIPT]).get(_STORED)
+
+
+def keep_stored(place: Place, name: str, stored: str) -> None:
+    """Note that the shard `name` lies in the store, which calls it `stored`."""
+    path = receipt_path(place, name)
+    rows = pq.read_table(path)
+    facts = {**json.loads(rows.schema.metadata[_RECEIPT]), _STORED: stored}
+    _write_receipt(path, rows, facts)
+
+
+def _is_whole(shard: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether the shard lies here as its receipt says."""
+    if not shard.is_file():
+        return False
+    if _successor(shard).is_file() and _sha256(_successor(shard)) == facts["sha256"]:
+        _successor(shard).replace(shard)  # a rewrite was killed before this, its last step
+    return shard.stat().st_size == facts["bytes"]
 
 
 def _keep_receipt(shared: PackShared, job: ShardJob, receipt: ShardReceipt) -> None:
@@ -217,6 +246,10 @@ def _keep_receipt(shared: PackShared, job: ShardJob, receipt: ShardReceipt) -> N
     }
     if shared.covering and receipt.redactions is not None:
         write_table(_redacted_path(shared.place, job.name), receipt.redactions.replace_schema_metadata(None))
-    rows = receipt.rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
-    with commit(receipt_path(shared.place, job.name)) as partial, table_writer(partial, rows.schema) as writer:
+    _write_receipt(receipt_path(shared.place, job.name), receipt.rows, facts)
+
+
+def _write_receipt(path: Path, rows: pa.Table, facts: Mapping[str, Any]) -> None:
+    rows = rows.replace_schema_metadata({_RECEIPT: json.dumps(facts).encode()})
+    with commit(path) as partial, table_writer(partial, rows.schema) as writer:
         writer.write_table(rows)

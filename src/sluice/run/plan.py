@@ -117,8 +117,8 @@ def plan(file: RecipeFile, share: float, *, ask: bool = False) -> Plan:
     `ask`: captioners and services are asked about the sample, which may cost money; a run pays for none of it again.
     """
     prepared = prepare(file)
-    layout = Layout(file.run_folder)
-    with working_in(layout), Events(layout) as events:
+    layout = file.layout
+    with working_in(layout) as watch, Events(layout, watch(None)) as events:
         write_lock(layout, file, prepared.plan, prepared.vectors)
         ingest(file, layout)  # a run goes on from here, so nothing of this is wasted
         whole = stage_record(layout, RAW)["kept"]

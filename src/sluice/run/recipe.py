@@ -25,8 +25,11 @@ from sluice.run.quality_config import RetrievalConfig, Share
 from sluice.run.redact_config import RedactConfig
 from sluice.run.rights_gate import NAMES, Unknown
 from sluice.run.score_config import ScoreConfig
+from sluice.run.stored import checked, is_url, layout_of
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
+from sluice.table.layout import Layout
+from sluice.table.remote import masked
 
 _LARGEST_OFFSETS = 4_000_000_000  # bytes: offsets of 32 bits, and room for the table of them
 KEEP_BEST = "pixels desc, characters desc, id"
@@ -323,7 +326,9 @@ class Recipe(_Model):
 
     sluice: Literal[1] = Field(1, description="version of the recipe language")
     name: str = Field(min_length=1, pattern=r"^[\w][\w.\- ]*$", description="name of the dataset")
-    run: str | None = Field(None, description="the run folder, relative to the recipe; default: `runs/<name>`")
+    run: str | None = Field(
+        None, description="the run folder, relative to the recipe, or a URL in an object store; default: `runs/<name>`"
+    )
     seed: int = Field(0, ge=0, description="seed of everything that is drawn: splits, samples")
     sources: tuple[SourceConfig, ...] = Field(min_length=1, description="where raw samples come from, in order")
     unit: int = Field(2048, ge=1, le=65_536, description="samples a unit: the piece of work, of commit, of retry")
@@ -356,6 +361,11 @@ class Recipe(_Model):
     )
     gate: GateConfig = Field(GateConfig(), description="what `sluice gate` asks of the finished run")  # pyright: ignore[reportCallIssue]
     engine: EngineField = Field(EngineConfig(), description="how units are carried to workers; `ray` alone will do")  # pyright: ignore[reportCallIssue]
+
+    @field_validator("run")
+    @classmethod
+    def _can_be_written_to(cls, run: str | None) -> str | None:
+        return checked(run) if run and is_url(run) else run
 
     @field_validator("pack")
     @classmethod
@@ -391,8 +401,14 @@ class RecipeFile:
 
     @property
     def run_folder(self) -> Path:
-        """Where this recipe's run lies."""
-        return self.base / (self.recipe.run or f"runs/{self.recipe.name}")
+        """Where this recipe's run lies on this machine."""
+        return self.layout.root
+
+    @property
+    def layout(self) -> Layout:
+        """The paths of this recipe's run."""
+        run = self.recipe.run or f"runs/{self.recipe.name}"
+        return layout_of(run) if is_url(run) else Layout(self.base / run)
 
     def where(self, *place: str | int) -> str:
         """`recipe.yaml:14: filter.reject.blurry` for the field at `place`."""
@@ -435,9 +451,13 @@ def _explain(error: ValidationError, name: str, lines: dict[Place, int]) -> list
         elif problem["type"] == "missing":
             message = "this field is missing"
         elif "input" in problem and not isinstance(problem["input"], dict | list | tuple):
-            message += f" (it is {problem['input']!r})"
+            message += f" (it is {_shown(problem['input'])!r})"
         sentences.append(f"{name}:{line}: {dotted(place)}: {message}")
     return sorted(set(sentences), key=sentences.index)
+
+
+def _shown(value: Any) -> Any:
+    return masked(value) if isinstance(value, str) and "://" in value else value
 
 
 def _as_written(loc: tuple[int | str, ...], lines: dict[Place, int]) -> Place:

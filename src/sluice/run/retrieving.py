@@ -185,7 +185,7 @@ def _sentence(layout: Layout, config: RetrievalConfig, failed: Sequence[Slice]) 
         lines.append(f"  and {len(failed) - len(worst)} more: {layout.checks}")
     example = worst[0].missed[0][:12]
     lines.append(
-        f"look at one with `sluice why {layout.root} {example}`; if texts do not fit their images, tighten the rules "
+        f"look at one with `sluice why {layout.named} {example}`; if texts do not fit their images, tighten the rules "
         "under `quality`; if they fit, the encoder does not know such data: take another, or ask for a lower `share`"
     )
     return "\n".join(lines)

@@ -32,6 +32,7 @@ from sluice.run.packing import (
     write_redactions,
 )
 from sluice.run.recipe import PackConfig
+from sluice.run.sending import forget_lost, is_settled, pack_and_send
 from sluice.run.shard_samples import CoveringPlan
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
@@ -73,7 +74,8 @@ class Packing:
 
     def write(self, jobs: Sequence[ShardJob], engine: Engine, events: Events) -> None:
         """Write the shards that are not there yet; formats whose shards hold the same share one pass over them."""
-        missing = [job for job in jobs if not _is_there(self.place, job)]
+        forget_lost(self.place)
+        missing = [job for job in jobs if not (_is_there(self.place, job) and is_settled(self.place, job.name))]
         groups: dict[Any, list[ShardJob]] = {}
         for job in missing:
             groups.setdefault((job.split, job.samples, job.columns), []).append(job)
@@ -84,7 +86,8 @@ class Packing:
             for number, ((_, _, columns), group) in enumerate(groups.items())
         ]
         events.tell("packing", shards=len(jobs), missing=len(missing))
-        for outcome in engine.run(f"{pack_shards.__module__}:{pack_shards.__name__}", shared, tasks):
+        work = pack_shards if self.place.store is None else pack_and_send
+        for outcome in engine.run(f"{work.__module__}:{work.__name__}", shared, tasks):
             for name, samples, size in outcome.result:
                 events.tell("shard_written", shard=name, samples=samples, bytes=size)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sluice.run.holding import is_held
 from sluice.run.stage import stage_record
+from sluice.run.stored import is_heard_of
 from sluice.table.layout import FINAL, STAGES, Layout
 from sluice.wording import counted
 
@@ -51,12 +52,12 @@ class Status:
 
 def status(layout: Layout, stages: Sequence[str] = STAGES) -> Status:
     """Read `stage.json` and `events.jsonl`; a run that starts meanwhile is not kept out."""
-    working = is_held(layout)
+    working = is_held(layout) or is_heard_of(layout)
     told = _events(layout)
     seconds = _seconds(told, time.time() if working else None)
     events = _last_run(told)
     states = tuple(_stage(layout, stage, events, working, seconds.get(stage)) for stage in stages)
-    return Status(str(layout.root), working, states, stage_record(layout, FINAL).get("shards", {}))
+    return Status(layout.named, working, states, stage_record(layout, FINAL).get("shards", {}))
 
 
 def _stage(

@@ -74,7 +74,7 @@ def take_down(run: Run, request: Request) -> TakenDown:
         rewritten = finish_pack(run) if packed else 0  # though none is new: a takedown that was killed goes on here
     lines = [f"{kind} {line}" for kind, lines in wanted.items() for line in lines]
     unmatched = tuple(line for line in lines if line not in matched)
-    copies = tuple(str(exports.folder) for exports in elsewhere(run.layout)) if found else ()
+    copies = tuple(exports.named for exports in elsewhere(run.layout)) if found else ()
     return TakenDown(len(lines), len(found), new, unmatched, rewritten, copies)
 
 

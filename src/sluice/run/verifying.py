@@ -11,10 +11,12 @@ from typing import Any, Final
 import pyarrow as pa
 
 from sluice.errors import RunError
+from sluice.pack.held import ShardsThere, brought
 from sluice.pack.manifest import MANIFEST_FILE
 from sluice.pack.verify import VerifyReport, verify
 from sluice.run.balance_columns import balance_path
 from sluice.run.stage import VERDICT_KINDS, stage_record
+from sluice.run.stored import is_there, is_url
 from sluice.table.compute import pc
 from sluice.table.layout import BOXES, FILTERED, FINAL, RAW, Layout
 from sluice.table.read import read_table
@@ -59,21 +61,29 @@ def verify_run(layout: Layout) -> Verification:
     for stage in (RAW, FILTERED, FINAL):
         if not layout.stage_file(stage).is_file():
             raise RunError(
-                f"{layout.root}: {stage} is not finished, so there is nothing to verify; run the recipe to its end"
+                f"{layout.named}: {stage} is not finished, so there is nothing to verify; run the recipe to its end"
             )
-    report = verify(layout.final)
+    there = ShardsThere(layout.final, f"{layout.store}/{FINAL}") if layout.store else None
+    report = verify(layout.final, held=there)
     problems = (*_told(report), *count_problems(layout))
     return Verification(report.shards, report.samples, report.bytes, problems)
 
 
-def is_pack(folder: Path) -> bool:
+def is_pack(folder: Path | str) -> bool:
     """Whether `folder` is a pack and no run: what `export --into` writes, or a copy of a run's `04_final`."""
+    if is_url(str(folder)):
+        return is_there(f"{folder}/{MANIFEST_FILE}")
+    folder = Path(folder)
     return (folder / MANIFEST_FILE).is_file() and not Layout(folder).recipe_lock.is_file()
 
 
-def verify_exported(folder: Path) -> Verification:
+def verify_exported(folder: Path | str) -> Verification:
     """Check a pack alone."""
-    report = verify(folder)
+    if is_url(str(folder)):
+        with brought(str(folder)) as beside:
+            report = verify(beside, held=ShardsThere(beside, str(folder)))
+    else:
+        report = verify(Path(folder))
     return Verification(report.shards, report.samples, report.bytes, _told(report), stages=False)
 
 

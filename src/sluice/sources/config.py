@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from sluice.table.remote import credentials_in
 
 
 class SourceBase(BaseModel):
@@ -28,6 +30,17 @@ class SourceBase(BaseModel):
     language: str | None = Field(
         default=None, description="Language (BCP 47, such as `en`) of texts that declare none themselves."
     )
+
+    @field_validator("path", "images", "annotations", check_fields=False)
+    @classmethod
+    def _holds_no_credentials(cls, place: str | None) -> str | None:
+        found = credentials_in(place) if place else None
+        if found:
+            raise ValueError(
+                f"holds {found}, which would be copied into the run; give the store's own URL, such as s3://bucket/a, "
+                f"and credentials by the environment or the store's own files; or fetch the file first"
+            )
+        return place
 
 
 class CaptionColumnsConfig(SourceBase):

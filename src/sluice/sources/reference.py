@@ -110,7 +110,7 @@ credentials come from the environment, as for any AWS tool (`AWS_ENDPOINT_URL`, 
   themselves). What fails then at ingest stops the run where it is a table or a shard, else it fails its sample as `io`.
   An object that vanishes or changes its length after it was listed fails its samples as `io`.
 - **Over HTTP** a server must serve ranges (RFC 9110) for tars and Parquet; a whole image needs none. A signed URL is
-  part of the key of its samples, so a new signature makes new ids.
+  refused: it is a key, and a recipe is copied into its run.
 
 What 1,000 samples with images of 50 kB cost (counted by the server, moto's):
 

@@ -20,9 +20,15 @@ STAGES: Final = (RAW, FILTERED, CAPTIONED, CHECKED, FINAL)  # a recipe need not 
 
 @dataclass(frozen=True)
 class Layout:
-    """The paths of the run folder `root`."""
+    """The paths of the run folder `root`; `store` is the URL of the run where it lies in a store, `root` its copy."""
 
     root: Path
+    store: str | None = None
+
+    @property
+    def named(self) -> str:
+        """What people call the run: its folder, or its URL."""
+        return self.store or str(self.root)
 
     @property
     def recipe_lock(self) -> Path:
@@ -141,6 +147,11 @@ class Layout:
         return self.root / FINAL
 
     @property
+    def named_final(self) -> str:
+        """What people call that folder, or its URL."""
+        return f"{self.store}/{FINAL}" if self.store else str(self.final)
+
+    @property
     def exports(self) -> Path:
         """The formats that were asked for after the run, beside those of the recipe."""
         return self.root / "exports.json"
@@ -162,9 +173,9 @@ class Layout:
     def check(self) -> Layout:
         """This layout, if `root` is a run folder."""
         if not self.root.is_dir():
-            raise RunError(f"{self.root}: no such folder; give the run folder that `sluice run` named")
+            raise RunError(f"{self.named}: no such folder; give the run folder that `sluice run` named")
         if not self.recipe_lock.is_file():
-            raise RunError(f"{self.root}: not a run folder (it has no {self.recipe_lock.name})")
+            raise RunError(f"{self.named}: not a run folder (it has no {self.recipe_lock.name})")
         return self
 
 

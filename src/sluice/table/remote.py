@@ -1,24 +1,29 @@
 """Bytes behind a URL, through fsspec: bounded reads, one family of errors, a bounded number of tries.
 
 What fails for a moment (a broken connection, a 5xx) is tried three times in all, over about a second; the S3 client has
-tries of its own below that. What is left is a `RemoteError`, or `MissingRemoteError` where there is no such file.
+tries of its own below that. What is left is a `RemoteError`: a `MissingRemoteError` where there is no such file, a
+`RefusedError` where waiting mends nothing. What must not fail is tried so in five rounds, over about ten seconds.
 """
 
 from __future__ import annotations
 
 import io
 import os
+import random
+import re
 import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from sluice.errors import MissingExtraError
 
 _Got = TypeVar("_Got")
 
 _EXTRAS: Final = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
-_WAITS: Final = (0.2, 0.8)  # seconds before the second and the third try
+_WAITS: Final = (0.2, 0.8)  # seconds before the second and the third try, each up to half more
+_ROUNDS: Final = (0.5, 1.0, 2.0, 4.0)  # seconds between rounds, each up to half more: processes must not try in step
 _LEAST_AHEAD: Final = 2**16  # bytes a request; twice as many each time reads go on where they were
 _MOST_AHEAD: Final = 4 * 2**20  # about what a connection to S3 carries in the time that one request takes to answer
 _GAP: Final = 2**20  # bytes passed over that still count as going on, and are read: that costs less than a request
@@ -26,6 +31,9 @@ _NO_PARTS: Final = "the server gives no part of a file (HTTP ranges); copy it to
 _AGAIN: Final = (408, 425, 429)
 _DENIED: Final = (401, 403)
 _GONE: Final = (404, 410)
+_SIGNED: Final = {"x-amz-signature", "x-goog-signature", "signature", "sig"}  # of S3, GCS, CloudFront, Azure
+
+_jitter = random.Random()  # of our own: the program's numbers stay as it seeded them
 
 
 class RemoteError(OSError):
@@ -36,9 +44,39 @@ class MissingRemoteError(RemoteError, FileNotFoundError):
     """There is no such file."""
 
 
+class RefusedError(RemoteError):
+    """The store says no, and will: no credentials or wrong ones, no such bucket."""
+
+
 def is_http(uri: str) -> bool:
     """Whether `uri` lies on a web server: one that lists nothing, unless it writes index pages."""
     return uri.startswith(("http://", "https://"))
+
+
+def masked(uri: str) -> str:
+    """`uri` without what may be a secret in it, to be shown.
+
+    >>> masked("s3://me:secret@bucket/a"), masked("https://host/a.tar?X-Amz-Signature=0f3a")
+    ('s3://***@bucket/a', 'https://host/a.tar?***')
+    """
+    head, mark, _ = re.sub(r"//[^/?#]*@", "//***@", uri).partition("?")
+    return f"{head}{mark}***" if mark else head
+
+
+def credentials_in(uri: str) -> str | None:
+    """What `uri` holds that a recipe must not: a recipe is copied into its run. None where that is nothing.
+
+    >>> credentials_in("https://host/a.tar?X-Amz-Signature=0f3a")
+    'a signature'
+    >>> credentials_in("https://host/a.tar?version=3")
+    """
+    parts = urlsplit(uri) if "://" in uri else None
+    if parts is None:
+        return None
+    if "@" in parts.netloc:
+        return "a user name or a key"
+    names = {name.lower() for name, _ in parse_qsl(parts.query, keep_blank_values=True)}
+    return "a signature" if names & _SIGNED else None
 
 
 def filesystem(uri: str) -> tuple[Any, str]:
@@ -66,7 +104,7 @@ def _system_of(prefix: str, process: int) -> Any:  # an fsspec file system; its 
 def info(uri: str) -> dict[str, Any]:
     """What the file system says of a file or folder: `type`, `size`, an `ETag` or the like."""
     system, path = filesystem(uri)
-    return _tried(lambda: system.info(path))
+    return tried(lambda: system.info(path))
 
 
 def stamp(facts: dict[str, Any]) -> str:
@@ -80,7 +118,7 @@ def find(uri: str) -> dict[str, dict[str, Any]]:
     system, path = filesystem(uri)
     # on the web fsspec passes over pages that it cannot have, unless told
     options = {"on_error": "raise"} if is_http(uri) else {}
-    found: dict[str, dict[str, Any]] = _tried(lambda: system.find(path, detail=True, **options))
+    found: dict[str, dict[str, Any]] = tried(lambda: system.find(path, detail=True, **options))
     # S3 consoles make a folder as an empty object whose name ends in a slash
     return {name: facts for name, facts in found.items() if facts.get("type") != "directory" and name[-1:] != "/"}
 
@@ -94,7 +132,7 @@ def read_start(uri: str, most: int) -> bytes:
             try:
                 return system.cat_file(path, start=0, end=most)
             except OSError as error:
-                if _code(error) in ("InvalidRange", "416"):  # an empty object has no first byte
+                if code_of(error) in ("InvalidRange", "416"):  # an empty object has no first byte
                     return b""
                 raise
         # as a stream, because a server that knows no ranges would send all of a large file; `size` saves a HEAD
@@ -106,7 +144,7 @@ def read_start(uri: str, most: int) -> bytes:
                 left -= len(part)
             return b"".join(parts)
 
-    return _tried(once)
+    return tried(once)
 
 
 class Positioned:
@@ -145,7 +183,7 @@ class RemoteFile(Positioned, io.BufferedIOBase):
         super().__init__()
         self.name = uri
         system, path = filesystem(uri)
-        self._handle: Any = _tried(lambda: system.open(path, "rb", cache_type="none"))
+        self._handle: Any = tried(lambda: system.open(path, "rb", cache_type="none"))
         size = getattr(self._handle, "size", None)
         self.size = size if isinstance(size, int) else self._measured()
         self._start = 0  # place of the first byte held
@@ -196,7 +234,7 @@ class RemoteFile(Positioned, io.BufferedIOBase):
                 raise RemoteError(f"ends after {start + len(data):,} of {self.size:,} bytes")
             return data
 
-        return _tried(once)
+        return tried(once)
 
     def _measured(self) -> int:
         try:
@@ -232,7 +270,7 @@ class RemoteFile(Positioned, io.BufferedIOBase):
         super().close()
 
 
-def _tried(call: Callable[[], _Got]) -> _Got:
+def tried(call: Callable[[], _Got]) -> _Got:
     """What `call` gives, tried anew where it failed for a moment; a `RemoteError` otherwise."""
     for wait in (*_WAITS, None):
         try:
@@ -242,8 +280,26 @@ def _tried(call: Callable[[], _Got]) -> _Got:
                 if isinstance(error, RemoteError):
                     raise
                 raise _told(error) from error
-        time.sleep(wait)
+        _pause(wait)
     raise AssertionError("the last try returns or raises")
+
+
+def in_rounds(uri: str, call: Callable[[], _Got]) -> _Got:
+    """What `call` gives, in several rounds with growing pauses; a RemoteError that names `uri` after the last."""
+    for wait in (*_ROUNDS, None):
+        try:
+            return call()
+        except (MissingRemoteError, RefusedError) as error:
+            raise type(error)(f"{uri}: {error}") from error
+        except RemoteError as error:
+            if wait is None:
+                raise RemoteError(f"{uri}: {error} (after {len(_ROUNDS) + 1} rounds)") from error
+        _pause(wait)
+    raise AssertionError("the last round returns or raises")
+
+
+def _pause(seconds: float) -> None:
+    time.sleep(seconds * _jitter.uniform(1, 1.5))
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -260,19 +316,23 @@ def _is_passing(error: BaseException) -> bool:
 def _told(error: BaseException) -> RemoteError:
     """The error in words, with what mends it."""
     origin = _origin(error)
-    kind, status, code = type(origin).__name__, getattr(origin, "status", None), _code(error)
+    kind, status, code = type(origin).__name__, getattr(origin, "status", None), code_of(error)
     said = (str(error).strip().splitlines() or [""])[0]
     if code == "NoSuchBucket":
-        return RemoteError("there is no such bucket; check its name, and AWS_ENDPOINT_URL where it is not at AWS")
+        return RefusedError("there is no such bucket; check its name, and AWS_ENDPOINT_URL where it is not at AWS")
     if kind == "NoCredentialsError":
-        return RemoteError("no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
+        return RefusedError("no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
     if kind in ("EndpointConnectionError", "ConnectTimeoutError", "InvalidEndpoint"):
         return RemoteError(f"{origin}; check AWS_ENDPOINT_URL and the network")
     if status in _DENIED:
-        return RemoteError(f"the server refuses it (HTTP {status}); give a URL that needs no log-in, or a signed one")
+        return RefusedError(
+            f"the server refuses it (HTTP {status}); give a URL that needs no log-in, or the store's own"
+        )
     if isinstance(error, PermissionError):
         why = f" ({said})" if said else ""
-        return RemoteError(f"access denied{why}; check that the credentials may list and read it, and that it is there")
+        return RefusedError(
+            f"access denied{why}; check that the credentials may list and read it, and that it is there"
+        )
     if status in _GONE or code in ("NoSuchKey", "404") or isinstance(origin, FileNotFoundError):
         return MissingRemoteError("no such file")
     if isinstance(status, int) and status:
@@ -293,7 +353,7 @@ def _origin(error: BaseException) -> BaseException:
     return error
 
 
-def _code(error: BaseException) -> str:
+def code_of(error: BaseException) -> str:
     """The error code of an S3 service, where there is one."""
     response = getattr(_origin(error), "response", None)
     return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""

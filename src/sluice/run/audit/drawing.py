@@ -83,7 +83,7 @@ def draw_audit(run: Run, size: int, seed: int | None = None) -> Audit:
         with packed_tables(layout) as tables:
             columns, packed = strata_of(tables)
         if not packed:
-            raise RunError(f"{layout.root}: no sample is packed, so there is nothing to audit")
+            raise RunError(f"{layout.named}: no sample is packed, so there is nothing to audit")
         return _audit(folder, _write(run, folder, draw(columns, packed, seed, size), state), new=True)
 
 
@@ -130,7 +130,7 @@ def _write(run: Run, folder: Path, drawn: Drawn, state: str) -> dict[str, Any]:
     named = dict(drawn.rows)
     lines: dict[int, Line] = {}
     by_id = {row["id"]: row for row in rows}
-    for found in read_packed(layout.final, rows):
+    for found in read_packed(layout.named_final if layout.store else layout.final, rows):
         row = by_id[found.id]
         number = numbers[found.id]
         where = stratum_name(drawn.columns, named[found.id])

@@ -75,7 +75,7 @@ def judge_audit(run: Run, path: Path) -> AuditResult:
     folder = _folder_of(run.layout, read, path)
     drawn = drawn_in(folder)
     if drawn is None or drawn["audit"] != read.audit:
-        raise SluiceError(f"{path}: is of the audit {read.audit!r}, and {run.layout.root} has drawn none of that name")
+        raise SluiceError(f"{path}: is of the audit {read.audit!r}, and {run.layout.named} has drawn none of that name")
     _check_ids(path, read, drawn)
     result = _result(drawn, read.rows)
     write_json(folder / RESULT, result.to_json())
@@ -111,8 +111,8 @@ def _folder_of(layout: Layout, read: Judgements, path: Path) -> Path:
     now = state_of(layout)
     if state != now:
         raise SluiceError(
-            f"{path}: these judgements are stale: they are of the shards {state}, and {layout.root} now holds {now}; "
-            f"draw again: sluice audit {layout.root} --n {name.rpartition('-')[2]}"
+            f"{path}: these judgements are stale: they are of the shards {state}, and {layout.named} now holds {now}; "
+            f"draw again: sluice audit {layout.named} --n {name.rpartition('-')[2]}"
         )
     return layout.audits / name
 

@@ -21,7 +21,7 @@ def redaction_checks(run: Run, heading: str) -> Iterator[Check]:
         return
     problems = list(redaction_problems(run.layout))
     if problems:
-        how = f"`sluice run` packs it again; `sluice verify {run.layout.root}` lists all"
+        how = f"`sluice run` packs it again; `sluice verify {run.layout.named}` lists all"
         yield limited(heading, "redaction", problems[0], "all", fine=False, how=how, details=problems[:20])
         return
     samples = len(set(read_table(run.layout.redactions, ["id"]).column("id").to_pylist()))

@@ -56,7 +56,7 @@ def _coverage(tables: PackedTables) -> Iterator[Check]:
 def _audit(run: Run) -> Check:
     gate, layout = run.recipe.gate, run.layout
     limit = f"at most {gate.max_error_rate:.1%}"
-    how = f"`sluice audit {layout.root}` draws a sheet, `--verdicts` reads it back"
+    how = f"`sluice audit {layout.named}` draws a sheet, `--verdicts` reads it back"
     try:
         current, stale = current_results(layout)
     except RunError as error:

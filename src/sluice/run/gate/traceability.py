@@ -53,7 +53,7 @@ def _checksums(run: Run, *, fast: bool) -> Check:
     value = f"{counted(found.shards, 'shard')} re-read: " + (
         "as written" if found.fine else counted(len(found.problems), "problem")
     )
-    how = f"`sluice verify {run.layout.root}` lists them"
+    how = f"`sluice verify {run.layout.named}` lists them"
     return limited(TRACEABILITY, "checksums", value, "all", fine=found.fine, how=how, details=list(found.problems[:20]))
 
 
@@ -71,7 +71,7 @@ def _origins(run: Run, tables: PackedTables) -> Check:
     packed = tables.duck.execute("SELECT count(*) FROM packed").fetchall()[0][0]
     missing = [id for (id,) in lost]
     value = f"{packed - len(missing):,} of {counted(packed, 'sample')}"
-    how = f"`sluice why {run.layout.root} {missing[0]}` says what is known" if missing else ""
+    how = f"`sluice why {run.layout.named} {missing[0]}` says what is known" if missing else ""
     return limited(TRACEABILITY, "origins", value, "all", fine=not missing, how=how, details=missing[:20])
 
 
