@@ -175,6 +175,31 @@ def test_workers_die_with_their_supervisor(tmp_path):
         time.sleep(0.05)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the worker ends after the job in hand")
+def test_a_worker_that_starts_after_its_supervisor_died_does_nothing(tmp_path):
+    slow = tmp_path / "slow"
+    slow.mkdir()
+    (slow / "sitecustomize.py").write_text(
+        f"import pathlib, time; pathlib.Path({str(tmp_path)!r}, 'started').touch(); time.sleep(1)"
+    )
+    driver = textwrap.dedent(
+        f"""
+        import sys
+        sys.path[:0] = [{str(slow)!r}, {str(Path(__file__).parent)!r}]
+        from sluice.engine import LocalEngine, Task
+        list(LocalEngine(1).run("tasks:sleeps", {str(tmp_path)!r}, [Task(0)]))
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", driver])
+    while not (tmp_path / "started").exists():
+        assert parent.poll() is None
+        time.sleep(0.02)
+    parent.kill()  # its task is in the socket, the worker has not yet asked to die with it
+    parent.wait()
+    time.sleep(3)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["slow", "started"]
+
+
 def _alive(pid: int) -> bool:
     try:
         return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import sluice
+from sluice.pack.base import FORMATS
 from support.corpus import build_corpus
 from support.folders import differing, tree_digest
 from support.recipes import write_recipe
@@ -56,6 +57,15 @@ def test_units_that_end_in_any_order_give_the_same_bytes(tmp_path, small, inline
     run = sluice.run(write_recipe(tmp_path / "shuffled.yaml", small, run="shuffled"))
     ignored = ("recipe.lock.yaml",)  # it names its run folder
     assert differing(tree_digest(reference, ignored), tree_digest(run.layout.root, ignored)) == []
+
+
+def test_tasks_that_were_done_but_are_tried_again_give_the_same_bytes(tmp_path, small, inline):
+    packs = [{"format": format, "shard_samples": 8} for format in FORMATS]
+    once = sluice.run(write_recipe(tmp_path / "once.yaml", small, run="once", pack=packs))
+    inline.twice = True
+    twice = sluice.run(write_recipe(tmp_path / "twice.yaml", small, run="twice", pack=packs))
+    ignored = ("recipe.lock.yaml",)
+    assert differing(tree_digest(once.layout.root, ignored), tree_digest(twice.layout.root, ignored)) == []
 
 
 @FEW

@@ -176,8 +176,9 @@ class WorkerSlot:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         self.journal.clear()
+        given = (os.getpid(), theirs.fileno(), self.journal.path, self._spool.descriptor)
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _WORKER, str(theirs.fileno()), str(self.journal.path), str(self._spool.descriptor)],
+            [sys.executable, "-c", _WORKER, *map(str, given)],
             pass_fds=[theirs.fileno(), self._spool.descriptor, *self._inherits],
             stdin=subprocess.DEVNULL,
             process_group=0,  # Ctrl-C reaches us alone, even while this process is still starting

@@ -1,4 +1,4 @@
-"""The worker process: `main` with arguments SOCKET, JOURNAL and SPOOL; lives as long as its supervisor."""
+"""The worker process: `main` with arguments SUPERVISOR, SOCKET, JOURNAL and SPOOL; lives as long as its supervisor."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Reply:
 
 def main() -> None:
     """Serve jobs until the supervisor closes the socket."""
-    _die_with_parent()
+    _die_with(int(sys.argv[1]))
     _keep_freed_memory()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
-    connection = Connection(int(sys.argv[1]))
-    journal = Journal(Path(sys.argv[2]))
-    spool = Spool(int(sys.argv[3]))
+    connection = Connection(int(sys.argv[2]))
+    journal = Journal(Path(sys.argv[3]))
+    spool = Spool(int(sys.argv[4]))
     try:
         function, shared, gives_back = resolve("builtins:print"), None, True
         while True:
@@ -128,10 +128,13 @@ def _keep_freed_memory() -> None:
         ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
-def _die_with_parent() -> None:
+def _die_with(supervisor: int) -> None:
+    """End when `supervisor` does, at once: a run that is started again must find nobody who still works for the last.
+
+    It may have died before this process came so far, with a task for it already in the socket.
+    """
     if sys.platform != "linux":
         return  # elsewhere the closed socket ends the worker after the job in hand
-    parent = os.getppid()
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if os.getppid() != supervisor:
         sys.exit(0)

@@ -7,13 +7,13 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from sluice.errors import RecipeError, SampleFailure
 from sluice.load.reading import Sample
-from sluice.media.decode import as_rgb, decode_padded
+from sluice.media.decode import decode_padded
 from sluice.media.header import read_header
 from sluice.media.limits import Limits
+from sluice.media.resize import resize
 
 Fit = Literal["crop", "pad"]
 
@@ -52,24 +52,19 @@ class Pixels:
         header = read_header(data, self.limits)
         longer, shorter = max(header.width, header.height), max(1, min(header.width, header.height))
         least = -(-self.side * longer // shorter) if self.fit == "crop" else self.side
-        image = as_rgb(decode_padded(data, header, min(longer, least), "rgb", self.limits))
-        return Pair(self._cropped(image) if self.fit == "crop" else self._padded(image), sample.caption)
+        pixels = decode_padded(data, header, min(longer, least), "rgb", self.limits)
+        return Pair(self._cropped(pixels) if self.fit == "crop" else self._padded(pixels), sample.caption)
 
-    def _cropped(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        square = min(image.size)
-        left, top = (image.width - square) / 2, (image.height - square) / 2
-        return self._resized(image, (self.side, self.side), (left, top, left + square, top + square))
+    def _cropped(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        height, width = pixels.shape[:2]
+        square = min(width, height)
+        left, top = (width - square) / 2, (height - square) / 2
+        return resize(pixels, (self.side, self.side), (left, top, left + square, top + square))
 
-    def _padded(self, image: Image.Image) -> npt.NDArray[np.uint8]:
-        scale = self.side / max(image.size)
-        width, height = (max(1, round(length * scale)) for length in image.size)
+    def _padded(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        scale = self.side / max(pixels.shape[:2])
+        height, width = (max(1, round(length * scale)) for length in pixels.shape[:2])
         whole = np.full((self.side, self.side, 3), _GRAY, np.uint8)
         left, top = (self.side - width) // 2, (self.side - height) // 2
-        whole[top : top + height, left : left + width] = self._resized(image, (width, height), None)
+        whole[top : top + height, left : left + width] = resize(pixels, (width, height))
         return whole
-
-    @staticmethod
-    def _resized(
-        image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None
-    ) -> npt.NDArray[np.uint8]:
-        return np.asarray(image.resize(size, Image.Resampling.BILINEAR, box=box, reducing_gap=2.0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -129,10 +130,19 @@ _STARTS: Final[dict[str, Callable[[bytes, str], bool]]] = {
 
 
 def _copy_rows(path: Path, rows: pa.Table, stays: npt.NDArray[np.bool_], target: HashedFile) -> None:
-    with _as_whole(path), pq.ParquetFile(path) as source, shard_writer(target, source.schema_arrow) as writer:
+    with _as_whole(path), pq.ParquetFile(path) as source:
+        schema = _written_schema(source)
         groups = (source.read_row_group(group) for group in range(source.num_row_groups))
-        for left in _left(path, rows, stays, groups):
-            writer.write_table(left, row_group_size=left.num_rows)
+        with shard_writer(target, schema) as writer:
+            for left in _left(path, rows, stays, groups):
+                writer.write_table(left.cast(schema), row_group_size=left.num_rows)
+
+
+def _written_schema(source: pq.ParquetFile) -> pa.Schema:
+    """The schema that the shard was written by: the one that is read names the items of lists otherwise, and a shard
+    written by that would hold the same rows in other bytes."""
+    written = (source.metadata.metadata or {}).get(b"ARROW:schema")
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(written))) if written else source.schema_arrow
 
 
 def _copy_batches(path: Path, rows: pa.Table, stays: npt.NDArray[np.bool_], target: HashedFile) -> None:

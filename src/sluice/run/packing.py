@@ -81,12 +81,14 @@ class PackShared:
 def pack_shards(shared: PackShared, group: ShardGroup, context: WorkerContext) -> list[tuple[str, int, int]]:
     """Write the shards of a group and their receipts; (name, samples, bytes) of each. Runs in a worker."""
     place = shared.place
-    receipts: dict[ShardJob, ShardReceipt] = {}
+    done: dict[ShardJob, tuple[int, int]] = {}  # samples, bytes
     targets: dict[ShardJob, Target] = {}
     for job in group.jobs:
         written = read_receipt(place, job.name)
-        if written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
-            receipts[job] = _rewrite(shared, job, written)
+        if written is not None and written.is_of(job):  # by a worker that died before it could say so
+            done[job] = written.samples, written.bytes
+        elif written is not None and _holds(written, job):  # and more: the rest is copied, no source is asked
+            done[job] = _counts(_rewrite(shared, job, written))
         else:
             targets[job] = Target(packer(job.format, group.contents), place.folder / job.name, job.name)
     if targets:
@@ -96,8 +98,12 @@ def pack_shards(shared: PackShared, group: ShardGroup, context: WorkerContext) -
             found = samples.read(first.split, first.samples)
             for job, receipt in zip(targets, write_shards(list(targets.values()), found, reader.read), strict=True):
                 _keep_receipt(shared, job, receipt)
-                receipts[job] = receipt
-    return [(job.name, receipt.rows.num_rows, receipt.bytes) for job, receipt in receipts.items()]
+                done[job] = _counts(receipt)
+    return [(job.name, *counts) for job, counts in done.items()]
+
+
+def _counts(receipt: ShardReceipt) -> tuple[int, int]:
+    return receipt.rows.num_rows, receipt.bytes
 
 
 def _rewrite(shared: PackShared, job: ShardJob, written: Written) -> ShardReceipt:
@@ -176,6 +182,10 @@ class Written:
     sha256: str
     fingerprint: str
     whole: str
+
+    def is_of(self, job: ShardJob) -> bool:
+        """Whether it is what `job` is to write."""
+        return self.fingerprint == job.fingerprint
 
     def rows(self) -> pa.Table:
         """Its rows of the manifest."""

@@ -114,7 +114,7 @@ class Packing:
 
 def _is_there(place: Place, job: ShardJob) -> bool:
     written = read_receipt(place, job.name)
-    return written is not None and written.fingerprint == job.fingerprint
+    return written is not None and written.is_of(job)
 
 
 def _places(kept: Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:

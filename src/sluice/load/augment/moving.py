@@ -11,6 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from sluice.load.augment.example import Boxes, Example, Masks, Pixels
+from sluice.media.resize import resize
 
 Window: TypeAlias = tuple[int, int, int, int]  # left, top, right, bottom, px; may reach past the image
 Size: TypeAlias = tuple[int, int]  # width, height, px
@@ -99,7 +100,7 @@ def _window(pixels: Pixels, window: Window, size: Size) -> Pixels:
     left, top, right, bottom = window
     if (right - left, bottom - top) == size:
         return np.ascontiguousarray(pixels[top:bottom, left:right])
-    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR, box=window, reducing_gap=2.0))
+    return resize(pixels, size, window)
 
 
 def _mask_window(masks: Masks, window: Window, size: Size) -> Masks:
