@@ -1,11 +1,12 @@
 """What is alike by a similarity from 0 to 1: pairs measured once, clusters decided for any survivors.
 
-The things compared are *nodes*: distinct texts, distinct vectors. Rows that are equal share a node. A *crowd* is a node,
-its hub, with many that are all alike to it: their pairs among each other are not listed, they count as alike.
+The things compared are *nodes*: distinct texts, distinct vectors. Rows that are equal share a node. A *crowd* is a
+node, its hub, with many that are all alike to it: their pairs among each other are not listed, they count as alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -26,9 +27,7 @@ from sluice.table.read import read_table
 Similarities = npt.NDArray[np.float32]
 
 MAX_PAIRS: Final = 200_000_000
-_SCHEMA: Final = pa.schema(
-    [("a", pa.int64()), ("b", pa.int64()), ("similarity", pa.float32()), ("crowd", pa.bool_())]
-)
+_SCHEMA: Final = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("similarity", pa.float32()), ("crowd", pa.bool_())])
 _NAME: Final = b"sluice.fingerprint"
 
 
@@ -61,6 +60,13 @@ def alike(a: Indices, b: Indices, similarity: Similarities, crowd: npt.NDArray[n
     return Alike(a[new], b[new], similarity[new], crowd[new])
 
 
+def joined(parts: Sequence[tuple[Indices, Indices, Similarities]]) -> tuple[Indices, Indices, Similarities]:
+    """Parts of pairs, one after the other."""
+    a = np.concatenate([np.zeros(0, np.int64), *(part[0] for part in parts)])
+    b = np.concatenate([np.zeros(0, np.int64), *(part[1] for part in parts)])
+    return a, b, np.concatenate([np.zeros(0, np.float32), *(part[2] for part in parts)])
+
+
 def save_alike(found: Alike, path: Path, name: str) -> None:
     """Commit the pairs as Parquet; `name` says what they were made from."""
     columns = [pa.array(column) for column in (found.a, found.b, found.similarity, found.crowd)]
@@ -80,7 +86,9 @@ def saved_as(path: Path, name: str) -> bool:
     return path.is_file() and (pq.read_schema(path).metadata or {}).get(_NAME) == name.encode()
 
 
-def alike_clusters(found: Alike, node: Indices, rank: Indices, cluster: Cluster = "star") -> tuple[Indices, Similarities]:
+def alike_clusters(
+    found: Alike, node: Indices, rank: Indices, cluster: Cluster = "star"
+) -> tuple[Indices, Similarities]:
     """For each row the row kept in its stead (itself where it is kept) and how alike they are, as far as that is known.
 
     The rows are the survivors, each with its node and its `rank` (all different, lower is better). `star`: the best row

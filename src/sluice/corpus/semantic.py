@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sluice.corpus.alike import MAX_PAIRS, Alike, alike
+from sluice.corpus.alike import MAX_PAIRS, Alike, alike, joined
 from sluice.corpus.kmeans import Single, kmeans
 from sluice.errors import RecipeError
 
@@ -199,15 +199,9 @@ class _Found:
             )
 
     def pairs(self) -> Alike:
-        a, b, cosine = (
-            np.concatenate([np.zeros(0, kind), *column])
-            for kind, column in zip(
-                (np.int64, np.int64, np.float32), zip(*self._parts, strict=True) if self._parts else ((),) * 3,
-                strict=True,
-            )
-        )
+        found = alike(*joined(self._parts))
         self._parts.clear()
-        return alike(a, b, cosine)
+        return found
 
 
 def _unit(vectors: Half) -> Single:
