@@ -92,7 +92,7 @@ def test_why_tells_who_is_alike(tmp_path, pairs, inline):
     run = sluice.run(recipe_over(tmp_path / "recipe.yaml", pairs))
     told = str(run.why("1.jpg"))
     keeper = by_key(run)["6"]["id"]
-    assert f"near_duplicate_text (item 1): rejected: alike 0.8" in told
+    assert "near_duplicate_text (item 1): rejected: alike 0.781 to" in told
     assert f"to {keeper} (item 1), which was kept" in told
     assert "near_duplicate_text: who is alike" in told
     assert "<- this one" in told
