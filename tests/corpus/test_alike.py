@@ -63,7 +63,7 @@ def test_clusters_are_those_of_the_pairs_and_crowds_among_the_survivors(
         everyone = sorted({hub, *members.tolist()} if members.size else ())
         linked |= {(i, j): 0.9 for i in everyone for j in everyone if i < j}
     found = alike(a, b, np.full(a.size, 0.9, np.float32), crowd)
-    node = rng.integers(0, n, rng.integers(1, 2 * n + 1))[rng.random() < share :]
+    node = rng.integers(0, n, 2 * n)[rng.random(2 * n) < share]
     rank = rng.permutation(3 * n)[: node.size]
     keeper, similarity = alike_clusters(found, node, rank, cluster)  # pyright: ignore[reportArgumentType]
     assert keeper.tolist() == plainly(linked, node.tolist(), rank.tolist(), cluster)
