@@ -60,8 +60,16 @@ def captions(n: int, seed: int = 0, planted: float = 0.1) -> tuple[list[str], np
         frame = FRAMES[rng.randrange(len(FRAMES))]
         said.append(
             frame.format(
-                a=pick(ADJECTIVES), b=pick(ADJECTIVES), c=pick(ADJECTIVES), n=pick(NOUNS), m=pick(NOUNS), o=pick(NOUNS),
-                v=pick(VERBS), p=pick(PLACES), t=pick(TIMES), x=rng.randrange(10_000),
+                a=pick(ADJECTIVES),
+                b=pick(ADJECTIVES),
+                c=pick(ADJECTIVES),
+                n=pick(NOUNS),
+                m=pick(NOUNS),
+                o=pick(NOUNS),
+                v=pick(VERBS),
+                p=pick(PLACES),
+                t=pick(TIMES),
+                x=rng.randrange(10_000),
             )  # fmt: skip
             + f" {pick(NOUNS)} {pick(ADJECTIVES)} {pick(NOUNS)} {rng.randrange(1_000)}"
         )

@@ -65,10 +65,13 @@ def test_the_partitions_have_no_say_in_what_is_found(monkeypatch) -> None:
 def test_fewer_guests_find_a_part_of_it() -> None:
     vectors = crowded(np.random.default_rng(4), 2_000, 8, 0.3)
     rows = np.flatnonzero(equal_vectors(Held(vectors)) == np.arange(2_000))
-    found = [set(zip(*pairs, strict=True)) for pairs in (
-        (one.a.tolist(), one.b.tolist())
-        for one in (similar_pairs(Held(vectors), rows, 0.95, 20, probes) for probes in (0, 1, 3, None))
-    )]
+    found = [
+        set(zip(*pairs, strict=True))
+        for pairs in (
+            (one.a.tolist(), one.b.tolist())
+            for one in (similar_pairs(Held(vectors), rows, 0.95, 20, probes) for probes in (0, 1, 3, None))
+        )
+    ]
     assert all(fewer <= more for fewer, more in zip(found, found[1:], strict=False))
     assert len(found[0]) < len(found[-1])
 

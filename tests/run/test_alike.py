@@ -78,9 +78,7 @@ def test_a_near_duplicate_text_is_left_out_and_the_best_stays(tmp_path, pairs, i
     (reason,) = found["1"]["reasons"]
     said = json.loads(reason["values"])
     assert said["keeper"] == found["6"]["id"]
-    expected = Grams("character", 4).jaccard(
-        folded([CAPTIONS["1"][0], CAPTIONS["6"][0]]), np.array([0]), np.array([1])
-    )
+    expected = Grams("character", 4).jaccard(folded([CAPTIONS["1"][0], CAPTIONS["6"][0]]), np.array([0]), np.array([1]))
     assert said["similarity"] == pytest.approx(float(expected[0]), abs=1e-4)
     assert said["text"] == CAPTIONS["1"][0]
     stage = json.loads(run.layout.stage_file("01_filtered").read_text())

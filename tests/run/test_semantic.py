@@ -94,7 +94,7 @@ def test_of_samples_with_nearly_the_same_vector_the_best_is_kept(tmp_path, sourc
     assert record["alike"]["members"] == len(keeper)
     n = next(iter(keeper))
     told = str(run.why(ids[n]))
-    assert f"semantic_duplicate (item 0): rejected: alike 0.99" in told
+    assert "semantic_duplicate (item 0): rejected: alike 0.99" in told
     assert f"to {ids[keeper[n]]}, which was kept" in told
     assert not list(run.layout.root.rglob("*.partial"))
 

@@ -1,4 +1,4 @@
-"""Texts as sets of n-grams: their MinHash signatures, cut into bands, and how many n-grams two of them share.
+"""Texts as sets of n-grams: made comparable, each once, and how many n-grams two of them share.
 
 A kernel in C does it where it is there (`sluice.native`), NumPy where it is not; both give the same numbers.
 """
@@ -6,8 +6,7 @@ A kernel in C does it where it is there (`sluice.native`), NumPy where it is not
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, Literal
@@ -24,10 +23,7 @@ from sluice.table.compute import pc
 Unit = Literal["character", "word"]
 Words = npt.NDArray[np.uint64]
 
-_BASE: Final = 0x9E3779B97F4A7C15
-_LANES: Final = 32  # as in minhash.c: room for a multiple of it
-_PARTS: Final = 65_536  # texts that a thread takes at a time
-_NUMPY_BYTES: Final = 1 << 22  # of text, at a time
+BASE: Final = 0x9E3779B97F4A7C15
 _SPACE: Final = 32
 
 
@@ -62,7 +58,7 @@ def folded(texts: pa.Array | Sequence[str | None]) -> Texts:
     _, ends, data = column.buffers()
     offsets = np.frombuffer(ends, np.int64)[column.offset : column.offset + len(column) + 1]
     raw = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    library = kernels()
+    library = text_kernels()
     return _folded_by_numpy(raw, offsets) if library is None else _folded_by_kernel(library, raw, offsets)
 
 
@@ -84,32 +80,6 @@ class Grams:
     unit: Unit = "character"
     n: int = 5
 
-    def band_keys(self, texts: Texts, bands: int, rows: int, threads: int = 2, first_band: int = 0) -> Words:
-        """A key for each band and text, as (bands, texts): equal where all `rows` minima of a band are equal.
-
-        `first_band`: bands from this number on, that not all need be held at a time.
-        """
-        a, b = _permutations(bands * rows, first_band * rows)
-        keys = np.empty((bands, len(texts)), np.uint64)
-        library = kernels()
-        if library is None:
-            for first, last in _slices(texts):
-                keys[:, first:last] = self._keys_by_numpy(texts, first, last, a, b, bands, rows)
-            return keys
-
-        def some(first: int) -> int:
-            last = min(first + _PARTS, len(texts))
-            return library.sluice_minhash(
-                *_pointers(texts.data, texts.offsets), first, last, self._words, self.n, *_pointers(a, b), bands, rows,
-                keys.ctypes.data, len(texts),
-            )  # fmt: skip
-
-        _typed(library)
-        with ThreadPoolExecutor(threads) as pool:
-            if any(pool.map(some, range(0, len(texts), _PARTS))):
-                raise MemoryError("no memory for the n-grams of a text")
-        return keys
-
     def jaccard(self, texts: Texts, one: Indices, other: Indices) -> npt.NDArray[np.float32]:
         """The share of the n-grams of either text that both have, for each pair; 1 where both are empty.
 
@@ -118,21 +88,19 @@ class Grams:
         [0.5]
         """
         shared, either = np.zeros(one.size, np.int64), np.zeros(one.size, np.int64)
-        library = kernels()
+        library = text_kernels()
         if library is None:
             self._shared_by_numpy(texts, one, other, shared, either)
         elif one.size:
-            _typed(library)
             one, other = (np.ascontiguousarray(column, np.int64) for column in (one, other))
-            if library.sluice_shared(
-                *_pointers(texts.data, texts.offsets), len(texts), self._words, self.n, *_pointers(one, other),
-                one.size, *_pointers(shared, either),
-            ):  # fmt: skip
+            of_texts = *pointers(texts.data, texts.offsets), self.words, self.n
+            if library.sluice_shared(*of_texts, *pointers(one, other), one.size, *pointers(shared, either)):
                 raise MemoryError("no memory for the n-grams of a text")
         return np.divide(shared, either, out=np.ones(one.size), where=either > 0).astype(np.float32)
 
     @property
-    def _words(self) -> int:
+    def words(self) -> int:
+        """Whether an n-gram is made of words, as the kernels take it."""
         return int(self.unit == "word")
 
     def hashes(self, texts: Texts, first: int, last: int) -> tuple[Words, Indices]:
@@ -153,22 +121,8 @@ class Grams:
         found = np.zeros(len(owner), np.uint64)
         for step in range(self.n):
             inside = step < size[owner]
-            found[inside] = found[inside] * np.uint64(_BASE) + points[place[inside] + step]
-        return _mixed(found), grams
-
-    def _keys_by_numpy(self, texts: Texts, first: int, last: int, a: Any, b: Any, bands: int, rows: int) -> Words:
-        hashes, count = self.hashes(texts, first, last)
-        upper = (hashes >> np.uint64(32)).astype(np.uint32)
-        has = count > 0
-        starts = (np.cumsum(count) - count)[has]
-        keys = np.zeros((bands, last - first), np.uint64)
-        for number in range(bands * rows):
-            least = np.full(last - first, 2**32 - 1, np.uint64)
-            if len(starts):
-                least[has] = np.minimum.reduceat(upper * a[number] + b[number], starts)
-            band = number // rows
-            keys[band] = keys[band] * np.uint64(_BASE) + least
-        return _mixed(keys)
+            found[inside] = found[inside] * np.uint64(BASE) + points[place[inside] + step]
+        return mixed_hashes(found), grams
 
     def _shared_by_numpy(self, texts: Texts, one: Indices, other: Indices, shared: Indices, either: Indices) -> None:
         known: dict[int, Words] = {}
@@ -190,35 +144,18 @@ def _hashed_words(points: Words, start: Indices) -> tuple[Words, Indices]:
     word = np.cumsum(begins)[letters] - 1
     first = np.flatnonzero(begins)
     power = np.ones(int((letters - first[word]).max(initial=0)) + 1, np.uint64)
-    power[1:] = np.multiply.accumulate(np.full(len(power) - 1, _BASE, np.uint64))
+    power[1:] = np.multiply.accumulate(np.full(len(power) - 1, BASE, np.uint64))
     weighed = points[letters] * power[letters - first[word]]
     begun = np.flatnonzero(np.diff(word, prepend=-1))
     hashes = np.add.reduceat(weighed, begun) if len(begun) else weighed
-    return _mixed(hashes), np.diff(np.concatenate([[0], np.cumsum(begins)])[start])
+    return mixed_hashes(hashes), np.diff(np.concatenate([[0], np.cumsum(begins)])[start])
 
 
-def _mixed(x: Words) -> Words:
+def mixed_hashes(x: Words) -> Words:
     """The finaliser of SplitMix64."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
-
-
-def _permutations(count: int, first: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """x -> a x + b modulo 2^32, `a` odd: a permutation of numbers of 32 bits; with room as the kernel needs it."""
-    room = -(-count // _LANES) * _LANES
-    drawn = _mixed(np.arange(first, first + room, dtype=np.uint64) * np.uint64(_BASE) + np.uint64(1))
-    return (drawn >> np.uint64(32)).astype(np.uint32) | np.uint32(1), drawn.astype(np.uint32)
-
-
-def _slices(texts: Texts) -> Iterator[tuple[int, int]]:
-    """Texts of a bounded length together."""
-    first = 0
-    while first < len(texts):
-        last = int(np.searchsorted(texts.offsets, texts.offsets[first] + _NUMPY_BYTES))
-        last = min(max(last, first + 1), len(texts))
-        yield first, last
-        first = last
 
 
 def _folded_by_numpy(raw: npt.NDArray[np.uint8], offsets: Indices) -> Texts:
@@ -240,21 +177,32 @@ def _folded_by_numpy(raw: npt.NDArray[np.uint8], offsets: Indices) -> Texts:
 
 
 def _folded_by_kernel(library: ctypes.CDLL, raw: npt.NDArray[np.uint8], offsets: Indices) -> Texts:
-    _typed(library)
     out = np.empty(int(offsets[-1] - offsets[0]), np.uint8)
     ends = np.empty(offsets.size, np.int64)
-    length = library.sluice_fold(*_pointers(raw, offsets), offsets.size - 1, *_pointers(out, ends))
+    length = library.sluice_fold(*pointers(raw, offsets), offsets.size - 1, *pointers(out, ends))
     return Texts(out[:length], ends)
 
 
-def _pointers(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
+def pointers(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
+    """Where the arrays lie, for a kernel."""
     return tuple(array.ctypes.data for array in arrays)
+
+
+def text_kernels() -> ctypes.CDLL | None:
+    """The kernels of `minhash.c`, if they are there."""
+    library = kernels()
+    if library is not None:
+        _typed(library)
+    return library
 
 
 @cache
 def _typed(library: ctypes.CDLL) -> None:
     """Say what the kernels take: without it a pointer would be cut to 32 bits."""
-    at, many, few = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    at, many, few, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_double
     library.sluice_fold.argtypes, library.sluice_fold.restype = (at, at, many, at, at), many
-    library.sluice_minhash.argtypes = (at, at, many, many, few, few, at, at, few, few, at, many)
-    library.sluice_shared.argtypes = (at, at, many, few, few, at, at, many, at, at)
+    library.sluice_minhash.argtypes = (at, at, many, many, few, few, at, at, few, few, at, many, at, at)
+    library.sluice_shared.argtypes = (at, at, few, few, at, at, many, at, at)
+    library.sluice_candidates.argtypes = (at, at, at, many, many, at, at, real, at, many, at)
+    library.sluice_hubs.argtypes = (at, at, few, few, at, many, many, at, at, real, real, at, at, at, at, many, at)
+    library.sluice_candidates.restype = library.sluice_hubs.restype = many

@@ -10,7 +10,7 @@
 
 #define BASE UINT64_C(0x9E3779B97F4A7C15)
 #define LANES 32 /* minima that are kept in registers while all n-grams of a text pass by */
-#define MOST_GRAM 32
+#define BITMAP 4 /* words of 64 bits: of a text, the bits that its n-grams set */
 
 static inline uint64_t mixed(uint64_t x) {
     x ^= x >> 30;
@@ -141,11 +141,12 @@ EXPORT int64_t sluice_fold(const uint8_t *bytes, const int64_t *offsets, int64_t
 }
 
 /* A key a band for the texts from `first` to `last`: keys[band * stride + text]. The permutations are x -> a x + b
-   modulo 2^32 of the upper half of a hash; there are bands * rows of them, and room for a multiple of 32.
+   modulo 2^32 of the upper half of a hash; there are bands * rows of them, and room for a multiple of 32. Of each text
+   also how many n-grams it has, repeated ones too, and which bits of 256 they set.
    0, or -1 where there is no memory. */
 EXPORT int sluice_minhash(const uint8_t *bytes, const int64_t *offsets, int64_t first, int64_t last, int words,
                           int gram, const uint32_t *a, const uint32_t *b, int bands, int rows, uint64_t *keys,
-                          int64_t stride) {
+                          int64_t stride, uint32_t *counts, uint64_t *bits) {
     size_t permutations = ((size_t)bands * (size_t)rows + LANES - 1) / LANES * LANES;
     uint64_t *hashes = malloc((longest(offsets, first, last) + 1) * sizeof *hashes);
     uint32_t *least = malloc(permutations * sizeof *least);
@@ -154,6 +155,10 @@ EXPORT int sluice_minhash(const uint8_t *bytes, const int64_t *offsets, int64_t 
     for (int64_t i = first; i < last && !failed; i++) {
         size_t n = elements(bytes + offsets[i], bytes + offsets[i + 1], words, hashes);
         n = grams(hashes, n, (size_t)gram);
+        counts[i] = (uint32_t)n;
+        uint64_t *mine = bits + i * BITMAP;
+        for (int word = 0; word < BITMAP; word++) mine[word] = 0;
+        for (size_t k = 0; k < n; k++) mine[hashes[k] >> 6 & (BITMAP - 1)] |= UINT64_C(1) << (hashes[k] & 63);
         minima(hashes, n, a, b, permutations, least);
         for (int band = 0; band < bands; band++) {
             uint64_t key = 0;
@@ -226,9 +231,21 @@ static size_t distinct(const uint8_t *bytes, const int64_t *offsets, int64_t i, 
     return kept;
 }
 
+static int64_t in_common(const uint64_t *a, size_t na, const uint64_t *b, size_t nb) {
+    size_t x = 0, y = 0;
+    int64_t common = 0;
+    while (x < na && y < nb) {
+        common += a[x] == b[y];
+        size_t go_x = a[x] <= b[y], go_y = a[x] >= b[y];
+        x += go_x;
+        y += go_y;
+    }
+    return common;
+}
+
 /* How many n-grams two texts share, and how many either has, for each pair: 0 of 0 where both are empty. Pairs that
    follow each other and have the same left text are faster. 0, or -1 where there is no memory. */
-EXPORT int sluice_shared(const uint8_t *bytes, const int64_t *offsets, int64_t texts, int words, int gram,
+EXPORT int sluice_shared(const uint8_t *bytes, const int64_t *offsets, int words, int gram,
                          const int64_t *left, const int64_t *right, int64_t pairs, int64_t *shared, int64_t *either) {
     size_t most = 0;
     for (int64_t i = 0; i < pairs; i++) {
@@ -241,22 +258,96 @@ EXPORT int sluice_shared(const uint8_t *bytes, const int64_t *offsets, int64_t t
     int failed = !a || !b;
     int64_t held = -1;
     size_t na = 0;
-    (void)texts;
     for (int64_t i = 0; i < pairs && !failed; i++) {
         if (left[i] != held) na = distinct(bytes, offsets, held = left[i], words, gram, a);
         size_t nb = distinct(bytes, offsets, right[i], words, gram, b);
-        size_t x = 0, y = 0;
-        int64_t common = 0;
-        while (x < na && y < nb) {
-            common += a[x] == b[y];
-            size_t go_x = a[x] <= b[y], go_y = a[x] >= b[y];
-            x += go_x;
-            y += go_y;
-        }
+        int64_t common = in_common(a, na, b, nb);
         shared[i] = common;
         either[i] = (int64_t)(na + nb) - common;
     }
     free(a);
     free(b);
     return failed ? -1 : 0;
+}
+
+/* Whether two texts may have this Jaccard index. A bit in which they differ takes an n-gram that one of them lacks, so
+   as many n-grams differ at least as bits do; and no text has more n-grams than it has with repeats. */
+static inline int may(const uint32_t *counts, const uint64_t *bits, int64_t one, int64_t other, double least) {
+    const uint64_t *a = bits + one * BITMAP, *b = bits + other * BITMAP;
+    int differ = 0;
+    for (int word = 0; word < BITMAP; word++) differ += __builtin_popcountll(a[word] ^ b[word]);
+    double both = (double)counts[one] + (double)counts[other];
+    return both - differ >= (least - 1e-6) * (both + differ);
+}
+
+/* Candidates in buckets: of the texts from starts[i] to before ends[i] all pairs that may be alike, as one << 32 |
+   other, the lesser first. Goes on from bucket `from` while there is room; the bucket to go on from, and how many. */
+EXPORT int64_t sluice_candidates(const int64_t *text, const int64_t *starts, const int64_t *ends, int64_t buckets,
+                                 int64_t from, const uint32_t *counts, const uint64_t *bits, double least,
+                                 uint64_t *out, int64_t room, int64_t *found) {
+    int64_t n = 0;
+    for (; from < buckets; from++) {
+        int64_t size = ends[from] - starts[from];
+        if (n + size * (size - 1) / 2 > room) break;
+        for (int64_t i = starts[from]; i < ends[from]; i++)
+            for (int64_t j = i + 1; j < ends[from]; j++)
+                if (may(counts, bits, text[i], text[j], least)) {
+                    uint64_t one = (uint64_t)text[i], other = (uint64_t)text[j];
+                    out[n++] = one < other ? one << 32 | other : other << 32 | one;
+                }
+    }
+    *found = n;
+    return from;
+}
+
+/* Hubs of a bucket of many texts. The next text that is in no group becomes a hub and takes in those that are alike to
+   it; group[i] is the hub's place in the bucket, -1 before. Told is, of each hub and each other text of the bucket,
+   how alike they are, where that is `least` at least; and where the hub took any in, where it is `within`.
+   Goes on from text `from` while there is room; the text to go on from, or -1 where there is no memory. */
+EXPORT int64_t sluice_hubs(const uint8_t *bytes, const int64_t *offsets, int words, int gram, const int64_t *bucket,
+                           int64_t size, int64_t from, const uint32_t *counts, const uint64_t *bits, double least,
+                           double within, int64_t *group, int64_t *hub, int64_t *other, float *alike, int64_t room,
+                           int64_t *found) {
+    size_t most = 0;
+    for (int64_t i = 0; i < size; i++) {
+        size_t length = (size_t)(offsets[bucket[i] + 1] - offsets[bucket[i]]);
+        most = length > most ? length : most;
+    }
+    uint64_t *a = malloc((most + 1) * sizeof *a), *b = malloc((most + 1) * sizeof *b);
+    int64_t n = 0;
+    if (!a || !b) from = -1;
+    for (; from >= 0 && from < size; from++) {
+        if (group[from] >= 0) continue;
+        if (n + 2 * size > room) break;
+        size_t na = distinct(bytes, offsets, bucket[from], words, gram, a);
+        int64_t took = 0, first = n;
+        group[from] = from;
+        for (int pass = 0; pass < 2; pass++) {
+            double asked = pass ? within : least;
+            if (pass && !took) break;
+            int64_t next = first, end = n;
+            for (int64_t i = 0; i < size; i++) {
+                if (next < end && other[next] == i) { /* told by the first pass */
+                    next++;
+                    continue;
+                }
+                if (i == from || !may(counts, bits, bucket[from], bucket[i], asked)) continue;
+                size_t nb = distinct(bytes, offsets, bucket[i], words, gram, b);
+                int64_t common = in_common(a, na, b, nb);
+                float index = (float)((double)common / (double)((int64_t)(na + nb) - common));
+                if (index < (float)asked) continue;
+                hub[n] = from;
+                other[n] = i;
+                alike[n++] = index;
+                if (!pass && group[i] < 0) {
+                    group[i] = from;
+                    took++;
+                }
+            }
+        }
+    }
+    free(a);
+    free(b);
+    *found = n;
+    return from;
 }
