@@ -1,9 +1,9 @@
 """Near-duplicate captions: Sluice beside datasketch, rensa and datatrove, by turns in one run; recall against sets.
 
-Each contestant is a process of its own over the same captions: sentences of a grammar, a tenth of them made from another
-one by an edit. The clock starts with the captions as a list of `str` in memory and stops with the duplicates told. All
-have the same n-grams of words, 128 permutations and the same threshold; how they cut bands is theirs. Only Sluice
-verifies what it tells. Contestants that are not installed are left out (`pip install datasketch rensa datatrove`).
+Each contestant is a process of its own over the same captions: sentences of a grammar, a tenth of them made from
+another one by an edit. The clock starts with the captions as a list of `str` in memory and stops when the duplicates
+are told. All have the same n-grams of words, 128 permutations and the same threshold; how they cut bands is theirs.
+Only Sluice verifies what it tells. What is not installed is left out (`pip install datasketch rensa datatrove spacy`).
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def captions(n: int, seed: int = 0, planted: float = 0.1) -> tuple[list[str], np
                 p=pick(PLACES),
                 t=pick(TIMES),
                 x=rng.randrange(10_000),
-            )  # fmt: skip
+            )
             + f" {pick(NOUNS)} {pick(ADJECTIVES)} {pick(NOUNS)} {rng.randrange(1_000)}"
         )
     return said, of

@@ -314,8 +314,14 @@ EXPORT int64_t sluice_hubs(const uint8_t *bytes, const int64_t *offsets, int wor
         most = length > most ? length : most;
     }
     uint64_t *a = malloc((most + 1) * sizeof *a), *b = malloc((most + 1) * sizeof *b);
+    uint64_t *near_bits = malloc(((size_t)size + 1) * BITMAP * sizeof *near_bits); /* side by side: each is asked often */
+    uint32_t *near_counts = malloc(((size_t)size + 1) * sizeof *near_counts);
     int64_t n = 0;
-    if (!a || !b) from = -1;
+    if (!a || !b || !near_bits || !near_counts) from = -1;
+    for (int64_t i = 0; from >= 0 && i < size; i++) {
+        near_counts[i] = counts[bucket[i]];
+        for (int word = 0; word < BITMAP; word++) near_bits[i * BITMAP + word] = bits[bucket[i] * BITMAP + word];
+    }
     for (; from >= 0 && from < size; from++) {
         if (group[from] >= 0) continue;
         if (n + 2 * size > room) break;
@@ -331,7 +337,7 @@ EXPORT int64_t sluice_hubs(const uint8_t *bytes, const int64_t *offsets, int wor
                     next++;
                     continue;
                 }
-                if (i == from || !may(counts, bits, bucket[from], bucket[i], asked)) continue;
+                if (i == from || !may(near_counts, near_bits, from, i, asked)) continue;
                 size_t nb = distinct(bytes, offsets, bucket[i], words, gram, b);
                 int64_t common = in_common(a, na, b, nb);
                 float index = (float)((double)common / (double)((int64_t)(na + nb) - common));
@@ -348,6 +354,8 @@ EXPORT int64_t sluice_hubs(const uint8_t *bytes, const int64_t *offsets, int wor
     }
     free(a);
     free(b);
+    free(near_bits);
+    free(near_counts);
     *found = n;
     return from;
 }

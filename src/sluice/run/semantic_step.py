@@ -6,18 +6,16 @@ is held at a time is a unit, then two blocks of a partition.
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Generator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.corpus.alike import load_alike, save_alike, saved_as
 from sluice.corpus.semantic import equal_vectors, similar_pairs
+from sluice.corpus.vector_file import VectorFile
 from sluice.run.alike_step import compared, forget_members, members_are, pairs_path, write_members
 from sluice.run.decide import Indices
 from sluice.run.embedding import UnitVectors
@@ -54,35 +52,8 @@ def measure_semantic(
     write_members(layout, CHECKED, load_alike(path), node, row, order, name, about_text=about_text)
 
 
-class _OnDisk:
-    """Vectors in a file; what was read of it is not kept."""
-
-    def __init__(self, path: Path, rows: int, dim: int) -> None:
-        self._shape = (rows, dim)
-        self._file = path.open("rb")
-        self._map = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ) if rows and dim else None
-
-    def __len__(self) -> int:
-        return self._shape[0]
-
-    def take(self, rows: Indices) -> npt.NDArray[np.float16]:
-        """The vectors in `rows`, as (rows, dim)."""
-        if self._map is None:
-            return np.zeros((len(rows), self._shape[1]), np.float16)
-        taken = np.frombuffer(self._map, np.float16).reshape(self._shape)[rows]
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)  # pages of a file: they can be read again
-        return taken
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._map is not None:
-            self._map.close()
-        self._file.close()
-
-
 @contextmanager
-def _laid_out(layout: Layout, of: str, store: str, units: int) -> Generator[tuple[Indices, _OnDisk]]:
+def _laid_out(layout: Layout, of: str, store: str, units: int) -> Generator[tuple[Indices, VectorFile]]:
     """The rows that are compared, and their vectors in the same order."""
     path = layout.state / f"vectors{PARTIAL}"
     row: list[Indices] = [np.zeros(0, np.int64)]
@@ -101,7 +72,7 @@ def _laid_out(layout: Layout, of: str, store: str, units: int) -> Generator[tupl
                 row.append(chosen + start)
                 start += len(rows)
         every = np.concatenate(row)
-        vectors = _OnDisk(path, len(every), dim)
+        vectors = VectorFile(path, len(every), dim)
         try:
             yield every, vectors
         finally:
