@@ -135,7 +135,7 @@ def _assigned(
         home[place] = nearest
         # Not past the plane to the home centre by more than `reach`; of equal centres the plane is anywhere.
         lacking = likeness[np.arange(len(place)), nearest][:, None] - likeness
-        near = lacking <= reach * apart[nearest]
+        near = lacking <= reach * apart[nearest] + np.float32(2e-4)  # what single precision may take from `apart`
         near[np.arange(len(place)), nearest] = False
         if probes is not None:
             near &= lacking <= _nth_least(np.where(near, lacking, np.inf), probes)[:, None]
