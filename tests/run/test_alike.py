@@ -1,6 +1,8 @@
 """Near-duplicate texts as a step of a run: verdicts, clusters, `why`, `what-if`."""
 
+import io
 import json
+import tarfile
 
 import numpy as np
 import pyarrow as pa
@@ -142,3 +144,40 @@ def test_the_same_recipe_gives_the_same_bytes_whatever_the_unit(tmp_path, pairs,
     sluice.run(recipe_over(tmp_path / "two" / "recipe.yaml", pairs))
     other = sluice.Run.open(tmp_path / "two" / "run")
     assert not differing(tree_digest(one.layout.stage("01_filtered")), tree_digest(other.layout.stage("01_filtered")))
+
+
+def test_documents_without_images_are_compared_and_the_longest_stays(tmp_path, inline):
+    words = [f"word{number}" for number in range(300)]
+    documents = {"a": " ".join(words), "b": " ".join(words[:290]), "c": " ".join(reversed(words))}
+    with tarfile.open(tmp_path / "texts.tar", "w") as tar:
+        for key, text in documents.items():
+            member = tarfile.TarInfo(f"{key}.txt")
+            member.size = len(text)
+            tar.addfile(member, io.BytesIO(text.encode()))
+    fields = {
+        "sources": [{"type": "webdataset", "path": str(tmp_path / "texts.tar"), "name": "texts"}],
+        "measures": ["text.basic"],
+        "filter": {"reject": {}, "duplicates": {"near": None, "text": {"unit": "word", "n": 3, "jaccard": 0.9}}},
+        "pack": [{"format": "webdataset"}],
+    }
+    run = sluice.run(write_recipe(tmp_path / "recipe.yaml", tmp_path, **fields))
+    verdicts = {row["key"].rpartition("/")[2]: row for row in run.samples().to_pylist()}
+    assert {key: row["verdict"] for key, row in verdicts.items()} == {
+        "a": "kept",
+        "b": "rejected",
+        "c": "kept",
+    }
+
+
+def test_the_report_and_the_card_tell_of_near_duplicate_texts(tmp_path, pairs):
+    done = cli("run", recipe_over(tmp_path / "recipe.yaml", pairs))
+    assert done.code == 0, done.err
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "4 members gone in 2 clusters; the largest has 4 members." in report
+    shown = report[report.index('id="alike"') :]
+    assert CAPTIONS["6"][0] in shown
+    assert CAPTIONS["1"][0] in shown
+    assert "0.781" in shown
+    card = (tmp_path / "run" / "04_final" / "DATASET_CARD.md").read_text()
+    assert "3 samples rejected for texts that share most n-grams with a kept one" in card
+    assert "1 caption left out as repeated, nearly repeated or boilerplate" in card

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -16,6 +17,12 @@ class _Alike(BaseModel):
         "star", description="`star`: every member is alike to its keeper; `components`: chains are followed"
     )
     keep: str = Field(KEEP_BEST, description="ORDER BY expression over the columns; the first member is kept")
+
+    def keep_among(self, columns: Sequence[str]) -> str:
+        """The order as it is to be compiled: of the default, what there are `columns` for."""
+        if self.keep != KEEP_BEST:
+            return self.keep
+        return ", ".join(term for term in KEEP_BEST.split(", ") if term.split()[0] in columns)
 
 
 class TextDuplicatesConfig(_Alike):

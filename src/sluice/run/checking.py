@@ -75,7 +75,8 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, M
     if config.duplicates is not None:
         _check_vectors_of(file, config)
         where = file.where("quality", "duplicates", "keep")
-        order = compile_order(config.duplicates.keep, pa.schema(columns), where)
+        stored = pa.schema(columns)
+        order = compile_order(config.duplicates.keep_among(stored.names), stored, where)
     return Checks(config, plan, rules, of_texts, file.recipe.seed, scores, order)
 
 

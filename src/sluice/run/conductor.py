@@ -78,7 +78,9 @@ def prepare(file: RecipeFile) -> Prepared:
     keep = near.keep if near else "id"
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
     text = recipe.filter.duplicates.text
-    of_texts = compile_order(text.keep if text else "id", schema, file.where("filter", "duplicates", "text", "keep"))
+    of_texts = compile_order(
+        text.keep_among(schema.names) if text else "id", schema, file.where("filter", "duplicates", "text", "keep")
+    )
     rules = compile_filter(file, schema)
     box_plan(file, plan.plugins)
     checks = prepare_checks(file, schema, measures)
