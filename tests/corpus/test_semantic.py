@@ -64,6 +64,38 @@ def test_the_partitions_have_no_say_in_what_is_found(monkeypatch) -> None:
         assert one.similarity.tolist() == other.similarity.tolist()
 
 
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), cosine=st.sampled_from([0.8, 0.95, 0.99]), spread=st.floats(0.001, 0.2))
+def test_crowds_are_told_by_their_hubs_and_any_two_of_one_are_near(seed, cosine, spread) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = crowded(rng, 300, 12, spread)
+    rows = np.flatnonzero(equal_vectors(Held(vectors)) == np.arange(300))
+    before = semantic._WHOLE
+    semantic._WHOLE = 10
+    try:
+        found = similar_pairs(Held(vectors), rows, cosine, 6)
+    finally:
+        semantic._WHOLE = before
+    told = set(zip(found.a[~found.crowd].tolist(), found.b[~found.crowd].tolist(), strict=True))
+    crowds: dict[int, set[int]] = {}
+    for hub, member in zip(found.a[found.crowd].tolist(), found.b[found.crowd].tolist(), strict=True):
+        crowds.setdefault(hub, {hub}).add(member)
+    told |= {(i, j) for members in crowds.values() for i in members for j in members if i < j}
+    least, most = exactly(vectors, rows, cosine + 1e-6), exactly(vectors, rows, cosine - 1e-6)
+    assert least.keys() <= told <= most.keys()
+
+
+def test_a_fifth_of_the_corpus_in_few_crowds_has_few_pairs() -> None:
+    rng = np.random.default_rng(8)
+    vectors = rng.standard_normal((20_000, 32))
+    vectors[:4_000] = vectors[np.arange(4_000) % 10] + 0.01 * rng.standard_normal((4_000, 32))
+    vectors = np.float16(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+    rows = np.flatnonzero(equal_vectors(Held(vectors)) == np.arange(20_000))
+    found = similar_pairs(Held(vectors), rows, 0.95)
+    assert len(found) < 5_000, "ten crowds of 400 have 800,000 pairs"
+    assert len({*found.a.tolist(), *found.b.tolist()} & set(range(4_000))) == 4_000
+
+
 def test_fewer_guests_find_a_part_of_it() -> None:
     vectors = crowded(np.random.default_rng(4), 2_000, 8, 0.3)
     rows = np.flatnonzero(equal_vectors(Held(vectors)) == np.arange(2_000))

@@ -26,7 +26,7 @@ from sluice.table.read import read_table
 
 Similarities = npt.NDArray[np.float32]
 
-MAX_PAIRS: Final = 200_000_000
+MAX_PAIRS: Final = 50_000_000  # some 100 bytes each while they are put in order
 _SCHEMA: Final = pa.schema([("a", pa.int64()), ("b", pa.int64()), ("similarity", pa.float32()), ("crowd", pa.bool_())])
 _NAME: Final = b"sluice.fingerprint"
 

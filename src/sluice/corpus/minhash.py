@@ -14,6 +14,7 @@ other's hub. So a million texts that differ in a word cost as many comparisons a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Final
 
 import numpy as np
@@ -87,7 +88,7 @@ class _Found:
     def __init__(self, texts: Texts, grams: Grams, jaccard: float) -> None:
         self._texts, self._grams, self._jaccard = texts, grams, jaccard
         self._candidates: list[Words] = []
-        self._held = 0
+        self._held, self._room = 0, _CANDIDATES
         self._crowds: list[tuple[Indices, Indices, Similarities]] = []
         self._crowded = 0
         self._seen: set[bytes] = set()
@@ -96,14 +97,15 @@ class _Found:
         """Pairs that agree on a band, as `as_words` has them."""
         self._candidates.append(pairs)
         self._held += pairs.size
-        if self._held > _CANDIDATES:
+        if self._held > self._room:
             self._candidates = [np.unique(np.concatenate(self._candidates))]
-            self._held = self._candidates[0].size // 2
-            _check(self._candidates[0].size)
+            self._held = self._candidates[0].size
+            self._room = max(_CANDIDATES, 2 * self._held)
+            _check(self._held)
 
     def add_bucket(self, bucket: Indices, signed: Signatures) -> None:
         """Texts of one key, too many to compare all with all."""
-        told = bucket.tobytes()
+        told = blake2b(bucket.tobytes(), digest_size=16).digest()
         if told in self._seen:  # another band has brought the same together
             return
         self._seen.add(told)

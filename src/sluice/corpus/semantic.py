@@ -7,11 +7,15 @@ as a *guest* in every partition whose plane it is that near to, and no pair is m
 
 Products are made in single precision by BLAS, a tile at a time; whatever comes near the threshold is worked out again
 in double precision, where products of float16 are exact, so what counts as a pair does not depend on the machine.
+
+Where many vectors are nearly one (blank images, one logo), their pairs would be as many as the square of them: such a
+crowd is told by its hub alone, see `crowds_of`. Still nothing is missed, and nothing told that is not so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -29,6 +33,8 @@ _MOST_CENTRES: Final = 4_096
 _TRAINED_ON: Final = 64  # vectors a centre
 _BLOCK: Final = 4_096  # rows
 _TILE: Final = 1_024  # rows of one block against all of another
+_ASKED: Final = 4_096  # vectors that are asked whether there are crowds
+_SHOWS: Final = 5  # so many of them together are one
 _SLACK: Final = 2e-5  # what single precision may err by, and more
 
 
@@ -102,7 +108,7 @@ def similar_pairs(
     edges = np.searchsorted(home[by_home], np.arange(len(centres) + 1))
     guest_row, guest_of = guests
     guest_edges = np.searchsorted(guest_of, np.arange(len(centres) + 1))
-    found = _Found(cosine)
+    found = _Found(cosine, crowds_of(vectors, rows, cosine))
     for centre in range(len(centres)):
         own = rows[by_home[edges[centre] : edges[centre + 1]]]
         visitors = rows[guest_row[guest_edges[centre] : guest_edges[centre + 1]]]
@@ -172,23 +178,31 @@ def _join(vectors: Vectors, own: Indices, visitors: Indices, found: _Found) -> N
                     row += top
                     if same:
                         row, column = row[row < column], column[row < column]
+                    row, column = found.apart(mine, row, theirs, column)
                     found.add(mine, half, row, theirs, other_half, column)
 
 
 class _Found:
     """Pairs as they are found, those that are near enough by exact products alone."""
 
-    def __init__(self, cosine: float) -> None:
+    def __init__(self, cosine: float, crowds: Crowds) -> None:
         self.least = np.float32(cosine - _SLACK)
         self._cosine = np.float32(cosine)
+        self._crowds = crowds
         self._parts: list[tuple[Indices, Indices, Single]] = []
         self._count = 0
 
+    def apart(self, mine: Indices, row: Indices, theirs: Indices, column: Indices) -> tuple[Indices, Indices]:
+        """Those of the pairs that are not in one crowd."""
+        if not self._crowds.hub.size:
+            return row, column
+        one, other = self._crowds.group[mine[row]], self._crowds.group[theirs[column]]
+        keep = (one != other) | (one < 0)
+        return row[keep], column[keep]
+
     def add(self, mine: Indices, half: Half, row: Indices, theirs: Indices, others: Half, column: Indices) -> None:
         for some in (slice(start, start + _BLOCK) for start in range(0, len(row), _BLOCK)):
-            one, other = half[row[some]].astype(np.float64), others[column[some]].astype(np.float64)
-            lengths = np.sqrt(np.einsum("ij,ij->i", one, one) * np.einsum("ij,ij->i", other, other))
-            cosine = (np.einsum("ij,ij->i", one, other) / lengths).astype(np.float32)
+            cosine = exact_cosines(half[row[some]], others[column[some]])
             near = cosine >= self._cosine
             self._parts.append((mine[row[some]][near], theirs[column[some]][near], cosine[near]))
             self._count += int(np.count_nonzero(near))
@@ -199,9 +213,67 @@ class _Found:
             )
 
     def pairs(self) -> Alike:
-        found = alike(*joined(self._parts))
+        a, b, cosine = joined(self._parts)
         self._parts.clear()
-        return found
+        crowds = self._crowds
+        crowd = np.repeat([False, True], [a.size, crowds.hub.size])
+        return alike(
+            np.concatenate([a, crowds.hub]),
+            np.concatenate([b, crowds.member]),
+            np.concatenate([cosine, crowds.cosine]),
+            crowd,
+        )
+
+
+@dataclass(frozen=True)
+class Crowds:
+    """Vectors so near to a hub that any two of them have the cosine that is asked for."""
+
+    group: Indices  # by vector: its hub, or -1
+    hub: Indices  # of each member, but for the hub itself
+    member: Indices
+    cosine: Single
+
+
+def crowds_of(vectors: Vectors, rows: Indices, cosine: float) -> Crowds:
+    """The crowds of which a part of the vectors shows some: their pairs would be as many as the square of them.
+
+    Two within half an angle of a third are within the whole angle of each other.
+    """
+    group = np.full(len(vectors), -1, np.int64)
+    none = np.zeros(0, np.int64)
+    if len(rows) <= _WHOLE:
+        return Crowds(group, none, none, np.zeros(0, np.float32))
+    half = float(np.sqrt((1 + cosine) / 2)) + _SLACK
+    some = np.sort(np.random.default_rng(2).permutation(len(rows))[:_ASKED])
+    sample = _unit(vectors.take(rows[some]))
+    near = sample @ sample.T >= half
+    hubs: list[int] = []
+    while int((count := near.sum(axis=1)).max()) >= _SHOWS:
+        hub = int(count.argmax())
+        hubs.append(hub)
+        gone = near[hub].copy()
+        gone[hub] = True
+        near[gone], near[:, gone] = False, False
+    parts: list[tuple[Indices, Indices, Single]] = []
+    for place in _blocks(np.arange(len(rows))) if hubs else ():
+        values = vectors.take(rows[place])
+        likeness = _unit(values) @ sample[hubs].T
+        first = np.argmax(likeness >= half, axis=1)
+        inside = np.flatnonzero(likeness[np.arange(len(place)), first] >= half)
+        hub, member = rows[some[hubs]][first[inside]], rows[place[inside]]
+        sure = exact_cosines(values[inside], vectors.take(hub))
+        group[member] = hub
+        others = hub != member
+        parts.append((hub[others], member[others], sure[others]))
+    return Crowds(group, *joined(parts))
+
+
+def exact_cosines(vectors: Half, others: Half) -> Single:
+    """The cosine of each with its neighbour, worked out in double precision."""
+    one, other = vectors.astype(np.float64), others.astype(np.float64)
+    lengths = np.sqrt(np.einsum("ij,ij->i", one, one) * np.einsum("ij,ij->i", other, other))
+    return (np.einsum("ij,ij->i", one, other) / lengths).astype(np.float32)
 
 
 def _unit(vectors: Half) -> Single:

@@ -31,7 +31,7 @@ class TextDuplicatesConfig(_Alike):
     unit: Literal["character", "word"] = Field("character", description="what an n-gram is made of")
     n: int = Field(5, ge=1, le=32, description="characters or words in an n-gram")
     jaccard: float = Field(
-        0.8, ge=0.3, le=1, description="n-grams shared by two near-duplicates, as a share of all that either has"
+        0.8, ge=0.5, le=1, description="n-grams shared by two near-duplicates, as a share of all that either has"
     )
     permutations: int = Field(128, ge=16, le=1024, description="minima in a text's signature: more find more")
     bands: int | None = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+import pyarrow as pa
 
 from sluice.corpus.alike import load_alike, save_alike, saved_as
 from sluice.corpus.minhash import bands_for, near_texts
@@ -32,7 +33,7 @@ def measure_texts(layout: Layout, config: TextDuplicatesConfig, order: Order, ro
     forget_members(layout, FILTERED)
     rows = read_table(layout.rows, _COLUMNS)
     row = np.flatnonzero(compared(rows, "text"))
-    texts, node = distinct(folded(rows.column("text").combine_chunks().take(row)))
+    texts, node = distinct(folded(rows.column("text").cast(pa.large_string()).combine_chunks().take(row)))
     del rows
     path = pairs_path(layout, FILTERED)
     if not saved_as(path, of_pairs):
