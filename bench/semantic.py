@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from sluice.corpus.semantic import equal_vectors, partitions_for, similar_pairs
+from sluice.corpus.semantic import partitions_for, similar_pairs
+from sluice.corpus.unit_vectors import equal_vectors
 from sluice.corpus.vector_file import VectorFile
 
 WAYS: dict[str, dict[str, int | None]] = {

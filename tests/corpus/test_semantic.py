@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sluice.corpus import semantic
-from sluice.corpus.semantic import Half, Held, equal_vectors, similar_pairs
+from sluice.corpus import crowds, semantic
+from sluice.corpus.semantic import similar_pairs
+from sluice.corpus.unit_vectors import Half, Held, equal_vectors
 
 
 def crowded(rng: np.random.Generator, n: int, dim: int, spread: float) -> Half:
@@ -52,7 +53,7 @@ def test_no_pair_is_missed_whatever_the_partitions(seed, n, dim, cosine, partiti
 
 
 def test_the_partitions_have_no_say_in_what_is_found(monkeypatch) -> None:
-    monkeypatch.setattr(semantic, "_BLOCK", 64)  # many blocks and tiles
+    monkeypatch.setattr(semantic, "BLOCK", 64)  # many blocks and tiles
     monkeypatch.setattr(semantic, "_TILE", 16)
     vectors = crowded(np.random.default_rng(3), 1_500, 16, 0.2)
     rows = np.flatnonzero(equal_vectors(Held(vectors)) == np.arange(1_500))
@@ -70,17 +71,17 @@ def test_crowds_are_told_by_their_hubs_and_any_two_of_one_are_near(seed, cosine,
     rng = np.random.default_rng(seed)
     vectors = crowded(rng, 300, 12, spread)
     rows = np.flatnonzero(equal_vectors(Held(vectors)) == np.arange(300))
-    before = semantic._WHOLE
-    semantic._WHOLE = 10
+    before = crowds.WHOLE
+    crowds.WHOLE = 10
     try:
         found = similar_pairs(Held(vectors), rows, cosine, 6)
     finally:
-        semantic._WHOLE = before
+        crowds.WHOLE = before
     told = set(zip(found.a[~found.crowd].tolist(), found.b[~found.crowd].tolist(), strict=True))
-    crowds: dict[int, set[int]] = {}
+    members_of: dict[int, set[int]] = {}
     for hub, member in zip(found.a[found.crowd].tolist(), found.b[found.crowd].tolist(), strict=True):
-        crowds.setdefault(hub, {hub}).add(member)
-    told |= {(i, j) for members in crowds.values() for i in members for j in members if i < j}
+        members_of.setdefault(hub, {hub}).add(member)
+    told |= {(i, j) for members in members_of.values() for i in members for j in members if i < j}
     least, most = exactly(vectors, rows, cosine + 1e-6), exactly(vectors, rows, cosine - 1e-6)
     assert least.keys() <= told <= most.keys()
 

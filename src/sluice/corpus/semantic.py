@@ -14,81 +14,27 @@ crowd is told by its hub alone, see `crowds_of`. Still nothing is missed, and no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from sluice.corpus.alike import MAX_PAIRS, Alike, alike, joined
+from sluice.corpus.crowds import Crowds, crowds_of
+from sluice.corpus.hamming import Indices
 from sluice.corpus.kmeans import Single, kmeans
+from sluice.corpus.unit_vectors import BLOCK, Half, Vectors, blocks_of, exact_cosines, unit
 from sluice.errors import RecipeError
-
-Indices = npt.NDArray[np.int64]
-Half = npt.NDArray[np.float16]
 
 _WHOLE: Final = 8_192  # vectors: up to it all are compared with all
 _MOST_CENTRES: Final = 4_096
 _TRAINED_ON: Final = 64  # vectors a centre
-_BLOCK: Final = 4_096  # rows
 _TILE: Final = 1_024  # rows of one block against all of another
-_ASKED: Final = 4_096  # vectors that are asked whether there are crowds
-_SHOWS: Final = 5  # so many of them together are one
 _SLACK: Final = 2e-5  # what single precision may err by, and more
-
-
-class Vectors(Protocol):
-    """Vectors that are held, or lie on disk."""
-
-    def __len__(self) -> int: ...
-    def take(self, rows: Indices) -> Half:
-        """The vectors in `rows`, as (rows, dim)."""
-        ...
-
-
-class Held:
-    """Vectors in memory."""
-
-    def __init__(self, vectors: Half) -> None:
-        self._vectors = vectors
-
-    def __len__(self) -> int:
-        return len(self._vectors)
-
-    def take(self, rows: Indices) -> Half:
-        """The vectors in `rows`, as (rows, dim)."""
-        return self._vectors[rows]
 
 
 def partitions_for(n: int) -> int:
     """How many partitions `n` vectors are cut into: assigning and comparing then take about the same time."""
     return 1 if n <= _WHOLE else min(_MOST_CENTRES, round(n**0.5))
-
-
-def equal_vectors(vectors: Vectors) -> Indices:
-    """For each vector the first that is equal to it, bit for bit; -1 where it has no direction (NaN, zeros).
-
-    >>> equal_vectors(Held(np.float16([[1, 0], [0, 1], [1, 0], [0, 0]]))).tolist()
-    [0, 1, 0, -1]
-    """
-    n = len(vectors)
-    digest, known = np.zeros(n, np.uint64), np.zeros(n, np.bool_)
-    for rows in _blocks(np.arange(n)):
-        values = vectors.take(rows)
-        digest[rows] = _digests(values)
-        known[rows] = np.isfinite(values).all(axis=1) & values.any(axis=1)
-    order = np.argsort(digest, kind="stable")
-    first = np.ones(n, np.bool_)
-    first[1:] = np.diff(digest[order]) != 0
-    node = np.empty(n, np.int64)
-    node[order] = order[np.flatnonzero(first)[np.cumsum(first) - 1]] if n else order
-    again = np.flatnonzero(node != np.arange(n))
-    for rows in _blocks(again):
-        same = (vectors.take(rows).view(np.uint16) == vectors.take(node[rows]).view(np.uint16)).all(axis=1)
-        node[rows[~same]] = rows[~same]
-    node[~known] = -1
-    return node
 
 
 def similar_pairs(
@@ -98,6 +44,7 @@ def similar_pairs(
 
     `probes`: partitions in which a vector may be a guest; None: as many as it takes to miss no pair.
 
+    >>> from sluice.corpus.unit_vectors import Held
     >>> found = similar_pairs(Held(np.float16([[1, 0], [0, 1], [0.8, 0.6]])), np.arange(3), 0.7)
     >>> found.a.tolist(), found.b.tolist(), found.similarity.round(2).tolist()
     ([0], [2], [0.800000011920929])
@@ -121,7 +68,7 @@ def _centres(vectors: Vectors, rows: Indices, k: int) -> Single:
     if k <= 1 or len(rows) <= k:
         return np.zeros((1, 1), np.float32)
     some = np.random.default_rng(0).permutation(len(rows))[: k * _TRAINED_ON]
-    sample = _unit(vectors.take(rows[np.sort(some)]))
+    sample = unit(vectors.take(rows[np.sort(some)]))
     return kmeans(sample[np.argsort(np.argsort(some, kind="stable"), kind="stable")], k)
 
 
@@ -135,8 +82,8 @@ def _assigned(
     apart = np.sqrt(np.maximum(0, 2 - 2 * (centres @ centres.T)))
     reach = np.float32(np.sqrt(max(0.0, 2 - 2 * cosine)) / 2 + 1e-3)
     guest, of = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for place in _blocks(np.arange(len(rows)), max(256, _BLOCK * 1_024 // max(1_024, len(centres)))):
-        likeness = _unit(vectors.take(rows[place])) @ centres.T
+    for place in blocks_of(np.arange(len(rows)), max(256, BLOCK * 1_024 // max(1_024, len(centres)))):
+        likeness = unit(vectors.take(rows[place])) @ centres.T
         nearest = np.argmax(likeness, axis=1)
         home[place] = nearest
         # Not past the plane to the home centre by more than `reach`; of equal centres the plane is anywhere.
@@ -163,18 +110,18 @@ def _nth_least(values: Single, n: int) -> Single:
 
 def _join(vectors: Vectors, own: Indices, visitors: Indices, found: _Found) -> None:
     """Compare the rows of a partition with each other and with its guests; two blocks are held at a time."""
-    for start in range(0, len(own), _BLOCK):
-        mine = own[start : start + _BLOCK]
+    for start in range(0, len(own), BLOCK):
+        mine = own[start : start + BLOCK]
         half = vectors.take(mine)
-        unit = _unit(half)
+        single = unit(half)
         for others, first in ((own[start:], start), (visitors, None)):
-            for begin in range(0, len(others), _BLOCK):
-                theirs = others[begin : begin + _BLOCK]
+            for begin in range(0, len(others), BLOCK):
+                theirs = others[begin : begin + BLOCK]
                 same = first is not None and begin == 0
                 other_half = half if same else vectors.take(theirs)
-                other_unit = unit if same else _unit(other_half)
+                other_unit = single if same else unit(other_half)
                 for top in range(0, len(mine), _TILE):
-                    row, column = np.nonzero(unit[top : top + _TILE] @ other_unit.T >= found.least)
+                    row, column = np.nonzero(single[top : top + _TILE] @ other_unit.T >= found.least)
                     row += top
                     if same:
                         row, column = row[row < column], column[row < column]
@@ -201,7 +148,7 @@ class _Found:
         return row[keep], column[keep]
 
     def add(self, mine: Indices, half: Half, row: Indices, theirs: Indices, others: Half, column: Indices) -> None:
-        for some in (slice(start, start + _BLOCK) for start in range(0, len(row), _BLOCK)):
+        for some in (slice(start, start + BLOCK) for start in range(0, len(row), BLOCK)):
             cosine = exact_cosines(half[row[some]], others[column[some]])
             near = cosine >= self._cosine
             self._parts.append((mine[row[some]][near], theirs[column[some]][near], cosine[near]))
@@ -223,74 +170,3 @@ class _Found:
             np.concatenate([cosine, crowds.cosine]),
             crowd,
         )
-
-
-@dataclass(frozen=True)
-class Crowds:
-    """Vectors so near to a hub that any two of them have the cosine that is asked for."""
-
-    group: Indices  # by vector: its hub, or -1
-    hub: Indices  # of each member, but for the hub itself
-    member: Indices
-    cosine: Single
-
-
-def crowds_of(vectors: Vectors, rows: Indices, cosine: float) -> Crowds:
-    """The crowds of which a part of the vectors shows some: their pairs would be as many as the square of them.
-
-    Two within half an angle of a third are within the whole angle of each other.
-    """
-    group = np.full(len(vectors), -1, np.int64)
-    none = np.zeros(0, np.int64)
-    if len(rows) <= _WHOLE:
-        return Crowds(group, none, none, np.zeros(0, np.float32))
-    half = float(np.sqrt((1 + cosine) / 2)) + _SLACK
-    some = np.sort(np.random.default_rng(2).permutation(len(rows))[:_ASKED])
-    sample = _unit(vectors.take(rows[some]))
-    near = sample @ sample.T >= half
-    hubs: list[int] = []
-    while int((count := near.sum(axis=1)).max()) >= _SHOWS:
-        hub = int(count.argmax())
-        hubs.append(hub)
-        gone = near[hub].copy()
-        gone[hub] = True
-        near[gone], near[:, gone] = False, False
-    parts: list[tuple[Indices, Indices, Single]] = []
-    for place in _blocks(np.arange(len(rows))) if hubs else ():
-        values = vectors.take(rows[place])
-        likeness = _unit(values) @ sample[hubs].T
-        first = np.argmax(likeness >= half, axis=1)
-        inside = np.flatnonzero(likeness[np.arange(len(place)), first] >= half)
-        hub, member = rows[some[hubs]][first[inside]], rows[place[inside]]
-        sure = exact_cosines(values[inside], vectors.take(hub))
-        group[member] = hub
-        others = hub != member
-        parts.append((hub[others], member[others], sure[others]))
-    return Crowds(group, *joined(parts))
-
-
-def exact_cosines(vectors: Half, others: Half) -> Single:
-    """The cosine of each with its neighbour, worked out in double precision."""
-    one, other = vectors.astype(np.float64), others.astype(np.float64)
-    lengths = np.sqrt(np.einsum("ij,ij->i", one, one) * np.einsum("ij,ij->i", other, other))
-    return (np.einsum("ij,ij->i", one, other) / lengths).astype(np.float32)
-
-
-def _unit(vectors: Half) -> Single:
-    """In single precision, of length 1."""
-    single = vectors.astype(np.float32)
-    single /= np.sqrt(np.einsum("ij,ij->i", single, single))[:, None]
-    return single
-
-
-def _digests(vectors: Half) -> npt.NDArray[np.uint64]:
-    """A number for each vector that equal ones share and others hardly do."""
-    words = np.ascontiguousarray(vectors).view(np.uint16).astype(np.uint64)
-    odd = np.random.default_rng(1).integers(0, 2**63, words.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    total: Any = words @ odd  # wraps around
-    return total
-
-
-def _blocks(rows: Indices, size: int = _BLOCK) -> Iterator[Indices]:
-    for start in range(0, len(rows), size):
-        yield rows[start : start + size]

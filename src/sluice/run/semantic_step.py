@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.corpus.alike import load_alike, save_alike, saved_as
-from sluice.corpus.semantic import equal_vectors, similar_pairs
+from sluice.corpus.semantic import similar_pairs
+from sluice.corpus.unit_vectors import equal_vectors
 from sluice.corpus.vector_file import VectorFile
 from sluice.run.alike_step import compared, forget_members, members_are, pairs_path, write_members
 from sluice.run.decide import Indices
