@@ -186,8 +186,13 @@ def _duplicates(facts: CardFacts) -> str:
             f"a kept image, in {count(found.clusters, 'cluster')} (the largest has {found.largest:,} members; the "
             f"widest is {found.diameter} bits across)"
         )
+    if found.texts is not None:
+        lines.append(f"{count(found.texts, 'sample')} rejected for texts that share most n-grams with a kept one")
+    if found.semantic is not None:
+        lines.append(f"{count(found.semantic, 'sample')} rejected as semantic duplicates of a kept one")
     if found.captions_left_out:
-        lines.append(f"{count(found.captions_left_out, 'caption')} left out as repeated or boilerplate")
+        nearly = ", nearly repeated" if found.texts is not None else ""
+        lines.append(f"{count(found.captions_left_out, 'caption')} left out as repeated{nearly} or boilerplate")
     lines += [f"{count(n, 'sample')} rejected for matching {code(name)}" for name, n in found.references.items()]
     return "## Duplicates\n\n" + "\n".join(f"- {line}" for line in lines) if lines else ""
 

@@ -73,6 +73,8 @@ class DuplicateFacts:
     largest: int = 0  # members of the largest cluster
     diameter: int = 0  # bits between the two members of one cluster that are farthest apart
     captions_left_out: int = 0  # repeated on one image, or standing on too many
+    texts: int | None = None  # samples rejected: near-duplicate texts
+    semantic: int | None = None  # samples rejected: vectors nearly equal to a kept one's
     references: Mapping[str, int] = field(default_factory=dict[str, int])  # reference set -> samples rejected
 
 

@@ -22,6 +22,8 @@ CORPUS_RULES: Final = {
     "duplicate_caption": "a caption that repeats an earlier one of its sample",
     "boilerplate_caption": "a caption that stands on too many images",
     "contaminated": "an image that matches one of a reference set",
+    "near_duplicate_text": "a text that shares most of its n-grams with a kept one",
+    "semantic_duplicate": "a sample whose vector nearly equals a kept one's",
     "opted_out": "a sample that an opt-out list names",
     "captions_worse": "captions of a captioner that made a unit's captions fit worse",
     "not_best": "a caption that fits, beside one that fits better",

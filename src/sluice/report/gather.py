@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Final
 
+from sluice.report.alike import AlikeClusters, alike
 from sluice.report.clusters import Clusters, clusters
 from sluice.report.columns import shown_columns
 from sluice.report.composition import Share, shares, size_buckets
@@ -55,6 +56,7 @@ class Facts:
     first: tuple[Histogram, ...]
     more: tuple[Histogram, ...]
     clusters: Clusters
+    alike: tuple[AlikeClusters, ...]
     sizes: tuple[Share, ...]
     languages: tuple[Share, ...]
     licences: tuple[Share, ...]
@@ -104,6 +106,7 @@ def gather(layout: Layout, recipe: RecipePart, rules: Sequence[Rule]) -> Facts:
             tuple(shown for part in reversed(parts) for shown in part.first),
             tuple(shown for part in reversed(parts) for shown in part.more),
             found,
+            alike(tables, stages),
             size_buckets(tables),
             shares(tables, "language", "text") or shares(tables, "declared_language", "text"),
             shares(tables, "spdx", "sample") or shares(tables, "licence", "sample"),

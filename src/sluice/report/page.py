@@ -14,6 +14,7 @@ from typing import Final
 from sluice.report.gather import Facts
 from sluice.report.html import Html, join, raw, tag
 from sluice.report.parts import Page
+from sluice.report.sections.alike import alike_section
 from sluice.report.sections.composition import composition_section
 from sluice.report.sections.costs import costs_section, failures_section, next_section, rules_section
 from sluice.report.sections.distributions import distributions_section
@@ -35,6 +36,7 @@ def render(facts: Facts) -> Html:
         "Reasons": ("reasons", reasons_section(facts, page)),
         "Distributions": ("distributions", distributions_section(facts, page)),
         "Duplicates": ("duplicates", duplicates_section(facts, page)),
+        "Alike": ("alike", alike_section(facts)),
         "Composition": ("composition", composition_section(facts, page)),
         "Failures": ("failures", failures_section(facts)),
         "Time and bytes": ("costs", costs_section(facts, page)),

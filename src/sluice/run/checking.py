@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,22 +16,25 @@ from sluice.engine import Engine
 from sluice.errors import RecipeError
 from sluice.measures.base import Measure
 from sluice.models.config import PrecomputedConfig, VectorsConfig
+from sluice.run.alike_step import write_clusters
 from sluice.run.calibrating import calibrate_run, threshold_warnings
 from sluice.run.choosing import batches_of, caption_choice
-from sluice.run.corpus_steps import NO_CORPUS
+from sluice.run.corpus_steps import load_corpus
 from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units, encoder_facts
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
 from sluice.run.generated_rows import GENERATED
 from sluice.run.judging import judge
-from sluice.run.locked import NO_DUPLICATES
+from sluice.run.locked import NO_DUPLICATES, LockedNear
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
 from sluice.run.recipe import QualityConfig, RecipeFile
 from sluice.run.recording import record
 from sluice.run.retrieving import check_retrieval
+from sluice.run.rules.order import Order, compile_order
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.scores import Score, check_names, load_scores, score_fields
 from sluice.run.scoring import Scoring, score_units
+from sluice.run.semantic_step import measure_semantic
 from sluice.run.stage import decided_by, done, finish, reopen, stage_record, stage_seconds
 from sluice.table.arrays import real_numbers
 from sluice.table.compute import pc
@@ -52,6 +55,7 @@ class Checks:
     of_texts: Mapping[str, Measure]  # measures of texts, by identity
     seed: int
     scores: tuple[Score, ...] = ()
+    order: Order | None = None  # which of semantic duplicates is kept; None: they are not looked for
 
 
 def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, Measure]) -> Checks | None:
@@ -67,7 +71,13 @@ def prepare_checks(file: RecipeFile, schema: pa.Schema, measures: Mapping[str, M
     of_texts = {identity: measure for identity, measure in measures.items() if measure.grain == "text"}
     rules = compile_rules(file, "quality", config, pa.schema(columns))
     _check_vectors(file, config, rules)
-    return Checks(config, plan, rules, of_texts, file.recipe.seed, scores)
+    order = None
+    if config.duplicates is not None:
+        _check_vectors_of(file, config)
+        where = file.where("quality", "duplicates", "keep")
+        stored = pa.schema(columns)
+        order = compile_order(config.duplicates.keep_among(stored.names), stored, where)
+    return Checks(config, plan, rules, of_texts, file.recipe.seed, scores, order)
 
 
 def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine: Engine, events: Events) -> bool:
@@ -89,7 +99,7 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     chosen = Chosen(before, embedded, captions=decided if before == CAPTIONED else None)
     spent = embed_units(layout, checks.plan, encoder.store, chosen, units, engine, events)
     scorings = [Scoring(score, encoder, checks.plan.limits) for score in checks.scores]
-    spent = Counter(spent) + Counter(score_units(layout, scorings, chosen, units, engine, events))
+    spent: Mapping[str, float] = Counter(spent) + Counter(score_units(layout, scorings, chosen, units, engine, events))
     calibration = calibrate_run(layout, encoder, units, checks.seed)
     for warning in threshold_warnings(checks.rules, calibration):
         events.tell("threshold_warning", **warning)
@@ -97,7 +107,15 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     of = fingerprint("quality rows/3", embedded, str(checks.seed), *(scoring.store for scoring in scorings))
     write_quality_rows(layout, rows, (encoder, calibration), units, of, scorings)
     choosing = caption_choice(checks.config.alternatives)
-    judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)
+    asked = NO_DUPLICATES
+    semantic = checks.config.duplicates
+    if semantic is not None and checks.order is not None:
+        events.tell("comparing_vectors")
+        since = time.perf_counter()
+        measure_semantic(layout, semantic, checks.order, encoder.store, units, of)
+        spent = {**spent, "compare vectors": time.perf_counter() - since}
+        asked = replace(NO_DUPLICATES, semantic=LockedNear(semantic.cluster))
+    judgement = judge(layout, checks.rules, asked, load_corpus(layout, asked, CHECKED), CHECKED, choosing)
     recorded = record(
         layout, CHECKED, checks.rules, judgement, stage_record(layout, before)["kept"], _left_out(layout, before)
     )
@@ -110,6 +128,7 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     facts = {
         **({"scores": {scoring.score.name: _of_score(scoring) for scoring in scorings}} if scorings else {}),
         "encoder": _of_encoder(encoder),
+        **write_clusters(layout, CHECKED, judgement.alike),
         "alignment": _deciles(layout.rows_of(CHECKED)),
         **({"captioners": batches_of(layout.rows_of(CHECKED), judgement.facts)} if before == CAPTIONED else {}),
     }
@@ -130,6 +149,14 @@ def _check_vectors(file: RecipeFile, config: QualityConfig, rules: Sequence[Comp
             f"{file.where('quality', 'encoder')}: the vectors are of {given} only, and {asking[0]} asks how text fits "
             f"image: say {lacking}: too, or leave {asking[0]} out"
         )
+
+
+def _check_vectors_of(file: RecipeFile, config: QualityConfig) -> None:
+    """RecipeError where the vectors are not of what is to be compared."""
+    encoder, asked = config.encoder, config.duplicates
+    if asked and isinstance(encoder, PrecomputedConfig) and getattr(encoder, asked.of) is None:
+        where = file.where("quality", "duplicates", "of")
+        raise RecipeError(f"{where}: the encoder's files hold no vectors of {asked.of}s: say `{asked.of}:` there, too")
 
 
 def _absolute(config: VectorsConfig, base: Path) -> VectorsConfig:

@@ -21,6 +21,7 @@ from sluice.run.balancing import check_balance
 from sluice.run.boxes import box_plan
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
+from sluice.run.corpus_steps import Orders
 from sluice.run.engines import make_engine, make_model_engine
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units
@@ -35,7 +36,7 @@ from sluice.run.recipe import RecipeFile
 from sluice.run.references import load_references
 from sluice.run.reporting import refresh_report
 from sluice.run.rows import rows_schema
-from sluice.run.rules.order import Order, compile_order
+from sluice.run.rules.order import compile_order
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.scores import score_fields
 from sluice.run.stage import stage_record, stage_seconds, unneeded
@@ -56,7 +57,7 @@ class Prepared:
     measures: dict[str, Measure]  # by identity
     schema: pa.Schema  # the columns that rules may read
     rules: Sequence[CompiledRule]
-    order: Order  # which member of a cluster is kept
+    orders: Orders  # which member of a cluster is kept
     checks: Checks | None  # of 03_quality_checked
     captions: Captions | None  # of 02_captioned
 
@@ -78,13 +79,17 @@ def prepare(file: RecipeFile) -> Prepared:
         raise RecipeError(f"{where}: no measure writes the column {near.hash!r}; add `image.{near.hash}` to `measures`")
     keep = near.keep if near else "id"
     order = compile_order(keep, schema, file.where("filter", "duplicates", "near", "keep"))
+    text = recipe.filter.duplicates.text
+    of_texts = compile_order(
+        text.keep_among(schema.names) if text else "id", schema, file.where("filter", "duplicates", "text", "keep")
+    )
     rules = compile_filter(file, schema)
     box_plan(file, plan.plugins)
     checks = prepare_checks(file, schema, measures)
     _check_packs(file, pa.schema([*schema, *score_fields(checks.scores)]) if checks else schema)
     captions = prepare_captions(file, schema, plan, measures, checks)
     check_balance(file, pa.schema([*schema, *ALIGNMENT, *score_fields(checks.scores)]) if checks else schema)
-    return Prepared(file, plan, measures, schema, rules, order, checks, captions)
+    return Prepared(file, plan, measures, schema, rules, Orders(order, of_texts), checks, captions)
 
 
 def run(file: RecipeFile, *, only: str | None = None, again: bool = False, listener: Listener | None = None) -> Path:
@@ -147,7 +152,7 @@ def _work(
         spent = measure_units(layout, prepared.plan, tuple(prepared.measures), units, engine, events)
         references = load_references(file, layout, engine, events)
         count = unit_count(layout)
-        decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.order, spent, count, events)
+        decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.orders, spent, count, events)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
     give_back()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:

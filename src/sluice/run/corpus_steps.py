@@ -10,7 +10,7 @@ image are two samples.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -33,16 +33,18 @@ from sluice.corpus.duplicates import (
 )
 from sluice.corpus.hamming import matches_against
 from sluice.corpus.native_join import Progress
+from sluice.run.alike_step import AlikeFacts, load_facts
 from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
 from sluice.run.rules.sandbox import sandbox
+from sluice.run.text_step import measure_texts
 from sluice.table.arrays import numbers
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
-from sluice.table.layout import Layout
+from sluice.table.layout import FILTERED, Layout
 from sluice.table.read import read_table
 
 if TYPE_CHECKING:
@@ -76,6 +78,16 @@ class DuplicatesAsked(Protocol):
     def near(self) -> NearAsked | None: ...
     @property
     def against(self) -> Sequence[object]: ...
+    @property
+    def alike(self) -> NearAsked | None: ...
+
+
+@dataclass(frozen=True)
+class Orders:
+    """Which member of a cluster is kept."""
+
+    near: Order  # of images
+    text: Order
 
 
 @dataclass(frozen=True)
@@ -98,12 +110,13 @@ class CorpusFacts:
     captions: pa.Table | None  # row, images (on how many the caption stands), repeat: only those with either
     contaminated: pa.Table  # ordinal, reference, key, distance
     opted_out: pa.Table  # ordinal, list, entry, value, distance
+    alike: AlikeFacts | None = None
 
 
 def measure_corpus(
     layout: Layout,
     config: DuplicatesConfig,
-    order: Order,
+    orders: Orders,
     references: list[Reference],
     rows_name: str,
     progress: Progress | None = None,
@@ -113,7 +126,7 @@ def measure_corpus(
     `progress` is told the share of the comparing of all images that is done.
     """
     columns = set(pq.read_schema(layout.rows).names)
-    near = config.near
+    near, order = config.near, orders.near
     if near is not None:
         name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order.sql)
         if not _has(layout.corpus("near_members"), name):
@@ -132,11 +145,16 @@ def measure_corpus(
         if not _has(layout.corpus("contaminated"), name):
             hash_column = near.hash if near else "phash"
             _write(layout.corpus("contaminated"), _contaminated(layout, references, hash_column), name)
+    if config.text is not None:
+        measure_texts(layout, config.text, orders.text, rows_name)
     return load_corpus(layout, config)
 
 
-def load_corpus(layout: Layout, config: DuplicatesAsked) -> CorpusFacts:
-    """What `measure_corpus` stored, as far as `config` asks for it."""
+def load_corpus(layout: Layout, config: DuplicatesAsked, stage: str = FILTERED) -> CorpusFacts:
+    """What `measure_corpus` stored, as far as `config` asks for it; of a later stage, what is alike alone."""
+    alike = load_facts(layout, stage, asked=config.alike is not None)
+    if stage != FILTERED:
+        return replace(NO_CORPUS, alike=alike)
 
     def read(name: str, wanted: bool, *encoded: str) -> pa.Table | None:
         path = layout.corpus(name)
@@ -152,6 +170,7 @@ def load_corpus(layout: Layout, config: DuplicatesAsked) -> CorpusFacts:
         read("captions", config.captions or config.boilerplate is not None),
         contaminated if contaminated is not None else pa.Table.from_batches([], _CONTAMINATED),
         opted_out if opted_out is not None else pa.Table.from_batches([], OPTED_OUT_SCHEMA),
+        alike,
     )
 
 

@@ -77,7 +77,7 @@ def curve(run: Run, column: str) -> Curve:
     others = [rule for rule in compiled if column not in rule.columns]
     asked = locked.duplicates
     choosing = choosing_in(stage, locked)
-    judgement = judge(run.layout, others, asked, load_corpus(run.layout, asked), stage, choosing)
+    judgement = judge(run.layout, others, asked, load_corpus(run.layout, asked, stage), stage, choosing)
     values = _by_sample(run.layout.rows_of(stage), column, judgement)
     kept, known = judgement.kept, ~np.isnan(values)
     ascending = np.sort(values[kept & known])

@@ -20,6 +20,7 @@ from sluice.pack.card_facts import (
     StageFacts,
 )
 from sluice.run import corpus_steps
+from sluice.run.alike_step import NEAR_TEXT, SEMANTIC
 from sluice.run.judging import filter_rules
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.recipe import RecipeFile
@@ -27,7 +28,7 @@ from sluice.run.stage import stage_record
 from sluice.run.takedown import taken_down
 from sluice.table.commit import write_bytes
 from sluice.table.duck import connect
-from sluice.table.layout import FILTERED, FINAL, RAW, Layout
+from sluice.table.layout import CHECKED, FILTERED, FINAL, RAW, Layout
 
 if TYPE_CHECKING:
     import duckdb
@@ -153,7 +154,8 @@ def _stage(name: str, record: Mapping[str, Any]) -> StageFacts:
 
 def _duplicates(file: RecipeFile, layout: Layout, filtered: Mapping[str, Any]) -> DuplicateFacts:
     config, rules = file.recipe.filter.duplicates, filtered["rules"]
-    near = config.near
+    near, quality = config.near, file.recipe.quality
+    semantic = quality is not None and quality.duplicates is not None
     return DuplicateFacts(
         bytes=rules[corpus_steps.SAME_BYTES]["samples"] if config.bytes else None,
         near=rules[corpus_steps.NEAR]["samples"] if near else None,
@@ -162,6 +164,8 @@ def _duplicates(file: RecipeFile, layout: Layout, filtered: Mapping[str, Any]) -
         clusters=filtered["clusters"]["count"],
         largest=filtered["clusters"]["largest"],
         diameter=filtered["clusters"]["diameter"],
+        texts=rules[NEAR_TEXT]["samples"] if config.text else None,
+        semantic=stage_record(layout, CHECKED)["rules"][SEMANTIC]["samples"] if semantic else None,
         captions_left_out=filtered["captions_left_out"],
         references=filtered["references"],
     )

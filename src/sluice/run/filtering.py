@@ -13,7 +13,8 @@ from sluice.corpus.opt_out import OptOut
 from sluice.engine import Engine, Task
 from sluice.measures.base import Measure
 from sluice.run import corpus_steps
-from sluice.run.corpus_steps import Reference
+from sluice.run.alike_step import write_clusters
+from sluice.run.corpus_steps import Orders, Reference
 from sluice.run.events import Events, compared
 from sluice.run.judging import Judgement, filter_rules, judge, rules_of
 from sluice.run.measure_plan import MeasurePlan
@@ -23,7 +24,6 @@ from sluice.run.recipe import FilterConfig, RecipeFile, RuleConfig, RulesConfig
 from sluice.run.recording import record
 from sluice.run.rights_gate import NAMES
 from sluice.run.rows import write_rows
-from sluice.run.rules.order import Order
 from sluice.run.rules.rule import CompiledRule, Rule, compile_rule
 from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.run.units import run_units
@@ -95,12 +95,12 @@ def _tasks(layout: Layout, identities: Sequence[str], units: Iterable[int], even
 
 
 def filter_fingerprint(
-    rows: str, config: FilterConfig, references: Sequence[Reference], opt_outs: Sequence[OptOut], order: Order
+    rows: str, config: FilterConfig, references: Sequence[Reference], opt_outs: Sequence[OptOut], orders: Orders
 ) -> str:
     """What 01_filtered was decided from."""
     lists = [one.fingerprint for one in opt_outs]
     sets = [fingerprint(ref.name, ref.hashes.tobytes().hex(), *ref.keys) for ref in references]
-    return fingerprint("filter/1", rows, config.model_dump_json(), order.sql, *sets, *lists)
+    return fingerprint("filter/1", rows, config.model_dump_json(), orders.near.sql, orders.text.sql, *sets, *lists)
 
 
 def decide_stage(
@@ -109,7 +109,7 @@ def decide_stage(
     measures: Mapping[str, Measure],
     rules: Sequence[CompiledRule],
     references: list[Reference],
-    order: Order,
+    orders: Orders,
     spent: Mapping[str, float],
     units: int,
     events: Events | None = None,
@@ -121,12 +121,12 @@ def decide_stage(
     rows_name = write_rows(layout, measures, units, raw["fingerprint"])
     opt_outs = load_opt_outs(file)
     give_back()  # after each step what it took: rows, hashes and verdicts of the whole corpus never lie side by side
-    name = filter_fingerprint(rows_name, config, references, opt_outs, order)
+    name = filter_fingerprint(rows_name, config, references, opt_outs, orders)
     if done(layout, FILTERED, name):
         return False
     reopen(layout, FILTERED)
     measure_opt_outs(layout, opt_outs, rows_name)
-    corpus = corpus_steps.measure_corpus(layout, config.duplicates, order, references, rows_name, compared(events))
+    corpus = corpus_steps.measure_corpus(layout, config.duplicates, orders, references, rows_name, compared(events))
     give_back()
     judgement = judge(layout, rules, config.duplicates, corpus)
     give_back()
@@ -134,10 +134,11 @@ def decide_stage(
     ids = recorded.verdicts.column("id").combine_chunks()
     clusters = corpus_steps.cluster_table(corpus, judgement.duplicates, ids)
     write_table(layout.corpus("clusters"), clusters)
+    alike = write_clusters(layout, FILTERED, judgement.alike)
     # What measuring took, over all runs of the folder: this one may have had nothing to measure.
     before = {what: took for what, took in stage_seconds(layout, FILTERED).items() if what != "decide"}
     seconds = {**Counter(before) + Counter(spent), "decide": time.perf_counter() - started}
-    finish(layout, FILTERED, name, {**recorded.facts, **_of_duplicates(judgement, clusters)}, seconds)
+    finish(layout, FILTERED, name, {**recorded.facts, **_of_duplicates(judgement, clusters), **alike}, seconds)
     return True
 
 

@@ -25,7 +25,7 @@ from sluice.sources.open import open_source
 from sluice.table.commit import table_writer, write_bytes, write_table
 from sluice.table.duck import connect
 from sluice.table.ids import fingerprint, fingerprint_of, sample_id
-from sluice.table.layout import RAW, Layout
+from sluice.table.layout import CHECKED, FILTERED, RAW, Layout
 from sluice.table.read import read_table
 from sluice.table.schema import ITEMS, SAMPLES, VERDICTS
 
@@ -147,7 +147,8 @@ def forget_unit(layout: Layout, unit: int) -> None:
     if not known:
         return
     receipts = (layout.state / "receipts").rglob("*.parquet")
-    for path in (*receipts, *layout.corpus("any").parent.glob("*.parquet"), layout.rows, *known):
+    of_corpus = [path for stage in (FILTERED, CHECKED) for path in layout.corpus("any", stage).parent.glob("*.parquet")]
+    for path in (*receipts, *of_corpus, layout.rows, *known):
         path.unlink(missing_ok=True)
 
 

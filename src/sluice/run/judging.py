@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.run import corpus_steps
+from sluice.run.alike_step import AlikeFound, find_alike
 from sluice.run.corpus_steps import CorpusFacts, Duplicates, DuplicatesAsked
 from sluice.run.decide import FAILED, HELD, KEPT, REJECTED, Decision, RowFacts, Speaker, decide, speaker_of
 from sluice.run.rights_gate import rights_rules
@@ -59,6 +60,7 @@ class Judgement:
     duplicates: Duplicates
     corpus: CorpusFacts
     sought_duplicates: bool
+    alike: AlikeFound | None = None
 
     @property
     def kept(self) -> Any:
@@ -97,7 +99,13 @@ def judge(
     facts, speakers = _without_gone(layout, path, facts, speakers)
     decision = decide(facts, speakers)
     duplicates = corpus_steps.find_duplicates(corpus, config, decision)
-    return Judgement(facts, rules, speakers, decision, duplicates, corpus, stage == FILTERED)
+    alike = None
+    if corpus.alike is not None and config.alike is not None:
+        gone = duplicates.by_bytes | duplicates.by_hash
+        alike = find_alike(corpus.alike, config.alike.cluster, facts, decision, gone)
+        speakers.append(alike.speaker)
+        decision = decide(facts, speakers)
+    return Judgement(facts, rules, speakers, decision, duplicates, corpus, stage == FILTERED, alike)
 
 
 def _without_gone(

@@ -6,7 +6,7 @@ Making those models takes longer than deciding on a million samples.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sluice.run.rights_gate import Unknown, rights_rules
@@ -23,7 +23,7 @@ _CLUSTERS: Final = ("star", "components")
 
 @dataclass(frozen=True)
 class LockedNear:
-    """`NearConfig`, as far as deciding needs it."""
+    """`NearConfig` and its like, as far as deciding needs them."""
 
     cluster: Cluster
 
@@ -37,6 +37,13 @@ class LockedDuplicates:
     boilerplate: int | None
     near: LockedNear | None
     against: Sequence[object]
+    text: LockedNear | None = None
+    semantic: LockedNear | None = None  # of 03_quality_checked
+
+    @property
+    def alike(self) -> LockedNear | None:
+        """The step that looks for what is alike."""
+        return self.text or self.semantic
 
 
 NO_DUPLICATES: Final = LockedDuplicates(bytes=False, captions=False, boilerplate=None, near=None, against=())
@@ -70,8 +77,9 @@ def locked_filter(recipe: Mapping[str, Any]) -> LockedFilter:
         bool(asked["bytes"]),
         bool(asked["captions"]),
         None if boilerplate is None else int(boilerplate),
-        None if near is None else LockedNear(_one_of(near["cluster"], _CLUSTERS)),
+        _locked_cluster(near),
         tuple(asked["against"]),
+        text=_locked_cluster(asked.get("text")),  # lock files of before have none
     )
     return LockedFilter(rules, duplicates)
 
@@ -82,7 +90,8 @@ def locked_quality(recipe: Mapping[str, Any]) -> LockedFilter | None:
     if config is None:
         return None
     alternatives = config.get("alternatives")
-    return LockedFilter(_rules(config), NO_DUPLICATES, None if alternatives is None else int(alternatives))
+    duplicates = replace(NO_DUPLICATES, semantic=_locked_cluster(config.get("duplicates")))
+    return LockedFilter(_rules(config), duplicates, None if alternatives is None else int(alternatives))
 
 
 def _rules(config: Mapping[str, Any]) -> list[Rule]:
@@ -91,6 +100,10 @@ def _rules(config: Mapping[str, Any]) -> list[Rule]:
         for part in _EFFECTS
         for name, rule in config[part].items()
     ]
+
+
+def _locked_cluster(asked: Mapping[str, Any] | None) -> LockedNear | None:
+    return None if asked is None else LockedNear(_one_of(asked["cluster"], _CLUSTERS))
 
 
 def _locked_rights(rights: Mapping[str, Any] | None) -> LockedRights | None:

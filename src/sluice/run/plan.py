@@ -132,7 +132,7 @@ def plan(file: RecipeFile, share: float, *, ask: bool = False) -> Plan:
             return found
         workers = file.recipe.engine.workers_here
         write_json(sample.stage_file(RAW), {"stage": RAW, "fingerprint": _raw(measured), "kept": measured})
-        decide_stage(file, sample, prepared.measures, prepared.rules, [], prepared.order, {}, units)
+        decide_stage(file, sample, prepared.measures, prepared.rules, [], prepared.orders, {}, units)
         with local_model_engine(file) as engine:
             models = plan_models(
                 prepared.captions,

@@ -18,6 +18,7 @@ from sluice.errors import RecipeError
 from sluice.load.augment.steps import Step
 from sluice.media.limits import Limits
 from sluice.models.config import VectorsConfig
+from sluice.run.alike_config import KEEP_BEST, SemanticDuplicatesConfig, TextDuplicatesConfig
 from sluice.run.balance_config import BalanceConfig
 from sluice.run.engine_config import EngineConfig, EngineField
 from sluice.run.gate_config import GateConfig
@@ -32,7 +33,6 @@ from sluice.table.layout import Layout
 from sluice.table.remote import masked
 
 _LARGEST_OFFSETS = 4_000_000_000  # bytes: offsets of 32 bits, and room for the table of them
-KEEP_BEST = "pixels desc, characters desc, id"
 
 
 class _Model(BaseModel):
@@ -119,7 +119,13 @@ class DuplicatesConfig(_Model):
     captions: bool = Field(True, description="leave out a caption that repeats an earlier one of the same sample")
     boilerplate: int | None = Field(20, ge=1, description="leave out captions that stand on more images than this")
     near: NearConfig | None = Field(NearConfig(), description="near-duplicate images; `null` turns it off")  # pyright: ignore[reportCallIssue] - every field has a default
+    text: TextDuplicatesConfig | None = Field(None, description="near-duplicate texts; default: not looked for")
     against: tuple[AgainstConfig, ...] = Field((), description="reference sets to be free of")
+
+    @property
+    def alike(self) -> TextDuplicatesConfig | None:
+        """The step that looks for what is alike."""
+        return self.text
 
 
 class OptOutConfig(_Model):
@@ -273,6 +279,9 @@ class QualityConfig(RulesConfig):
     encoder: VectorsConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
     scores: dict[str, ScoreConfig] = Field(
         {}, description="scores of safety and the like, by name: a head over the vectors, or a service; columns of 03"
+    )
+    duplicates: SemanticDuplicatesConfig | None = Field(
+        None, description="samples whose vectors are nearly the same; default: not looked for"
     )
     retrieval: RetrievalConfig | None = Field(None, description="a check of the kept set as a whole; default: none")
     alternatives: int | None = Field(

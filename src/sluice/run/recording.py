@@ -53,7 +53,9 @@ def record(
     id that fail for another reason than a measure, with class and message.
     """
     path = layout.rows_of(stage)
-    texts = () if judgement.corpus.captions is None else ("text",)  # long, and quoted by what repeats alone
+    # Texts are long, and quoted by what repeats alone.
+    of_texts = judgement.alike is not None and judgement.alike.speaker.about_text
+    texts = ("text",) if judgement.corpus.captions is not None or of_texts else ()
     wanted = {column for rule in rules for column in rule.columns} | {*_NEEDED, *_SEEN, *texts}
     rows = read_table(path, columns=[name for name in pq.read_schema(path).names if name in wanted])
     verdicts = verdict_table(
@@ -63,6 +65,7 @@ def record(
         judgement.speakers,
         judgement.duplicates,
         judgement.corpus,
+        judgement.alike,
         lambda number, seen: _observed(rules, number, seen),
     )
     if failed:

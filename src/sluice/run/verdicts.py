@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
+from sluice.run.alike_step import AlikeFound, reason_values
 from sluice.run.corpus_steps import BOILERPLATE, CONTAMINATED, NEAR, SAME_BYTES, SAME_CAPTION, CorpusFacts, Duplicates
 from sluice.run.decide import FAILED, KEPT, REJECTED, VERDICT_NAMES, Decision, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
@@ -44,6 +45,7 @@ def verdict_table(
     speakers: Sequence[Speaker],
     duplicates: Duplicates,
     corpus: CorpusFacts,
+    alike: AlikeFound | None,
     observe: Observe,
 ) -> pa.Table:
     """One row a sample, in order. `rows` has the identity columns and those that rules read."""
@@ -56,7 +58,7 @@ def verdict_table(
     severity[(duplicates.by_bytes | duplicates.by_hash) & (severity == KEPT)] = REJECTED
     parts = [
         *_failure_reasons(rows),
-        *_spoken_reasons(rows, facts, decision, speakers, corpus, observe),
+        *_spoken_reasons(rows, facts, decision, speakers, corpus, alike, observe),
         *_duplicate_reasons(duplicates, ids),
     ]
     reasons = _sorted(parts)
@@ -134,6 +136,7 @@ def _spoken_reasons(
     decision: Decision,
     speakers: Sequence[Speaker],
     corpus: CorpusFacts,
+    alike: AlikeFound | None,
     observe: Observe,
 ) -> Iterator[_Part]:
     for number, speaker in enumerate(speakers):
@@ -145,7 +148,11 @@ def _spoken_reasons(
             continue
         alone = speaker.about_text & facts.alternative[at] & ~decision.spoke[facts.sample[at], number]
         effect = _EFFECTS[np.where(alone, _CAPTION_ONLY, speaker.severity[at])].tolist()
-        values = _values(speaker.name, number, rows, at, facts, corpus, observe)
+        values = (
+            [_json(value) for value in reason_values(alike, rows, at)]
+            if alike is not None and speaker is alike.speaker
+            else _values(speaker.name, number, rows, at, facts, corpus, observe)
+        )
         yield _Part(number, facts.sample[at], [speaker.name], effect, items.combine_chunks(), values)
 
 

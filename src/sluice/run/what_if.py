@@ -75,7 +75,7 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
                 setting.name, setting.when, was.effect if was else "rejected", was.null if was else "held"
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
-    corpus = load_corpus(run.layout, config.duplicates)
+    corpus = load_corpus(run.layout, config.duplicates, stage)
     judgement = judge(run.layout, rules, config.duplicates, corpus, stage, choosing_in(stage, config))
     kept_before = _kept_before(run.layout, stage)
     record = stage_record(run.layout, stage)

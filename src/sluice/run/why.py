@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from sluice.run.alike_step import NAMES, clusters_of
 from sluice.run.find import find_sample, unit_row
 from sluice.run.rows import IDENTITY
 from sluice.run.rules.rule import compile_rule, evaluate, observed
@@ -52,6 +53,7 @@ class Story:
     cluster: tuple[Mapping[str, Any], ...]  # its duplicates: id, key, verdict, distance, kept
     keep: str | None  # how the cluster's keeper was chosen
     packed: tuple[Mapping[str, Any], ...]  # manifest rows
+    alike: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict[str, Any])  # by stage: its clusters
     covered: tuple[Mapping[str, Any], ...] = ()  # what was covered in its images while they were packed
     taken_down: str | None = None
     meta: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -100,6 +102,9 @@ def tell(run: Run, query: str) -> Story:
         cluster=tuple(_cluster(layout, stages.get(FILTERED, {}).get("cluster"))),
         keep=near.keep if near else None,
         packed=tuple(_packed(layout, identity)),
+        alike={
+            stage: tuple(clusters_of(layout, stage, identity, _CLUSTER_SHOWN)) for stage in NAMES if stage in stages
+        },
         covered=tuple(_covered(layout, identity)),
         taken_down=taken_down(layout).get(identity),
         meta=json.loads(meta) if isinstance(meta, str) else {},
@@ -170,6 +175,7 @@ def _text(story: Story) -> Iterator[str]:
             yield f"  {_reason(reason)}"
         if stage == FILTERED:
             yield from _clustered(story)
+        yield from _alike(story, stage)
         yield from _rules(story, stage)
         if stage == (CHECKED if CHECKED in story.stages else FILTERED):
             yield from _measured(story)
@@ -225,6 +231,11 @@ def _because(verdict: Mapping[str, Any]) -> str:
 def _reason(reason: Mapping[str, Any]) -> str:
     values = dict(reason["values"])
     place = f" (item {reason['item']})" if reason["item"] is not None else ""
+    if "similarity" in values:
+        like = "by others" if values["similarity"] is None else f"{values['similarity']:.3f}"
+        effect = "this caption is left out" if reason["effect"] == "caption" else reason["effect"]
+        item = f" (item {values['item']})" if "item" in values else ""
+        return f"{reason['rule']}{place}: {effect}: alike {like} to {values['keeper']}{item}, which was kept"
     if "keeper" in values:
         return f"{reason['rule']}: {counted(values['distance'], 'bit')} from {values['keeper']}, which was kept"
     if "message" in values:
@@ -248,6 +259,16 @@ def _clustered(story: Story) -> Iterator[str]:
             mark = "kept" if member["kept"] else f"{counted(member['distance'], 'bit')} away"
             here = "  <- this one" if member["id"] == story.id else ""
             yield f"    {member['id'][:12]}  {mark:<14}  {member['key']}{here}"
+
+
+def _alike(story: Story, stage: str) -> Iterator[str]:
+    members = story.alike.get(stage, ())
+    if members:
+        yield f"  {NAMES[stage]}: who is alike"
+        for member in members:
+            like = "by others" if member["similarity"] is None else f"{member['similarity']:.3f}"
+            here = "  <- this one" if member["id"] == story.id else ""
+            yield f"    {member['id'][:12]}  {'kept' if member['kept'] else like:<14}  item {member['item']}{here}"
 
 
 def _rules(story: Story, stage: str) -> Iterator[str]:

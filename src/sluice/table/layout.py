@@ -137,9 +137,9 @@ class Layout:
         """By sample that entered 02_captioned: whether it is captioned."""
         return self.root / CAPTIONED / "routes.parquet"
 
-    def corpus(self, name: str) -> Path:
+    def corpus(self, name: str, stage: str = FILTERED) -> Path:
         """A table of a corpus step."""
-        return self.root / FILTERED / "corpus" / f"{name}.parquet"
+        return self.root / stage / "corpus" / f"{name}.parquet"
 
     @property
     def final(self) -> Path:
