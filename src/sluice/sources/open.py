@@ -19,6 +19,7 @@ from sluice.sources.config import (
     ParquetConfig,
     SourceConfig,
     TableConfig,
+    UrlsConfig,
     VqaConfig,
     WebDatasetConfig,
 )
@@ -27,6 +28,7 @@ from sluice.sources.img2dataset import open_img2dataset
 from sluice.sources.llava import open_llava
 from sluice.sources.parquet import open_parquet
 from sluice.sources.table import open_table
+from sluice.sources.urls import open_urls
 from sluice.sources.vqa import open_vqa
 from sluice.sources.webdataset import open_webdataset
 
@@ -44,8 +46,13 @@ _OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
 _MOST_ITEMS: Final = 32_767  # the place of an item in its sample is an int16
 
 
-def open_source(config: SourceConfig, base: Path) -> Source:
-    """The source that `config` describes; its relative paths are relative to the folder `base`."""
+def open_source(config: SourceConfig, base: Path, stores: Path | None = None) -> Source:
+    """The source that `config` describes; its relative paths are relative to the folder `base`.
+
+    `stores` is the folder that a run fetches into what lies behind URLs.
+    """
+    if isinstance(config, UrlsConfig):
+        return _Sound(open_urls(config, base, stores), config)
     return _Sound(_OPENERS[type(config)](config, base), config)
 
 
