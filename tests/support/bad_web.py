@@ -207,11 +207,12 @@ def bad_web() -> Iterator[BadWeb]:
 
     def work() -> None:
         asyncio.set_event_loop(loop)
-        loop.create_task(start())
+        starting = loop.create_task(start())
         loop.run_forever()
         for task in asyncio.all_tasks(loop):
             task.cancel()
         loop.run_until_complete(asyncio.sleep(0.05))
+        starting.result()
         loop.close()
 
     thread = threading.Thread(target=work, daemon=True)

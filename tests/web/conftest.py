@@ -20,7 +20,8 @@ from sluice.web.resolve import NoSuchNameError
 from support.bad_web import BadWeb, bad_web
 from support.recipes import recipe_values
 
-pytest.importorskip("aiohttp", reason="the extra `web` is not installed")
+for package in ("aiohttp", "httpcore", "h2"):
+    pytest.importorskip(package, reason="the extra `web` is not installed")
 
 QUICK = {"allow": ["*.test"], "delay": 0, "connect": 1, "first_byte": 0.6, "whole": 1.2, "max_bytes": 2**20}
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -77,7 +76,8 @@ def _fetch(source: UrlsSource, lists: Sequence[OptOut], layout: Layout, tell: Te
     done = folder / _DONE
     if done.is_file() and (folder / ROWS_FILE).is_file() and _said(done).get("list") == name:
         return
-    optional("aiohttp", "`type: urls`", "web")
+    for package in ("aiohttp", "httpcore", "anyio", "h2"):
+        optional(package, "a source of URLs", "web")
     from sluice.web.index import Index
 
     done.unlink(missing_ok=True)
@@ -122,15 +122,13 @@ class _Missing:
 async def _crawl(
     source: UrlsSource, lists: Sequence[OptOut], layout: Layout, name: str, index: Any, missing: _Missing, tell: Tell
 ) -> None:
-    from sluice.web.address import Allowed
+    from sluice.web.clients import WebClient
     from sluice.web.crawl import Crawl
-    from sluice.web.http1 import Http1Client
     from sluice.web.opt_outs import OptOuts
-    from sluice.web.resolve import Resolver
     from sluice.web.store import Store
 
     config = source.config.fetch
-    client = Http1Client(config, Resolver(Allowed(config.allow)), ssl.create_default_context())
+    client = WebClient(config)
     store = Store(layout.fetched, source.name_on_disk, config, index, name)
     opt_outs = OptOuts.of(config, _named(lists, "urls", "domains"), _named(lists, "sha256"))
     crawl = Crawl(config, client, store, opt_outs, layout.fetched / source.name_on_disk)

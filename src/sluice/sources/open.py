@@ -32,7 +32,7 @@ from sluice.sources.urls import open_urls
 from sluice.sources.vqa import open_vqa
 from sluice.sources.webdataset import open_webdataset
 
-_OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
+_OPENERS: Final[dict[type, Callable[..., Source]]] = {
     FolderConfig: open_folder,
     TableConfig: open_table,
     WebDatasetConfig: open_webdataset,
@@ -42,6 +42,7 @@ _OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
     CocoConfig: open_coco,
     LlavaConfig: open_llava,
     VqaConfig: open_vqa,
+    UrlsConfig: open_urls,
 }
 _MOST_ITEMS: Final = 32_767  # the place of an item in its sample is an int16
 
@@ -51,9 +52,8 @@ def open_source(config: SourceConfig, base: Path, stores: Path | None = None) ->
 
     `stores` is the folder that a run fetches into what lies behind URLs.
     """
-    if isinstance(config, UrlsConfig):
-        return _Sound(open_urls(config, base, stores), config)
-    return _Sound(_OPENERS[type(config)](config, base), config)
+    opener = _OPENERS[type(config)]
+    return _Sound(opener(config, base, stores) if isinstance(config, UrlsConfig) else opener(config, base), config)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@
 | what a recipe may say of it | `config` |
 | which address may be connected to, and names looked up once | `address`, `resolve` |
 | what a site asks for: `robots.txt`, `X-Robots-Tag` and the like | `robots`, `robots_tag`, `opt_outs` |
-| one exchange, over HTTP/1.1 or HTTP/2 | `exchange`, `http1`, `http2` |
+| one exchange, over HTTP/1.1 or HTTP/2 | `exchange`, `clients`, `http1`, `http2` |
 | its answer, read within bounds | `body`, `answer` |
 | whose turn it is: limits and pauses a host | `hosts` |
 | all of a list | `crawl` |

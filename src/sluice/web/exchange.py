@@ -9,7 +9,9 @@ from urllib.parse import urljoin
 
 from yarl import URL
 
+from sluice.web.address import UnsafeAddressError
 from sluice.web.answer import FetchFailure
+from sluice.web.resolve import NoSuchNameError
 
 SCHEMES: Final = ("http", "https")
 _LONGEST: Final = 8_192  # characters of a URL
@@ -42,6 +44,18 @@ class Client(Protocol):
     async def close(self) -> None:
         """Drop all connections."""
         ...
+
+
+def refused(error: BaseException) -> FetchFailure | None:
+    """What a client's error means where we raised it: an address that is refused, a name that has none."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, UnsafeAddressError):
+            return FetchFailure("unsafe", str(seen))
+        if isinstance(seen, NoSuchNameError):
+            return FetchFailure("dns", str(seen), passing=True)
+        seen = getattr(seen, "os_error", None) or seen.__cause__
+    return None
 
 
 def parsed(text: str, base: URL | None = None) -> URL:

@@ -14,10 +14,11 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from sluice.web.address import Allowed, UnsafeAddressError
+from sluice.web.address import Allowed
 from sluice.web.answer import FetchFailure
 from sluice.web.config import FetchConfig
-from sluice.web.resolve import NoSuchNameError, Resolver
+from sluice.web.exchange import refused
+from sluice.web.resolve import Resolver
 
 _KEEP: Final = 15.0  # seconds that a connection waits for the next request of its host
 _DRAINED: Final = 16 * 2**10  # bytes
@@ -90,12 +91,12 @@ class Http1Client:
             seconds = config.connect if what == "connection" else config.connect + config.first_byte
             raise FetchFailure("timeout", f"no {what} within {seconds:g} s", passing=True) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise told(error) from error
+            raise _told(error) from error
         try:
             yield _Answer(response)
             await _drain(response)
         except (aiohttp.ClientError, OSError) as error:
-            raise told(error) from error
+            raise _told(error) from error
         finally:
             response.release()  # closes the connection where something is still to come
 
@@ -128,15 +129,11 @@ async def _drain(response: aiohttp.ClientResponse) -> None:
                 await response.content.read()
 
 
-def told(error: BaseException) -> FetchFailure:
+def _told(error: BaseException) -> FetchFailure:
     """What a client's error means, with its class."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, UnsafeAddressError):
-            return FetchFailure("unsafe", str(seen))
-        if isinstance(seen, NoSuchNameError):
-            return FetchFailure("dns", str(seen), passing=True)
-        seen = getattr(seen, "os_error", None) or seen.__cause__
+    known = refused(error)
+    if known is not None:
+        return known
     if isinstance(error, aiohttp.InvalidURL | aiohttp.NonHttpUrlClientError):
         return FetchFailure("unsafe", f"no URL that may be asked for: {error}")
     if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
