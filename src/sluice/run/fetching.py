@@ -7,6 +7,7 @@ URLs that it had before. When every row has its outcome, the stores' tables beco
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from itertools import islice
@@ -19,10 +20,11 @@ import pyarrow.parquet as pq
 from sluice.corpus.opt_out import OptOut, opted_out
 from sluice.errors import RecipeError, RunError
 from sluice.models.extras import optional
+from sluice.run.erasing import taken_down_urls
 from sluice.run.opt_outs import load_opt_outs
 from sluice.run.recipe import RecipeFile
 from sluice.sources.config import UrlsConfig
-from sluice.sources.urls import ROWS_FILE, UrlsSource, open_urls
+from sluice.sources.urls import DONE_FILE, ROWS_FILE, UrlsSource, open_urls
 from sluice.table.commit import commit, table_writer, write_json, write_table
 from sluice.table.compute import pc
 from sluice.table.duck import connect
@@ -33,7 +35,6 @@ from sluice.table.read import read_table
 Tell = Callable[..., None]
 
 _BATCH: Final = 512  # rows of a list read at a time
-_DONE: Final = "fetched.json"
 _MEMORY: Final = "256MB"  # for sorting what became of a list's rows; the rest goes through the disk
 
 
@@ -63,7 +64,7 @@ def forget_fetched(layout: Layout, failure_class: str) -> int:
         hit: Any = pc.fill_null(pc.equal(classes, failure_class), False)
         found: int = pc.sum(hit).as_py() or 0
         if found:
-            (path.parent / _DONE).unlink(missing_ok=True)
+            (path.parent / DONE_FILE).unlink(missing_ok=True)
             table = pq.read_table(path)
             write_table(path, table.filter(pc.invert(hit)))
             count += found
@@ -73,7 +74,7 @@ def forget_fetched(layout: Layout, failure_class: str) -> int:
 def _fetch(source: UrlsSource, lists: Sequence[OptOut], layout: Layout, tell: Tell) -> None:
     folder = layout.fetched / source.name_on_disk
     name = _list_fingerprint(source)
-    done = folder / _DONE
+    done = folder / DONE_FILE
     if done.is_file() and (folder / ROWS_FILE).is_file() and _said(done).get("list") == name:
         return
     for package in ("aiohttp", "httpcore", "anyio", "h2"):
@@ -89,7 +90,9 @@ def _fetch(source: UrlsSource, lists: Sequence[OptOut], layout: Layout, tell: Te
         except ExceptionGroup as group:
             raise _first(group) from group
     _merge(folder, name, missing.urls)
-    write_json(done, {"list": name, "rows": missing.rows, "urls": missing.urls})
+    with (folder / ROWS_FILE).open("rb") as rows:
+        digest = hashlib.file_digest(rows, "sha256").hexdigest()
+    write_json(done, {"list": name, "rows": missing.rows, "urls": missing.urls, "digest": digest})
 
 
 class _Missing:
@@ -124,13 +127,18 @@ async def _crawl(
 ) -> None:
     from sluice.web.clients import WebClient
     from sluice.web.crawl import Crawl
+    from sluice.web.index import key_of
     from sluice.web.opt_outs import OptOuts
     from sluice.web.store import Store
 
     config = source.config.fetch
     client = WebClient(config)
     store = Store(layout.fetched, source.name_on_disk, config, index, name)
-    opt_outs = OptOuts.of(config, _named(lists, "urls", "domains"), _named(lists, "sha256"))
+    listed = _named(lists, "urls", "domains")
+    gone = taken_down_urls(layout)
+    opt_outs = OptOuts.of(
+        config, lambda url: "taken down" if gone and key_of(url) in gone else listed(url), _named(lists, "sha256")
+    )
     crawl = Crawl(config, client, store, opt_outs, layout.fetched / source.name_on_disk)
     telling = asyncio.create_task(_telling(store, tell))
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sluice.sources.arrow import open_arrow
 from sluice.sources.base import NO_RIGHTS, Item, RawSample, Rights, Source, SourceFile

@@ -77,11 +77,11 @@ _EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "answers as given are kept in `meta`.",
     ),
     "urls": (
-        "lists/part-00000.parquet\n  URL: https://example.org/kite.jpg   TEXT: a red kite   LICENSE: ?   similarity: 0.31",
+        "lists/part-00000.parquet\n  URL: https://example.org/kite.jpg   TEXT: a red kite   LICENSE: ?",
         '- type: urls\n  path: lists/*.parquet\n  fetch: {user_agent: "mylab-crawler (+https://mylab.example/crawler)"}',
         "A sample a row; its key is `file/row`. `sluice run` fetches the images first, once, into tars below "
-        "`RUN/00_raw/fetched`, and everything after reads them there. What could not be fetched is a failed sample with "
-        "its class (`http_4xx`, `timeout`, `robots`, `optout`, ...), and `sluice retry --class` fetches those again. "
+        "`RUN/00_raw/fetched`, and everything after reads them there. What could not be fetched is a failed sample "
+        "with its class (`http_4xx`, `timeout`, `robots`, `optout`, ...); `sluice retry --class` fetches those again. "
         "[The web](web.md) says what is asked of whom, and how often. Needs `pip install 'sluice[web]'`.",
     ),
 }
@@ -89,10 +89,10 @@ _HEAD: Final = """# Sources
 
 <!-- Made by `sluice.sources.reference.markdown()`; a test keeps it current. -->
 
-A source turns outside data into samples, by reference: no byte is copied at ingest, but what a list of URLs names is
-fetched. What is wrong with a source as a
-whole (no such file, another format, an unknown column) stops the run with an error that names the file. What is wrong
-with one row is a **failed** sample with a class (`io`, `decode`, `too_large`) and a message; the run goes on.
+A source turns outside data into samples, by reference: no byte is copied at ingest, but for what a list
+of URLs names, which is fetched. What is wrong with a source as a whole (no such file, another format, an unknown
+column) stops the run with an error that names the file. What is wrong with one row is a **failed** sample with a class
+(`io`, `decode`, `too_large`) and a message; the run goes on.
 
 Several captions of an image stay several. Licence, author, source URL, date fetched and dataset name are taken where
 the format has them, under their usual names; else they are null. Every other field is kept in `meta`.

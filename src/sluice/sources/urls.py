@@ -6,6 +6,7 @@ the list, in their order, and that number joins a row with what became of its UR
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from sluice.sources.rows import TABLE_SUFFIXES, BadRow, opened, rows
 from sluice.table.refs import Ref
 
 ROWS_FILE: Final = "rows.parquet"  # what became of every URL, in the order of the list
+DONE_FILE: Final = "fetched.json"  # which list it was, when every row has its outcome
 URL_NAMES: Final = ("url", "image_url", "img_url", "image_uri", "link", "src")
 _PLANS: Final = 1024
 _FACTS: Final = ("status", "http", "content_type", "last_modified", "final_url", "tries", "format", "sha256")
@@ -129,8 +131,9 @@ class UrlsSource:
         for path in sorted(folder.glob("store-*.tar")) if folder else ():
             if (file := stat_file(str(path))) is not None:
                 yield file
-        if folder and (file := stat_file(str(folder / ROWS_FILE))) is not None:
-            yield file
+        if folder and (folder / DONE_FILE).is_file():  # tells what was merged: a takedown changes nothing of it
+            done = json.loads((folder / DONE_FILE).read_text())
+            yield SourceFile(str(folder / ROWS_FILE), done["rows"], done["digest"])
 
     @property
     def name_on_disk(self) -> str:
@@ -204,7 +207,7 @@ class _Fetched:
         said = self._next
         if said is None or said["row"] != row.number:
             return None
-        if said["url"] != row.url:
+        if said["url"] not in (row.url, None):  # null: it was taken down
             raise SourceError(f"{row.key}: the list has changed while it was read; run again")
         self._next = next(self._rows, None)
         return said

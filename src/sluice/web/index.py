@@ -9,7 +9,7 @@ import hashlib
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Final, Self
@@ -86,6 +86,15 @@ class Index:
             self._writing.executemany("INSERT OR IGNORE INTO contents VALUES (?, ?)", contents)
             self._writing.execute("INSERT OR IGNORE INTO stores VALUES (?)", (store,))
 
+    def forget(self, urls: Collection[str], places: Collection[tuple[str, int]]) -> None:
+        """Forget URLs, and what lies at places (tar, offset): nothing is to be found there any more."""
+        with self._lock, self._writing:
+            self._writing.executemany("DELETE FROM urls WHERE key = ?", [(key_of(url),) for url in urls])
+            self._writing.executemany(
+                "DELETE FROM contents WHERE json_extract(place, '$[0]') = ? AND json_extract(place, '$[2]') = ?",
+                sorted(places),
+            )
+
     def _catch_up(self, root: Path) -> None:
         """Add the stores that a killed process committed and did not add."""
         known = {name for (name,) in self._reading.execute("SELECT name FROM stores")}
@@ -101,7 +110,7 @@ class Index:
 def _stored(path: Path) -> Iterator[tuple[str, Outcome]]:
     for batch in pq.ParquetFile(path).iter_batches():
         for row in batch.to_pylist():
-            if row["tar"] is not None:
+            if row["tar"] is not None and row["url"] is not None:
                 yield row["url"], outcome_of(row)
 
 
