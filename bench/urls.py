@@ -4,9 +4,10 @@
     python bench/urls.py --memory 10000 200000
 
 `PYTHON` is an interpreter that has img2dataset (an environment of its own: it wants older packages). The server answers
-on every address of 127.0.0.0/8, each a host of its own, and is the same process for both, which run in turn. img2dataset
-is given what makes it fastest: no re-encoding, no EXIF, no retries, a process a core. It obeys no robots.txt and keeps
-no connection; ours is set to no pause between requests, as it has none. Each image is different, 4 to 40 KB.
+on every address of 127.0.0.0/8, each a host of its own, and is the same process for both, which run in turn.
+img2dataset is given what makes it fastest: no re-encoding, no EXIF, no retries, a process a core. It has no robots.txt
+nor keeps connections; ours is set to no pause between requests, as it has none. Each image is different, some 30 KB
+(`--small`: 2 KB, so that a long list is bound by what a URL costs, not by the disk).
 
 What is counted: images stored, wall seconds, seconds of CPU over the process tree, and the largest sum of PSS of it.
 """
@@ -67,7 +68,7 @@ class Server(asyncio.Protocol):
             self.transport.close()
 
 
-def serve(latency: float) -> None:
+def serve(latency: float, small: bool) -> None:
     import io
 
     from PIL import Image
@@ -75,7 +76,7 @@ def serve(latency: float) -> None:
     rng = random.Random(1)
     bodies: list[bytes] = []
     for _ in range(64):
-        side, data = rng.randrange(96, 400), io.BytesIO()
+        side, data = rng.randrange(96, 400) // (6 if small else 1), io.BytesIO()
         noise = Image.frombytes("RGB", (side // 4, side // 4), rng.randbytes(3 * (side // 4) ** 2))
         noise.resize((side, side)).save(data, "JPEG", quality=90)
         bodies.append(data.getvalue())
@@ -195,7 +196,8 @@ def theirs(listed: Path, options: argparse.Namespace) -> Cost:
             "number_sample_per_shard": max(1000, min(10_000, options.urls // options.processes)),
             "enable_wandb": False,
         }
-        call = f"from img2dataset import download\nif __name__ == '__main__':\n    download(**{ ({k: str(v) if isinstance(v, Path) else v for k, v in arguments.items()})!r})\n"
+        plain = {name: str(value) if isinstance(value, Path) else value for name, value in arguments.items()}
+        call = f"from img2dataset import download\nif __name__ == '__main__':\n    download(**{plain!r})\n"
         (folder / "peer.py").write_text(call)
         return measured([options.peer, "peer.py"], folder)
 
@@ -212,12 +214,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=128, help="theirs, a process")
     parser.add_argument("--memory", type=int, nargs="+", help="only ours, on lists of these lengths")
     parser.add_argument("--scratch", type=Path, default=None, help="a folder for what is fetched")
+    parser.add_argument("--small", action="store_true", help="images of some 2 KB")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.latency)
+        serve(options.latency, options.small)
         return
     command = [sys.executable, __file__, "--serve", "--latency", str(options.latency)]
+    command += ["--small"] if options.small else []
     server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None

@@ -35,7 +35,7 @@ from sluice.table.read import read_table
 Tell = Callable[..., None]
 
 _BATCH: Final = 512  # rows of a list read at a time
-_MEMORY: Final = "256MB"  # for sorting what became of a list's rows; the rest goes through the disk
+_MEMORY: Final = "64MB"  # for sorting what became of a list's rows; the rest goes through the disk
 
 
 def silent(*_: object, **__: object) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 from sluice.errors import FailureClass
@@ -83,6 +84,22 @@ def outcome_of(row: dict[str, Any]) -> Outcome:
         stored = Stored(place, row["sha256"], row["format"])
     failure = (row["failure_class"], row["failure"]) if row["failure_class"] is not None else None
     return Outcome(row["final_url"], row["tries"], row["fetched"], row["seconds"], said, stored, failure)
+
+
+def text_of(outcome: Outcome) -> str:
+    """An outcome whose bytes are stored, as text."""
+    said, stored = outcome.said, outcome.stored
+    if said is None or stored is None:
+        raise ValueError(f"{outcome.final_url}: nothing is stored of it")
+    facts = outcome.final_url, outcome.tries, outcome.fetched, outcome.seconds
+    what = astuple(said), astuple(stored.place), stored.sha256, stored.format
+    return json.dumps([*facts, *what], ensure_ascii=False)
+
+
+def outcome_from(text: str) -> Outcome:
+    """The outcome that a text tells."""
+    final, tries, fetched, seconds, said, place, sha256, form = json.loads(text)
+    return Outcome(final, tries, fetched, seconds, Said(*said), Stored(Place(*place), sha256, form))
 
 
 def now() -> str:

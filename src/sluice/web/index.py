@@ -16,7 +16,7 @@ from typing import Final, Self
 
 import pyarrow.parquet as pq
 
-from sluice.web.answer import Outcome, Place, Said, Stored, outcome_of
+from sluice.web.answer import Outcome, Place, outcome_of, text_of
 
 _CACHE: Final = 8 * 2**10  # KiB of pages held
 _SCHEMA: Final = """
@@ -62,13 +62,10 @@ class Index:
         self._reading.close()
         self._writing.close()
 
-    def outcome(self, key: bytes) -> Outcome | None:
-        """What came of a URL whose bytes are stored."""
+    def outcome(self, key: bytes) -> str | None:
+        """What came of a URL whose bytes are stored, as text."""
         found = self._reading.execute("SELECT outcome FROM urls WHERE key = ?", (key,)).fetchone()
-        if found is None:
-            return None
-        final, tries, fetched, seconds, said, place, sha256, form = json.loads(found[0])
-        return Outcome(final, tries, fetched, seconds, Said(*said), Stored(Place(*place), sha256, form))
+        return None if found is None else found[0]
 
     def place(self, sha256: str) -> Place | None:
         """Where bytes lie."""
@@ -77,12 +74,11 @@ class Index:
         ).fetchone()
         return None if found is None else Place(*json.loads(found[0]))
 
-    def add(self, outcomes: Mapping[bytes, Outcome], places: Mapping[str, Place], store: str) -> None:
+    def add(self, outcomes: Mapping[bytes, str], places: Mapping[str, Place], store: str) -> None:
         """Add what a committed store holds."""
-        urls = ((key, _text(outcome)) for key, outcome in outcomes.items())
         contents = ((bytes.fromhex(sha256), json.dumps(astuple(place))) for sha256, place in places.items())
         with self._lock, self._writing:
-            self._writing.executemany("INSERT OR IGNORE INTO urls VALUES (?, ?)", urls)
+            self._writing.executemany("INSERT OR IGNORE INTO urls VALUES (?, ?)", outcomes.items())
             self._writing.executemany("INSERT OR IGNORE INTO contents VALUES (?, ?)", contents)
             self._writing.execute("INSERT OR IGNORE INTO stores VALUES (?)", (store,))
 
@@ -102,8 +98,8 @@ class Index:
             store = path.relative_to(root).with_suffix("").as_posix()
             if store not in known:
                 found = list(_stored(path))
-                outcomes = {key_of(url): outcome for url, outcome in found}
-                places = {one.stored.sha256: one.stored.place for one in outcomes.values() if one.stored}
+                outcomes = {key_of(url): text_of(outcome) for url, outcome in found}
+                places = {one.stored.sha256: one.stored.place for _, one in found if one.stored}
                 self.add(outcomes, places, store)
 
 
@@ -112,12 +108,3 @@ def _stored(path: Path) -> Iterator[tuple[str, Outcome]]:
         for row in batch.to_pylist():
             if row["tar"] is not None and row["url"] is not None:
                 yield row["url"], outcome_of(row)
-
-
-def _text(outcome: Outcome) -> str:
-    said, stored = outcome.said, outcome.stored
-    if said is None or stored is None:
-        raise ValueError(f"{outcome.final_url}: nothing is stored of it")
-    facts = outcome.final_url, outcome.tries, outcome.fetched, outcome.seconds
-    what = astuple(said), astuple(stored.place), stored.sha256, stored.format
-    return json.dumps([*facts, *what], ensure_ascii=False)

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from sluice.pack.tar import header, padded, write_end
 from sluice.table.commit import commit, write_table
-from sluice.web.answer import Outcome, Place, Said, Stored
+from sluice.web.answer import Outcome, Place, Said, Stored, outcome_from, text_of
 from sluice.web.body import Body
 from sluice.web.config import FetchConfig
 from sluice.web.hosts import Job
@@ -25,6 +25,7 @@ from sluice.web.index import Index
 
 LIST: Final = b"sluice.list"  # which list the rows of a table are rows of
 _MOST_ROWS: Final = 8_192  # held until they are written
+_BATCH: Final = 512  # rows held as Python's own objects
 _NOT_SAID: Final = (None,) * 7
 _NOT_STORED: Final = (None,) * 6
 
@@ -73,11 +74,11 @@ class Store:
 
     def repeats(self, row: int, url: str, key: bytes) -> bool:
         """Whether the bytes of a URL are stored already; if so, that is written down for `row`."""
-        known = next((shard.outcomes[key] for shard in self._recent if key in shard.outcomes), None)
-        known = known or self._index.outcome(key)
-        if known is None:
+        text = next((shard.outcomes[key] for shard in self._recent if key in shard.outcomes), None)
+        text = text or self._index.outcome(key)
+        if text is None:
             return False
-        self._open.rows.append(_values(row, url, known, repeat=True))
+        self._open.note(_values(row, url, outcome_from(text), repeat=True))
         self.kept += 1
         return True
 
@@ -86,9 +87,9 @@ class Store:
         if body is not None:
             outcome = self._stored(job, outcome, body)
         for row in job.rows:
-            self._open.rows.append(_values(row, job.listed, outcome, repeat=row != job.rows[0]))
+            self._open.note(_values(row, job.listed, outcome, repeat=row != job.rows[0]))
         if outcome.failure is None:
-            self._open.outcomes[job.key] = outcome
+            self._open.outcomes[job.key] = text_of(outcome)
             self.kept += len(job.rows)
         else:
             self.failed += len(job.rows)
@@ -98,7 +99,7 @@ class Store:
         """Commit all."""
         if self._closing is not None:
             await self._closing
-        if self._open.rows:
+        if self._open.count:
             self._commit(self._open)
         else:
             self._open.abandon()
@@ -119,10 +120,10 @@ class Store:
 
     async def _close_if_due(self) -> None:
         shard, config = self._open, self._config
-        if shard.size < config.shard_bytes and len(shard.rows) < _MOST_ROWS and shard.age < config.commit_seconds:
+        if shard.size < config.shard_bytes and shard.count < _MOST_ROWS and shard.age < config.commit_seconds:
             return
         if self._closing is not None and not self._closing.done():
-            if len(shard.rows) < 2 * _MOST_ROWS:
+            if shard.count < 2 * _MOST_ROWS:
                 return  # the disk is slower than the network: this one grows a little past its bounds
             await asyncio.shield(self._closing)
             if shard is not self._open:
@@ -148,8 +149,10 @@ class _Shard:
     def __init__(self, root: Path, path: Path) -> None:
         self.path = path
         self.size = 0
-        self.rows: list[tuple[Any, ...]] = []
-        self.outcomes: dict[bytes, Outcome] = {}  # by key of the URL
+        self.count = 0  # rows
+        self.outcomes: dict[bytes, str] = {}  # by key of the URL, as text: a fifth of the room
+        self._rows: list[tuple[Any, ...]] = []
+        self._batches: list[pa.RecordBatch] = []
         self.places: dict[str, Place] = {}  # by SHA-256
         self._started = time.monotonic()
         self._shown = path.relative_to(root).as_posix()
@@ -160,6 +163,13 @@ class _Shard:
     def age(self) -> float:
         """Seconds since it was begun."""
         return time.monotonic() - self._started
+
+    def note(self, values: tuple[Any, ...]) -> None:
+        """Add a row to the table."""
+        self.count += 1
+        self._rows.append(values)
+        if len(self._rows) >= _BATCH:
+            self._compact()
 
     def write(self, member: str, body: Body) -> Place:
         """Add one file."""
@@ -179,12 +189,18 @@ class _Shard:
             write_end(self._file, self.size)
             self._file.close()
         self._stack.close()
-        self.rows.sort()
-        columns = [
-            pa.array(values, field.type) for values, field in zip(zip(*self.rows, strict=True), FETCHED, strict=True)
-        ]
-        table = pa.table(columns, FETCHED.with_metadata({LIST: fingerprint.encode()}))
+        self._compact()
+        table = pa.Table.from_batches(self._batches, FETCHED).sort_by("row")
+        table = table.replace_schema_metadata({LIST: fingerprint.encode()})
         write_table(self.path.with_suffix(".parquet"), table)
+
+    def _compact(self) -> None:
+        """Rows as columns: a fifth of the room that they take as Python's own objects."""
+        if self._rows:
+            values = zip(*self._rows, strict=True)
+            columns = [pa.array(column, field.type) for column, field in zip(values, FETCHED, strict=True)]
+            self._batches.append(pa.record_batch(columns, schema=FETCHED))
+            self._rows = []
 
     def abandon(self) -> None:
         """Remove what was written."""
