@@ -25,7 +25,7 @@ from sluice.run.opt_outs import load_opt_outs
 from sluice.run.recipe import RecipeFile
 from sluice.sources.config import UrlsConfig
 from sluice.sources.urls import DONE_FILE, ROWS_FILE, UrlsSource, open_urls
-from sluice.table.commit import commit, table_writer, write_json, write_table
+from sluice.table.commit import commit, explain, table_writer, write_json, write_table
 from sluice.table.compute import pc
 from sluice.table.duck import connect
 from sluice.table.ids import fingerprint, fingerprint_of
@@ -88,7 +88,8 @@ def _fetch(source: UrlsSource, lists: Sequence[OptOut], layout: Layout, tell: Te
         try:
             asyncio.run(_crawl(source, lists, layout, name, index, missing, tell))
         except ExceptionGroup as group:
-            raise _first(group) from group
+            error = _first(group)
+            raise (explain(error, folder / ROWS_FILE) if isinstance(error, OSError) else error) from group
     _merge(folder, name, missing.urls)
     with (folder / ROWS_FILE).open("rb") as rows:
         digest = hashlib.file_digest(rows, "sha256").hexdigest()

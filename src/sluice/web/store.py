@@ -24,7 +24,7 @@ from sluice.web.hosts import Job
 from sluice.web.index import Index
 
 LIST: Final = b"sluice.list"  # which list the rows of a table are rows of
-_MOST_ROWS: Final = 8_192  # held until they are written
+_MOST_ROWS: Final = 4_096  # held until they are written
 _BATCH: Final = 512  # rows held as Python's own objects
 _NOT_SAID: Final = (None,) * 7
 _NOT_STORED: Final = (None,) * 6
@@ -132,8 +132,12 @@ class Store:
             self._closing.result()
         self._number += 1
         self._open = _Shard(self._root, self._path())
-        self._recent = [shard, self._open]
-        self._closing = asyncio.create_task(asyncio.to_thread(self._commit, shard))
+        self._recent.append(self._open)
+        self._closing = asyncio.create_task(self._close(shard))
+
+    async def _close(self, shard: _Shard) -> None:
+        await asyncio.to_thread(self._commit, shard)
+        self._recent.remove(shard)  # the index knows what it holds
 
     def _commit(self, shard: _Shard) -> None:
         shard.commit(self._fingerprint)
