@@ -8,7 +8,25 @@ from __future__ import annotations
 
 from typing import Final, Literal, get_args
 
-FailureClass = Literal["io", "decode", "too_large", "timeout", "crash", "model", "api"]
+FailureClass = Literal[
+    "io",
+    "decode",
+    "too_large",
+    "timeout",
+    "crash",
+    "model",
+    "api",
+    # of fetching: what a server answered, what the network did, what may not be fetched
+    "http_4xx",
+    "http_429",
+    "http_5xx",
+    "dns",
+    "network",
+    "redirect",
+    "unsafe",
+    "robots",
+    "optout",
+]
 FAILURE_CLASSES: Final[tuple[FailureClass, ...]] = get_args(FailureClass)
 
 

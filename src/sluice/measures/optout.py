@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from sluice.errors import RecipeError
 from sluice.measures.base import Batch, Columns, measure, sample
+from sluice.web.robots_tag import DIRECTIVES, directives_of
 
 _MAYBE: Final = re.compile(r"robots|noai|noimageai|tdm", re.IGNORECASE)
 _NAMES: Final = frozenset(
@@ -23,9 +24,6 @@ _NAMES: Final = frozenset(
 )
 _TDM: Final = frozenset(("tdmreservation", "tdmreserved", "tdm"))
 _FLAGS: Final = frozenset(("noai", "noimageai"))  # as columns of their own
-_DIRECTIVES: Final = frozenset(
-    ("all", "none", "noindex", "nofollow", "noarchive", "nosnippet", "notranslate", "noimageindex", "noai", "noimageai")
-)
 _HEADER: Final = re.compile(r"(?:^|\n)\s*(x-robots-tag|tdm-reservation)\s*:\s*([^\r\n]*)", re.IGNORECASE)
 _YES: Final = frozenset(("1", "true", "yes"))
 
@@ -44,9 +42,9 @@ def optout(batch: Batch, *, directives: str = "noai noimageai", agents: str = "*
     - `noai`: whether one of `directives`, or a TDM reservation, applies; false where the source kept none.
     """
     wanted, named = frozenset(directives.lower().split()), frozenset(agents.lower().split())
-    if not wanted <= _DIRECTIVES:
-        odd = sorted(wanted - _DIRECTIVES)[0]
-        raise RecipeError(f"rights.optout: {odd!r} is no directive (there are: {', '.join(sorted(_DIRECTIVES))})")
+    if not wanted <= DIRECTIVES:
+        odd = sorted(wanted - DIRECTIVES)[0]
+        raise RecipeError(f"rights.optout: {odd!r} is no directive (there are: {', '.join(sorted(DIRECTIVES))})")
     said = [said_of(meta) for meta in batch.field("meta")]
     return {
         "robots": [" ".join(f"{agent}:{word}" if agent else word for agent, word in one) or None for one in said],
@@ -96,24 +94,3 @@ def _of_field(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, str):
         for header, said in _HEADER.findall(value):  # the headers as they came over the wire
             yield from _of_field(header, said)
-
-
-def directives_of(header: str) -> Iterator[tuple[str, str]]:
-    """The directives of an `X-Robots-Tag` with the agent each is for; an agent rules until the next is named.
-
-    >>> list(directives_of("noindex, BadBot: noai, nofollow"))
-    [('', 'noindex'), ('badbot', 'noai'), ('badbot', 'nofollow')]
-    """
-    agent = ""
-    for part in header.lower().split(","):
-        before, colon, after = part.partition(":")
-        word = part.strip()
-        if colon and before.strip() not in (
-            "unavailable_after",
-            "max-snippet",
-            "max-image-preview",
-            "max-video-preview",
-        ):
-            agent, word = before.strip(), after.strip()
-        if word in _DIRECTIVES:
-            yield agent, word

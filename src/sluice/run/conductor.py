@@ -134,7 +134,7 @@ def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None
 def _ingesting(prepared: Prepared, layout: Layout, events: Events) -> Sequence[int] | Iterator[int]:
     """The units of 00_raw; an iterator while they are being written, and the stage is under way until its end."""
     done = events.begin(RAW)
-    units = ingesting(prepared.file, layout)
+    units = ingesting(prepared.file, layout, events.tell)
 
     def with_last_words() -> Iterator[int]:
         yield from units

@@ -1,4 +1,4 @@
-"""00_raw: what the sources hold, cut into units. No media byte is read or copied.
+"""00_raw: what the sources hold, cut into units. No media byte is read or copied, but what lies behind a list of URLs.
 
 Ingest is cheap and deterministic, so a killed one starts over. A source that changed is ingested again; units
 whose rows or files changed lose their measurements, all others keep them.
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from sluice.run.fetching import Tell, fetch_sources, silent
 from sluice.run.recipe import Recipe, RecipeFile
 from sluice.run.stage import done, finish, law_of_counts, reopen
 from sluice.run.takedown import blank_unit, taken_down
@@ -33,19 +34,20 @@ _FILES: Final = 8_192  # held at a time as Python's own objects, which take ten 
 _STAMPS = pa.schema([("uri", pa.string()), ("size", pa.int64()), ("stamp", pa.string())])
 
 
-def ingest(file: RecipeFile, layout: Layout) -> None:
+def ingest(file: RecipeFile, layout: Layout, tell: Tell = silent) -> None:
     """Bring 00_raw up to date with the sources."""
-    for _ in ingesting(file, layout):
+    for _ in ingesting(file, layout, tell):
         pass
 
 
-def ingesting(file: RecipeFile, layout: Layout) -> Sequence[int] | Iterator[int]:
+def ingesting(file: RecipeFile, layout: Layout, tell: Tell = silent) -> Sequence[int] | Iterator[int]:
     """Bring 00_raw up to date; its units, each from the moment on that it can be measured.
 
     A sequence means that there was nothing to do. Else the stage is done when the iterator has come to its end.
     """
     started = time.perf_counter()
-    sources = [open_source(config, file.base) for config in file.recipe.sources]
+    fetch_sources(file, layout, tell)
+    sources = [open_source(config, file.base, layout.fetched) for config in file.recipe.sources]
     stamps = _stamps(sources)
     name = _fingerprint(file.recipe, sources, stamps)
     if done(layout, RAW, name) and _same_stamps(layout, stamps):

@@ -69,6 +69,7 @@ class _Tally:
 def _begun(event: dict[str, Any]) -> tuple[str, int] | None:
     """What starts with this event, if it is work that comes in pieces: its name and their number, 0 if unknown."""
     names = {
+        "fetching": "fetch",
         "measuring": "measure",
         "embedding": "embed",
         "scoring": "score",
@@ -108,7 +109,7 @@ class _Lines:
             self._name, self._tally.todo = begun
         elif event["event"] == "units_known":
             self._tally.todo = event["missing"]
-        elif event["event"] in ("unit_measured", "shard_written"):
+        elif event["event"] in ("unit_measured", "shard_written", "fetched"):
             self._tally.take(event)
             now = time.monotonic()
             if now - self._last > _EVERY or self._tally.done == self._tally.todo:
@@ -167,7 +168,7 @@ class _Bars:
         elif event["event"] == "units_known":
             self._tally.todo = event["missing"]
             self._progress.update(self._task, total=self._tally.todo)
-        elif event["event"] in ("unit_measured", "shard_written"):
+        elif event["event"] in ("unit_measured", "shard_written", "fetched"):
             self._tally.take(event)
             failed = f"{self._tally.failed:,} failed so far" if self._tally.failed else ""
             rate = f"{self._tally.rate:,.0f} samples/s"

@@ -1,6 +1,7 @@
 """`retry`: forget the failures of a class, so that the next run tries them again; nothing else is done anew.
 
-A measure is taken again on the whole unit that holds such a failure; a captioner asks again only for what failed.
+A URL is fetched again by itself, a measure is taken again on the whole unit that holds such a failure, a captioner asks
+again only for what failed.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from sluice.errors import FAILURE_CLASSES, RunError
+from sluice.run.fetching import forget_fetched
 from sluice.run.holding import working_in
 from sluice.run.ledger import Run
 from sluice.run.stage import reopen
 from sluice.table.compute import pc
-from sluice.table.layout import BOXES, CAPTIONED, CHECKED, FILTERED, FINAL, Layout
+from sluice.table.layout import BOXES, CAPTIONED, CHECKED, FILTERED, FINAL, RAW, Layout
 from sluice.table.read import read_table
 from sluice.wording import counted
 
@@ -49,11 +51,12 @@ def forget(run: Run, failure_class: str) -> Retry:
     layout = run.layout
     failures: dict[str, int] = {}
     with working_in(layout):
+        failures[RAW] = forget_fetched(layout, failure_class)
         failures[FILTERED] = _forget_measured(layout, FILTERED, failure_class)
         failures[CAPTIONED] = _forget_said(layout, failure_class)
         failures[CHECKED] = _forget_measured(layout, CHECKED, failure_class)
         failures[FINAL] = _forget_found(layout, failure_class)
-        for stage in (FILTERED, CAPTIONED, CHECKED, FINAL):
+        for stage in (RAW, FILTERED, CAPTIONED, CHECKED, FINAL):
             if failures[stage]:
                 reopen(layout, stage)
     return Retry(failure_class, failures)

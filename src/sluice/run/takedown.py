@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sluice.run.erasing import erase_fetched
 from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
 from sluice.table.layout import BOXES, CAPTIONED, CHECKED, FILTERED, RAW, Layout
@@ -69,6 +70,7 @@ def _kept_now(layout: Layout, ids: Collection[str]) -> list[str]:
 
 def erase(layout: Layout, ids: set[str]) -> None:
     """Blank the content of `ids` wherever the run keeps a copy of it."""
+    erase_fetched(layout, ids)
     for path in sorted((layout.root / RAW / "samples").glob("unit-*.parquet")):
         _blank_file(path, ids, _BLANK_SAMPLE)
     for path in sorted((layout.root / RAW / "items").glob("unit-*.parquet")):

@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sluice.table.remote import credentials_in
 
+from sluice.web.config import FetchConfig
+
 
 class SourceBase(BaseModel):
     """What every type of source takes."""
@@ -146,6 +148,28 @@ class VqaConfig(SourceBase):
     )
 
 
+class UrlsConfig(CaptionColumnsConfig):
+    """A list of URLs (Parquet, CSV, TSV or JSONL): the images are fetched, once, into tars below the run folder."""
+
+    type: Literal["urls"]
+    layout: Literal["laion", "coyo", "datacomp", "cc12m", "cc3m"] | None = Field(
+        default=None,
+        description="A list in the layout of this dataset. Default: told by its columns, and by its first line "
+        "where it has no header (CC12M, CC3M).",
+    )
+    url_column: str | None = Field(
+        default=None,
+        description="Column that holds the URL of the image. Default: the first called url, image_url, img_url, ...",
+    )
+    delimiter: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="What parts the columns of a text table. Default: a tab in `.tsv`, a comma in `.csv`.",
+    )
+    fetch: FetchConfig = Field(default=FetchConfig(), description="How the images are fetched: see [the web](web.md).")
+
+
 SourceConfig: TypeAlias = Annotated[
     FolderConfig
     | TableConfig
@@ -155,6 +179,7 @@ SourceConfig: TypeAlias = Annotated[
     | Img2DatasetConfig
     | CocoConfig
     | LlavaConfig
-    | VqaConfig,
+    | VqaConfig
+    | UrlsConfig,
     Field(discriminator="type"),
 ]

@@ -21,6 +21,7 @@ from sluice.sources.folder import IMAGE_SUFFIXES
 from sluice.sources.json_scan import open_json
 from sluice.sources.listing import walk
 from sluice.sources.rows import BadRow, rows
+from sluice.sources.urls import URL_NAMES, headerless
 
 _MOST_FILES: Final = 200_000  # looked at; a larger folder is told from its first files
 _MOST_JSON: Final = 64  # JSON files opened to see what they hold
@@ -180,11 +181,23 @@ def _tables(look: _Look) -> Iterator[Found]:
         column = next((column for column in row if column.strip().lower() in PATH_NAMES), None)
         path = _first_text(row.get(column)) if column else None
         if path is None:
+            yield from _urls(name, row)
             continue
         images = _claim(look, path)
         config: dict[str, JSON] = {"type": "table", "path": name}
         config |= {} if images == name.rpartition("/")[0] else {"images": images}
         yield Found(config, f"{_name(name)} names images in its column {column!r}")
+
+
+def _urls(name: str, row: dict[str, Any]) -> Iterator[Found]:
+    """A list of URLs, told by a column of them or, without a header, by its first line."""
+    if headerless(name) is not None:
+        yield Found({"type": "urls", "path": name}, f"{_name(name)} lists URLs, without a header")
+        return
+    column = next((column for column in row if column.strip().lower() in URL_NAMES), None)
+    url = _first_text(row.get(column)) if column else None
+    if url is not None and url.lower().startswith(("http://", "https://")):
+        yield Found({"type": "urls", "path": name}, f"{_name(name)} lists URLs in its column {column!r}")
 
 
 def _folder(look: _Look) -> Iterator[Found]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sluice.sources.arrow import open_arrow
 from sluice.sources.base import NO_RIGHTS, Item, RawSample, Rights, Source, SourceFile
@@ -19,6 +19,7 @@ from sluice.sources.config import (
     ParquetConfig,
     SourceConfig,
     TableConfig,
+    UrlsConfig,
     VqaConfig,
     WebDatasetConfig,
 )
@@ -27,10 +28,11 @@ from sluice.sources.img2dataset import open_img2dataset
 from sluice.sources.llava import open_llava
 from sluice.sources.parquet import open_parquet
 from sluice.sources.table import open_table
+from sluice.sources.urls import open_urls
 from sluice.sources.vqa import open_vqa
 from sluice.sources.webdataset import open_webdataset
 
-_OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
+_OPENERS: Final[dict[type, Callable[..., Source]]] = {
     FolderConfig: open_folder,
     TableConfig: open_table,
     WebDatasetConfig: open_webdataset,
@@ -40,13 +42,18 @@ _OPENERS: Final[dict[type, Callable[[Any, Path], Source]]] = {
     CocoConfig: open_coco,
     LlavaConfig: open_llava,
     VqaConfig: open_vqa,
+    UrlsConfig: open_urls,
 }
 _MOST_ITEMS: Final = 32_767  # the place of an item in its sample is an int16
 
 
-def open_source(config: SourceConfig, base: Path) -> Source:
-    """The source that `config` describes; its relative paths are relative to the folder `base`."""
-    return _Sound(_OPENERS[type(config)](config, base), config)
+def open_source(config: SourceConfig, base: Path, stores: Path | None = None) -> Source:
+    """The source that `config` describes; its relative paths are relative to the folder `base`.
+
+    `stores` is the folder that a run fetches into what lies behind URLs.
+    """
+    opener = _OPENERS[type(config)]
+    return _Sound(opener(config, base, stores) if isinstance(config, UrlsConfig) else opener(config, base), config)
 
 
 @dataclass(frozen=True)

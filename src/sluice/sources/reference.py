@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from sluice.sources.config import SourceBase, SourceConfig
+from sluice.web.config import FetchConfig
 
 # What lies on disk, the recipe that reads it, and what it becomes.
 _EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
@@ -75,14 +76,23 @@ _EXAMPLES: Final[dict[str, tuple[str, str, str]]] = {
         "A sample a question: image, question, and each different answer with the weight `min(count / 3, 1)`. The ten "
         "answers as given are kept in `meta`.",
     ),
+    "urls": (
+        "lists/part-00000.parquet\n  URL: https://example.org/kite.jpg   TEXT: a red kite   LICENSE: ?",
+        '- type: urls\n  path: lists/*.parquet\n  fetch: {user_agent: "mylab-crawler (+https://mylab.example/crawler)"}',
+        "A sample a row; its key is `file/row`. `sluice run` fetches the images first, once, into tars below "
+        "`RUN/00_raw/fetched`, and everything after reads them there. What could not be fetched is a failed sample "
+        "with its class (`http_4xx`, `timeout`, `robots`, `optout`, ...); `sluice retry --class` fetches those again. "
+        "[The web](web.md) says what is asked of whom, and how often. Needs `pip install 'sluice[web]'`.",
+    ),
 }
 _HEAD: Final = """# Sources
 
 <!-- Made by `sluice.sources.reference.markdown()`; a test keeps it current. -->
 
-A source turns outside data into samples, by reference: no byte is copied at ingest. What is wrong with a source as a
-whole (no such file, another format, an unknown column) stops the run with an error that names the file. What is wrong
-with one row is a **failed** sample with a class (`io`, `decode`, `too_large`) and a message; the run goes on.
+A source turns outside data into samples, by reference: no byte is copied at ingest, but for what a list
+of URLs names, which is fetched. What is wrong with a source as a whole (no such file, another format, an unknown
+column) stops the run with an error that names the file. What is wrong with one row is a **failed** sample with a class
+(`io`, `decode`, `too_large`) and a message; the run goes on.
 
 Several captions of an image stay several. Licence, author, source URL, date fetched and dataset name are taken where
 the format has them, under their usual names; else they are null. Every other field is kept in `meta`.
@@ -137,6 +147,18 @@ def markdown() -> str:
     return "\n".join(parts)
 
 
+def fetch_options() -> str:
+    """The options of `fetch`, as a table with their defaults: a part of `docs/web.md`."""
+    lines = ["| option | default | meaning |", "| --- | --- | --- |"]
+    for name, option in FetchConfig.model_fields.items():
+        default = option.get_default()
+        shown = (
+            str(list(default)) if isinstance(default, tuple) else str(default).lower() if default is True else default
+        )
+        lines.append(f"| `{name}` | `{shown}` | {option.description} |")
+    return "\n".join(lines)
+
+
 def _models() -> tuple[type[BaseModel], ...]:
     return get_args(get_args(SourceConfig)[0])
 
@@ -155,6 +177,8 @@ def _value(option: FieldInfo) -> str:
     kinds = get_args(option.annotation) or (option.annotation,)
     if get_origin(option.annotation) is Literal:
         return " or ".join(f"`{kind}`" for kind in kinds)
+    if any(isinstance(kind, type) and issubclass(kind, BaseModel) for kind in kinds):
+        return "fields"
     return "list of texts" if any(get_origin(kind) is list for kind in kinds) else "text"
 
 

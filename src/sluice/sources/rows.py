@@ -32,13 +32,17 @@ class BadRow:
 Row: TypeAlias = tuple[int, tuple[str, ...], tuple[Any, ...] | BadRow]  # number from 1, field names, values
 
 
-def rows(uri: str, delimiter: str | None = None) -> Iterator[Row]:
-    """Every row of the table `uri`; `delimiter` is what parts the columns of a text table that is no CSV or TSV."""
+def rows(uri: str, delimiter: str | None = None, names: tuple[str, ...] | None = None) -> Iterator[Row]:
+    """Every row of the table `uri`; `delimiter` is what parts the columns of a text table that is no CSV or TSV.
+
+    `names` are the columns of a text table that has no header, nor quotes: what is published as TSV is often so.
+    """
     suffix = uri.lower().rpartition(".")[2]
     if suffix == "parquet":
         return _parquet(uri)
     if suffix in ("csv", "tsv"):
-        return _csv(uri, delimiter or ("\t" if suffix == "tsv" else ","))
+        parted = delimiter or ("\t" if suffix == "tsv" else ",")
+        return _csv(uri, parted) if names is None else _plain(uri, parted, names)
     if suffix in ("jsonl", "ndjson"):
         return _jsonl(uri)
     raise SourceError(f"{uri}: expected a table that ends in {', '.join(TABLE_SUFFIXES)}")
@@ -94,6 +98,32 @@ def _csv(uri: str, delimiter: str) -> Iterator[Row]:
             except csv.Error as error:
                 number += 1
                 yield number, names, BadRow(("decode", f"{uri}:{line}-{reader.line_num}: {error}"))
+
+
+def _plain(uri: str, delimiter: str, names: tuple[str, ...]) -> Iterator[Row]:
+    """A row a line, whatever its quotes; in the last column the delimiter is a character like any other."""
+    with opened(uri) as file:
+        number = 0
+        while line := file.readline(_LINE_BYTES):
+            number += 1
+            whole = len(line) < _LINE_BYTES or line[-1:] == b"\n"
+            while not whole:
+                rest = file.readline(_LINE_BYTES)
+                whole = not rest or rest[-1:] == b"\n"
+            if len(line) == _LINE_BYTES:
+                yield number, names, BadRow(("too_large", f"{uri}:{number}: a line of more than {_LINE_BYTES:,} bytes"))
+                continue
+            try:
+                values = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+            except UnicodeDecodeError:
+                yield number, names, BadRow(("decode", f"{uri}:{number}: not UTF-8; convert the table to UTF-8"))
+                continue
+            parts = tuple(values.split(delimiter, len(names) - 1))
+            if len(parts) == len(names):
+                yield number, names, parts
+            elif values.strip():
+                message = f"{uri}:{number}: {len(parts)} columns, expected {', '.join(names)}"
+                yield number, names, BadRow(("decode", message))
 
 
 def _is_utf8(text: str) -> bool:

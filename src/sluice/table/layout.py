@@ -92,6 +92,11 @@ class Layout:
         """The items of a unit's samples."""
         return self.root / RAW / "items" / unit_file(unit)
 
+    @property
+    def fetched(self) -> Path:
+        """The folder that holds a folder of stores a source of URLs."""
+        return self.root / RAW / "fetched"
+
     def measures(self, stage: str = FILTERED) -> Path:
         """The folder that holds a folder a measure."""
         return self.root / stage / "measures"
