@@ -87,7 +87,7 @@ def test_the_entry_point_of_the_job_for_kubernetes_runs(corpus_and_bin):
 
     folder, environment = corpus_and_bin
     entry = yaml.safe_load(RAYJOB.read_text())["spec"]["entrypoint"]
-    raylets = Raylets()
+    raylets = Raylets(num_cpus=0)
     try:  # as Ray's job server starts it: by a shell, with the address of its cluster
         run(["sh", "-c", entry.replace("/data", str(folder))], folder, {**environment, "RAY_ADDRESS": raylets.address})
     finally:

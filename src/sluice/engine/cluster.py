@@ -41,12 +41,8 @@ class Cluster:
         self._head = (host.strip("[]"), int(port))
         self._looked = self._answered = time.monotonic()
         self._asked = (self._looked, True)  # when the head was asked last, and whether it answered
-        self._resources: dict[str, float] = self.ray.cluster_resources()
+        self.resources: dict[str, float] = self.ray.cluster_resources()  # `CPU`, `GPU`; as of the last look
         self.members: list[Member] = []
-
-    def count(self, resource: str) -> float:
-        """How much of a resource (`CPU`, `GPU`) the cluster has, as of the last look."""
-        return self._resources.get(resource, 0.0)
 
     def look(self) -> None:
         """See every now and then whether the cluster is there, and what it has; RunError where its head is gone.
@@ -59,7 +55,7 @@ class Cluster:
         self._looked = now
         if self.answers():
             self._answered = time.monotonic()
-            self._resources = self.ray.cluster_resources()
+            self.resources = self.ray.cluster_resources()
         elif now - self._answered > _GONE:
             raise RunError(
                 f"the head of the Ray cluster, {self._head[0]}:{self._head[1]}, is gone: start the cluster, then run "

@@ -20,6 +20,7 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Final
 
+from sluice.engine.cluster import import_ray
 from sluice.engine.slot import TICK, WorkerSlot
 from sluice.engine.trials import WorkerTrial
 from sluice.engine.worker import Reply, Setup
@@ -43,7 +44,8 @@ class Terms:
 class Card:
     """Who a worker is."""
 
-    node: str  # the name of the machine that it is on
+    id: str  # of the node that it is on
+    node: str  # the name of that machine
     packages: dict[str, str]  # versions of those that the terms name
     unseen: str | None  # what it does not see, first of all
 
@@ -60,7 +62,8 @@ class WorkerHost:
         """Say what every task from here on runs; who the worker is."""
         self._slot.set_up(setup)
         packages = {name: package_version(name) for name in self._terms.packages}
-        return Card(platform.node(), packages, _unseen(self._terms))
+        node = import_ray().get_runtime_context().get_node_id()
+        return Card(node, platform.node(), packages, _unseen(self._terms))
 
     def work(self, trial: WorkerTrial) -> Reply:
         """Do a task, however many processes it takes."""

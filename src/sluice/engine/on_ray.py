@@ -12,7 +12,7 @@ import contextlib
 import re
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -41,14 +41,22 @@ class Needs:
     token: tuple[str, str] | None = None  # a file of the run folder, and what stands in it
 
 
+@dataclass(frozen=True)
+class _Node:
+    """A node of the cluster, and what it has (`CPU`, `GPU`)."""
+
+    id: str
+    resources: Mapping[str, float]
+
+
 @dataclass(eq=False)
 class _Worker:
     """An actor: starting or being set up as long as it has a call but no trial."""
 
     actor: Any
-    node: str | None  # id of the only node that it may run on
     call: Any = None
-    where: str = ""  # node that it is on, once it is there
+    node: str = ""  # id of the node that it is on, once it is there
+    where: str = ""  # and the name of that machine
     trial: WorkerTrial | None = None
 
 
@@ -72,7 +80,7 @@ class RayEngine:
         self._memory = memory
         self._needs = needs or Needs()
         self._hands: list[_Worker] = []
-        self._node: str | None = None  # that all workers are on, where one is asked for
+        self._node: _Node | None = None  # that all workers are on, where one is asked for
         self._false_starts = 0
         self._last_alive = time.monotonic()
         self._cluster = join(self, address, workers)
@@ -81,7 +89,7 @@ class RayEngine:
         self._own = {name: package_version(name) for name in asked.packages}
         self._terms = Terms(seconds, tuple(sys.path), asked.packages, asked.sees, asked.token)
         self._kind = self._ray.remote(WorkerHost)
-        if asked.gpus and self._cluster.count("GPU") < asked.gpus:
+        if asked.gpus and not self._room(self._cluster.resources):
             self.close()
             raise RunError(
                 "the recipe asks for a model on `cuda`, and no node of the Ray cluster has a GPU: say `device: cpu`, "
@@ -97,9 +105,15 @@ class RayEngine:
     @property
     def size(self) -> int:
         """How many workers there are to be, of what the cluster has now."""
+        if self._node:
+            room = self._room(self._node.resources)
+            return min(self._workers or room, room)
+        return self._workers or max(1, self._room(self._cluster.resources))
+
+    def _room(self, resources: Mapping[str, float]) -> int:
+        """How many workers find room in `resources`."""
         gpus = self._needs.gpus
-        room = self._cluster.count("GPU") / gpus if gpus else self._cluster.count("CPU")
-        return self._workers or max(1, int(room))
+        return int(resources.get("GPU", 0) / gpus if gpus else resources.get("CPU", 0))
 
     def close(self) -> None:
         """End the workers, whatever they have in hand; leave the cluster where no other engine needs it."""
@@ -153,7 +167,7 @@ class RayEngine:
         self._last_alive = time.monotonic()
         if isinstance(said, Card):
             self._false_starts = 0
-            worker.where = f"node {said.node}"
+            worker.node, worker.where = said.id, f"node {said.node}"
             self._examine(said)
             return None
         if said.error is not None:
@@ -166,14 +180,13 @@ class RayEngine:
         """A worker is gone, most likely with its node: others do again what it had in hand."""
         self._let_go(worker)
         if getattr(error, "actor_init_failed", False) or isinstance(error, self._ray.exceptions.RayTaskError):
-            raise RunError(
-                f"a worker on the Ray cluster failed, is Sluice installed there? {_last_line(error)}"
-            ) from error
+            said = _last_line(error)
+            raise RunError(f"a worker on the Ray cluster failed: {said} (is Sluice installed on that node?)") from error
         if worker.trial:
             trial, worker.trial = worker.trial, None
             trial.lose(f"the worker on {worker.where} went away: {_cause(error)}")
             queue.put_back(trial)
-        elif not worker.where:
+        elif not worker.node:
             self._false_starts += 1
             if self._false_starts > _FALSE_STARTS + 2 * self.size:  # two nodes may be lost as all of theirs start
                 raise RunError(f"workers die as they start on the Ray cluster: {_cause(error)}")
@@ -192,24 +205,35 @@ class RayEngine:
 
     def _hire(self, number: int, setup: Setup) -> None:
         """Ask Ray for so many workers more; it starts them where and when there is room."""
+        place: dict[str, Any] = {}
+        if self._needs.one_node and number > 0:
+            self._node = self._one_node()
+            if self._node:
+                affinity = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+                place = {"scheduling_strategy": affinity(self._node.id, soft=False)}
+                number = min(number, self.size - len(self._hands))
+            else:
+                number = int(not self._hands)  # where the first finds room, the others follow
         for _ in range(number):
-            options: dict[str, Any] = {"num_cpus": 1, "num_gpus": self._needs.gpus, "max_restarts": 0}
-            node = self._one_node() if self._needs.one_node else None
-            if node is not None:
-                here = self._ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy(node, soft=False)
-                options["scheduling_strategy"] = here
-            worker = _Worker(self._kind.options(**options).remote(self._terms), node)
+            options = {"num_cpus": 1, "num_gpus": self._needs.gpus, "max_restarts": 0, **place}
+            worker = _Worker(self._kind.options(**options).remote(self._terms))
             worker.call = worker.actor.set_up.remote(setup)
             self._hands.append(worker)
 
-    def _one_node(self) -> str:
-        """The node that all workers are put on: this one, unless another has GPUs that are needed."""
+    def _one_node(self) -> _Node | None:
+        """The node that all workers are on: the driver's; with GPUs, that which has most. None: none has room."""
         alive = {node["NodeID"]: node["Resources"] for node in self._ray.nodes() if node["Alive"]}
-        if self._node is None or self._node not in alive:
-            here = self._ray.get_runtime_context().get_node_id()
-            gpus = {name: resources.get("GPU", 0) for name, resources in alive.items() if self._needs.gpus}
-            self._node = str(max(alive, key=lambda name: (gpus.get(name, 0), name == here, name)))
-        return self._node
+        if self._node and self._node.id in alive:
+            return self._node
+        first = next((worker.node for worker in self._hands if worker.node in alive), None)
+        here = first or self._ray.get_runtime_context().get_node_id()
+        nodes = [_Node(name, resources) for name, resources in alive.items() if self._room(resources)]
+        most = bool(self._needs.gpus)
+        return max(
+            nodes,
+            key=lambda node: (node.id == first, most and self._room(node.resources), node.id == here, node.id),
+            default=None,
+        )
 
     def _examine(self, card: Card) -> None:
         """Refuse a worker that would give other bytes, or that does not see what it is to work on."""
