@@ -14,10 +14,10 @@ from support.corpus import build_corpus
 from support.inline import InlineEngine
 from support.recipes import write_recipe
 
-pytest_plugins = ("support.s3",)
-
 hypothesis.settings.register_profile("sluice", deadline=None)  # timing never decides a test
 hypothesis.settings.load_profile("sluice")
+
+pytest_plugins = ("support.s3",)
 
 
 @pytest.fixture(scope="session")

@@ -202,7 +202,8 @@ class Mirror:
 
     def _scan(self) -> Iterable[tuple[str, Stamp]]:
         """Every file of the folder here that is to be there too."""
-        for folder, _, names in os.walk(self._here):
+        for folder, below, names in os.walk(self._here):
+            below[:] = [name for name in below if not name.endswith(PARTIAL)]
             for each in names:
                 path = Path(folder, each)
                 name = path.relative_to(self._here).as_posix()
