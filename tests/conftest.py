@@ -17,10 +17,11 @@ from support.recipes import write_recipe
 
 # Read by Ray as it is imported: it tells nobody of its use, and leaves no token in the home folder.
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
-pytest_plugins = ("support.s3",)
 
 hypothesis.settings.register_profile("sluice", deadline=None)  # timing never decides a test
 hypothesis.settings.load_profile("sluice")
+
+pytest_plugins = ("support.s3",)
 
 
 @pytest.fixture(scope="session")

@@ -292,8 +292,10 @@ def test_no_credentials_are_written_anywhere(
     with s3.only_known_users():
         denied = machine.run("run", machine.recipe)
     assert denied.code == 2 and "access denied" in denied.err
-    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    kept += [data for name, data in s3.objects(key_of(machine.url)).items() if not name.endswith(".tar")]
+    s3.copied(key_of(machine.url), tmp_path / "there")
+    paths = [path for path in tmp_path.rglob("*") if path.is_file()]
+    kept = [path.read_bytes() for path in paths]
+    kept += [str(pq.read_table(path).to_pylist()).encode() for path in paths if path.suffix == ".parquet"]
     kept += [f"{done.out}{done.err}".encode() for done in (*told, denied)]
     for secret in (SECRET, "AKIAIOSFODNN7EXAMPLE"):
         assert not [data[:80] for data in kept if secret.encode() in data]
@@ -342,11 +344,14 @@ def test_a_takedown_rewrites_the_shard_in_the_store_though_its_source_is_gone(
     url = f"s3://{BUCKET}/{tmp_path.name}/taken"
     run = sluice.run(write_recipe(tmp_path / "recipe.yaml", images, run=url))
     gone = run.samples("kept").to_pylist()[0]["id"]
+    copy = f"s3://{BUCKET}/{tmp_path.name}/copy"
+    export(run, ["webdataset"], into=copy)
     shutil.rmtree(images)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "another"))
     (tmp_path / "ids.txt").write_text(gone)
     before = s3.objects(f"{tmp_path.name}/taken/04_final")
     done = take_down(sluice.Run.open(url), Request(tmp_path / "ids.txt"))
-    assert (done.matched, done.shards_rewritten) == (1, 2)
+    assert (done.matched, done.shards_rewritten, done.copies) == (1, 2, (copy,))
     after = s3.objects(f"{tmp_path.name}/taken/04_final")
     changed = {name for name in before if before[name] != after.get(name) and "/shard-" in name}
     assert len(changed) == 2 and not [name for name in after if gone.encode() in after[name] and name in changed]

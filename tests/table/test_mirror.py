@@ -137,6 +137,17 @@ def test_a_file_that_is_gone_here_is_gone_there(tmp_path: Path) -> None:
     assert [name for name in there if COMMITS not in name] == ["/mirror/gone/a/one.parquet"]
 
 
+def test_what_is_half_written_is_not_sent(tmp_path: Path) -> None:
+    url = "memory://mirror/half"
+    one = at(tmp_path, url)
+    one.take()
+    write(tmp_path, "a/one.parquet", b"x")
+    write(tmp_path, "a/two.parquet.123.partial", b"x")
+    write(tmp_path, "a/verify-1.partial/two.parquet", b"x")
+    one.send()
+    assert seen_by_another(url) == {"a/one.parquet": b"x"}
+
+
 def test_who_was_replaced_changes_nothing(tmp_path: Path) -> None:
     url = "memory://mirror/replaced"
     first, second = at(tmp_path / "one", url), at(tmp_path / "two", url)

@@ -7,6 +7,7 @@ brings the ledger first. The folder here is a cache: when it is gone, it is brou
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,10 @@ Listener: TypeAlias = Callable[[dict[str, Any]], None]
 Watch: TypeAlias = Callable[[Listener | None], Listener | None]
 
 _STATE: Final = "store.json"
-_HERE_ALONE: Final = (".state/lock", ".state/working", ".state/plan/", ".state/exports/", f".state/{_STATE}")
+_HERE_ALONE: Final = (".state/lock", ".state/working", ".state/plan/", f".state/{_STATE}")
+_OF_AN_EXPORT: Final = re.compile(
+    rf"\.state/exports/[^/]+/(pack/.*|{re.escape(_STATE)})"
+)  # the pack itself, not its record
 _SMALL: Final = ("recipe.lock.yaml", "events.jsonl", "stage.json", "seconds.json")
 _AT_ONCE: Final = ("packing", "stage_done", "run_done")  # packing: who was replaced must not send shards
 
@@ -192,4 +196,6 @@ def _is_of_run(name: str) -> bool:
     from sluice.pack.base import is_shard
 
     folder, _, rest = name.partition("/")
-    return not name.startswith(_HERE_ALONE) and not (folder == FINAL and is_shard(rest.removesuffix(".next")))
+    if name.startswith(_HERE_ALONE) or _OF_AN_EXPORT.fullmatch(name):
+        return False
+    return not (folder == FINAL and is_shard(rest.removesuffix(".next")))

@@ -41,7 +41,7 @@ _AT_ONCE: Final = 8
 _EVERY: Final = 15.0  # seconds between commits while work goes on, and more where a commit takes long
 _STAY_ALIVE: Final = QUIET / 3
 _SEALS: Final = ("stage.json", "SHA256SUMS")  # say of others that they are there: written after, removed before them
-_ALONE_NO_NEWS: Final = {"events.jsonl"}  # grows with every word that is said
+_CHATTER: Final = {"events.jsonl"}  # grows with every word that is said: no news by itself
 _TRIES: Final = 5
 
 Stamp = tuple[int, int, int]  # size, time of change, inode: another file has another one
@@ -76,6 +76,7 @@ class Mirror:
             return self._take()
 
     def _take(self) -> list[str]:
+        self._remember()  # a process that is killed in its first instant is known again
         last = read_log(self.url)
         lost: list[str] = []
         if last is None:
@@ -115,7 +116,7 @@ class Mirror:
             if name not in self._known.files or self._known.files[name][1] != stamp
         ]
         gone = [name for name in self._known.files.keys() | self._files.keys() if name not in found]
-        idle = not gone and not released and set(changed) <= _ALONE_NO_NEWS
+        idle = not gone and not released and set(changed) <= _CHATTER
         if idle and time.monotonic() < self._alive_until:
             return
         if not is_last(self.url, self._known.number):
@@ -126,6 +127,8 @@ class Mirror:
             for seals in (False, True):
                 some = [name for name in changed if _is_seal(name) == seals]
                 for name, content in zip(some, pool.map(self._send_one, some), strict=True):
+                    if content is None:
+                        continue
                     self._known.files[name] = content, found[name]
                     if self._files.get(name) != content:
                         changes[name] = content
@@ -140,8 +143,17 @@ class Mirror:
         remove(f"{self.url}/{name}" for name in gone if not _is_seal(name))
         self._remember()
 
-    def _send_one(self, name: str) -> Content:
-        path, uri = self._here / name, f"{self.url}/{name}"
+    def _send_one(self, name: str) -> Content | None:
+        """Send a file that the store does not hold yet; None where it went while it was looked at."""
+        try:
+            return self._sent(self._here / name, name)
+        except FileNotFoundError as error:
+            if isinstance(error, RemoteError):
+                raise
+            return None
+
+    def _sent(self, path: Path, name: str) -> Content:
+        uri = f"{self.url}/{name}"
         if path.stat().st_size > PART:
             with path.open("rb") as file:
                 content = Content(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
@@ -202,7 +214,8 @@ class Mirror:
 
     def _scan(self) -> Iterable[tuple[str, Stamp]]:
         """Every file of the folder here that is to be there too."""
-        for folder, _, names in os.walk(self._here):
+        for folder, below, names in os.walk(self._here):
+            below[:] = [name for name in below if not name.endswith(PARTIAL)]
             for each in names:
                 path = Path(folder, each)
                 name = path.relative_to(self._here).as_posix()
