@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from sluice.errors import FailureClass, SampleFailure, SluiceError
 from sluice.measures.base import Columns, Measure, Pixels, View
-from sluice.media.decode import decode_padded, shrink, to_gray
+from sluice.media.decode import decode, decode_padded, shrink, to_gray
+from sluice.media.gray import has_kernel
 from sluice.media.header import Header, read_header
 from sluice.media.limits import Limits
 from sluice.media.thumbnail import Levels, Size, thumbnails
@@ -138,7 +139,9 @@ class ImageRow:
     def _decode(self) -> Pixels:
         head: Header = self._get("header")
         side = self._plan.side_of(head.width, head.height)
-        return decode_padded(self._get("bytes"), head, side, self._plan.mode, self._limits)
+        # Three channels are decoded sooner, but are copied on their way to Pillow where no kernel makes them gray.
+        decoder = decode if has_kernel() else decode_padded
+        return decoder(self._get("bytes"), head, side, self._plan.mode, self._limits)
 
     @staticmethod
     def _shrunk(pixels: Pixels, side: int | None) -> Pixels:

@@ -41,14 +41,17 @@ def decode(data: bytes, header: Header, max_side: int | None, mode: Mode, limits
     is laid on white, an animation gives its first frame. Raises SampleFailure, for a truncated file too unless
     `limits.truncated` is `decode`.
     """
-    pixels = decode_padded(data, header, max_side, mode, limits)
-    return pixels if pixels.ndim == 2 or pixels.shape[2] == 3 else np.ascontiguousarray(pixels[:, :, :3])
+    return _decoded(data, header, max_side, mode, limits, "RGB")
 
 
 def decode_padded(data: bytes, header: Header, max_side: int | None, mode: Mode, limits: Limits) -> Pixels:
     """What `decode` gives, but colour may come with a fourth, meaningless channel: Pillow then need not copy it."""
+    return _decoded(data, header, max_side, mode, limits, "RGBX")
+
+
+def _decoded(data: bytes, header: Header, max_side: int | None, mode: Mode, limits: Limits, layout: str) -> Pixels:
     if header.format == "jpeg":
-        pixels = _jpeg(data, header, max_side, mode, limits)
+        pixels = _jpeg(data, header, max_side, mode, limits, layout)
         turned = header.orientation
     else:
         if limits.truncated == "fail":
@@ -113,11 +116,11 @@ def _pixels_of(image: Image.Image) -> Pixels:
     return np.frombuffer(levels.buffers()[1], np.uint8).reshape(image.size[::-1])
 
 
-def _jpeg(data: bytes, header: Header, max_side: int | None, mode: Mode, limits: Limits) -> Pixels:
+def _jpeg(data: bytes, header: Header, max_side: int | None, mode: Mode, limits: Limits, colour_as: str) -> Pixels:
     profile = jpeg.icc_profile(data) if header.icc else None
     least, strict = _least_size(header, max_side), limits.truncated == "fail"
     if profile is None and header.mode != "CMYK":
-        pixels = _plain_jpeg(data, "RGBX" if mode == "rgb" else "GRAY", least, strict=strict)
+        pixels = _plain_jpeg(data, colour_as if mode == "rgb" else "GRAY", least, strict=strict)
         return _pillow(data, header, max_side, mode, limits) if pixels is None else pixels
     with leashed("jpeg"):
         from sluice.media import colour
@@ -128,7 +131,7 @@ def _jpeg(data: bytes, header: Header, max_side: int | None, mode: Mode, limits:
         elif header.mode == "L" and converts:
             layout = "GRAY"
         else:
-            layout = "RGB" if converts else "RGBX" if mode == "rgb" else "GRAY"
+            layout = "RGB" if converts else colour_as if mode == "rgb" else "GRAY"
         pixels = _jpeg_pixels(data, layout, least, strict=strict)
         if pixels is None:
             return _pillow(data, header, max_side, mode, limits)

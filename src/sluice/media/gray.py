@@ -26,6 +26,11 @@ def gray_of(pixels: Pixels) -> Pixels | None:
     return gray
 
 
+def has_kernel() -> bool:
+    """Whether gray is made of colour without Pillow."""
+    return _gray() is not None
+
+
 def averaged(gray: Pixels, size: tuple[int, int]) -> Pixels:
     """A gray image made smaller: each pixel is the average of its area, of columns first; `size` is (width, height).
 

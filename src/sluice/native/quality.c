@@ -100,6 +100,9 @@ EXPORT void sluice_gray_sums(const uint8_t *gray, size_t width, size_t height, s
     sums[5] = (int64_t)uniform_lines((lines){within + width - 1, -1, down, width, high}, most);
 }
 
+#define LOW(sums) ((int64_t)((sums) & 0xFFFFFFFF))
+#define HIGH(sums) ((int64_t)((sums) >> 32))
+
 /* The sums of the products of any two of red, green, blue and 1, a 4 x 4 matrix, over pixels so many bytes apart. */
 EXPORT void sluice_colour_products(const uint8_t *pixels, size_t height, size_t width, ptrdiff_t down, ptrdiff_t right,
                                    double *products) {
@@ -109,16 +112,18 @@ EXPORT void sluice_colour_products(const uint8_t *pixels, size_t height, size_t 
         const uint8_t *at = pixels;
         for (size_t from = 0; from < width; from += ADDED) {
             const size_t to = from + ADDED < width ? from + ADDED : width;
-            uint32_t r = 0, g = 0, b = 0, rr = 0, rg = 0, rb = 0, gg = 0, gb = 0, bb = 0;
+            uint64_t reds_greens = 0, blues = 0, red = 0, green = 0, blue = 0; /* two sums of 32 bits in each */
             for (size_t x = from; x < to; x++, at += right) {
-                const uint32_t red = at[0], green = at[1], blue = at[2];
-                r += red, g += green, b += blue;
-                rr += red * red, rg += red * green, rb += red * blue;
-                gg += green * green, gb += green * blue, bb += blue * blue;
+                const uint64_t r = at[0], g = at[1], b = at[2];
+                reds_greens += r | g << 32;
+                blues += b;
+                red += (r | g << 32) * r;
+                green += (g | b << 32) * g;
+                blue += (b | r << 32) * b;
             }
-            sums[0][0] += rr, sums[0][1] += rg, sums[0][2] += rb, sums[0][3] += r;
-            sums[1][1] += gg, sums[1][2] += gb, sums[1][3] += g;
-            sums[2][2] += bb, sums[2][3] += b, sums[3][3] += (int64_t)(to - from);
+            sums[0][0] += LOW(red), sums[0][1] += HIGH(red), sums[0][2] += HIGH(blue), sums[0][3] += LOW(reds_greens);
+            sums[1][1] += LOW(green), sums[1][2] += HIGH(green), sums[1][3] += HIGH(reds_greens);
+            sums[2][2] += LOW(blue), sums[2][3] += (int64_t)blues, sums[3][3] += (int64_t)(to - from);
         }
     }
     for (size_t i = 0; i < 4; i++)
