@@ -7,7 +7,6 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from sluice.table.remote import credentials_in
-
 from sluice.web.config import FetchConfig
 
 
