@@ -13,7 +13,7 @@ from sluice.table.cores import available_cores
 
 _ANSWER: Final = 5.0  # seconds in which the head of a cluster answers
 _LOOK: Final = 2.0  # seconds between two looks at the head and at what the cluster has
-_GONE: Final = 15.0  # seconds without an answer after which the head is gone
+_GONE: Final = 10.0  # seconds without an answer after which the head is gone
 _STORE: Final = 80 * 2**20  # bytes of Ray's object store on this machine: next to nothing goes through it
 _QUIET: Final = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 
