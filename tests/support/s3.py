@@ -138,7 +138,7 @@ class Service:
         else:
             said.append(status)
             start(f"{status} Trouble", [("Content-Type", "application/xml")])
-            code = "SlowDown" if status == 503 else "InternalError"
+            code = {503: "SlowDown", 404: "NoSuchUpload"}.get(status, "InternalError")
             body = [f"<Error><Code>{code}</Code><Message>for a moment</Message></Error>".encode()]
         size = sum(map(len, body)) if environ["REQUEST_METHOD"] == "GET" else 0
         path = environ["PATH_INFO"]

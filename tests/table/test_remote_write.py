@@ -68,6 +68,21 @@ def test_faults_cost_time_and_nothing_else(
     assert sum(s3.faults.kinds.values()) > 0
 
 
+def test_an_upload_that_was_finished_and_not_told_so_is_made_again(
+    s3: Service, large: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "_ROUNDS", (0.01,))
+    unknown = [True]
+
+    def forgotten(environ: dict[str, Any]) -> int | None:
+        last = environ["REQUEST_METHOD"] == "POST" and "uploadId" in environ["QUERY_STRING"]
+        return 404 if last and unknown and unknown.pop() else None
+
+    s3.trouble = forgotten
+    upload(f"s3://{BUCKET}/forgotten/large", large)
+    assert not unknown and remote.info(f"s3://{BUCKET}/forgotten/large")["size"] == large.stat().st_size
+
+
 def test_a_file_is_made_once_though_the_answer_was_lost(s3: Service) -> None:
     url, lost = f"s3://{BUCKET}/once/a", [True]
     s3.faults = Faults(0, 0)

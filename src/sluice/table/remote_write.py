@@ -6,11 +6,23 @@ Nothing is held but one part. What fails is tried as in `sluice.table.remote`; w
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sluice.table.remote import RemoteError, RemoteFile, code_of, filesystem, in_rounds, info, read_start, stamp, tried
+from sluice.table.remote import (
+    MissingRemoteError,
+    RemoteError,
+    RemoteFile,
+    code_of,
+    filesystem,
+    in_rounds,
+    info,
+    read_start,
+    stamp,
+    tried,
+)
 
 PART: Final = 16 * 2**20  # bytes a request: 10,000 of them are the largest shard that S3 takes, 156 GiB
 _ALL: Final = 2**40
@@ -70,11 +82,18 @@ def upload(uri: str, path: Path) -> str:
     if path.stat().st_size <= PART:
         put(uri, path.read_bytes())
     else:
-        in_rounds(uri, lambda: tried(lambda: _in_parts(uri, path)))
+        in_rounds(uri, partial(_in_one_round, uri, path))
     found = in_rounds(uri, partial(info, uri))
     if found.get("size") != path.stat().st_size:
         raise RemoteError(f"{uri}: {found.get('size')} bytes arrived of {path.stat().st_size:,}")
     return stamp(found)
+
+
+def _in_one_round(uri: str, path: Path) -> None:
+    try:
+        tried(partial(_in_parts, uri, path))
+    except MissingRemoteError as error:  # of the upload: it was finished, the answer was lost, and it is asked again
+        raise RemoteError("the store does not know the upload any more") from error
 
 
 def _in_parts(uri: str, path: Path) -> None:
@@ -89,7 +108,8 @@ def _in_parts(uri: str, path: Path) -> None:
         target.commit()
     except BaseException:
         target.closed = True
-        target.discard()
+        with suppress(Exception):  # what cannot be taken back now is let go of by the next run
+            target.discard()
         raise
 
 
