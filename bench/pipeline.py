@@ -143,7 +143,9 @@ def timed(command: list[str], memory: list[float] | None = None) -> tuple[float,
     started = time.perf_counter()
     # One thread a process, as the run's own workers have: two on a core would wait for each other.
     one = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, **one})
+    # Modules compiled once, as an installation from a wheel leaves them: some machines of developers keep none.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**environment, **one})
     peak = 0.0
 
     def watch() -> None:

@@ -93,9 +93,9 @@ static picks picks_of(windows across, size_t from, int32_t base) {
 #endif
 
 static void box(const uint8_t *gray, size_t width, windows across, windows down, uint8_t *small) {
-    const size_t wide = across.count;
     size_t from = 0;
 #ifdef __SSSE3__
+    const size_t wide = across.count;
     if (wide >= LANES && width >= 2 * LANES)
         while (from < wide) {
             const size_t x = from + LANES <= wide ? from : wide - LANES; /* the last ones perhaps a second time */
