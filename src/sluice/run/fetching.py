@@ -38,6 +38,7 @@ from sluice.table.read import read_table
 Tell = Callable[..., None]
 
 _BATCH: Final = 512  # rows of a list read at a time
+_GROUP: Final = 2_048  # rows that are read at a time when units are made: small, whatever the list
 _MEMORY: Final = "64MB"  # for sorting what became of a list's rows; the rest goes through the disk
 
 
@@ -236,7 +237,7 @@ def _merge(folder: Path, name: str, urls: int) -> None:
         with table_writer(partial, FETCHED) as writer:
             if paths:
                 query = duck.sql("SELECT * FROM read_parquet($paths) ORDER BY row", params={"paths": paths})
-                reader: Any = query.to_arrow_reader(16_384)
+                reader: Any = query.to_arrow_reader(_GROUP)
                 for batch in reader:
                     numbers = batch.column("row").to_numpy()
                     if int(numbers[0]) <= last or (np.diff(numbers) <= 0).any():
