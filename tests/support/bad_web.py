@@ -13,7 +13,7 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -193,7 +193,7 @@ async def _serve(web: BadWeb, reader: asyncio.StreamReader, writer: Writer) -> N
 
 
 @contextmanager
-def bad_web() -> Iterator[BadWeb]:
+def bad_web() -> Generator[BadWeb]:
     """The server, in a thread of its own, on every address of 127.0.0.0/8."""
     web = BadWeb()
     loop = asyncio.new_event_loop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,7 +104,7 @@ async def _http1(web: SecureWeb, reader: asyncio.StreamReader, writer: asyncio.S
 
 
 @contextmanager
-def secure_web(folder: Path, protocols: list[str]) -> Iterator[SecureWeb]:
+def secure_web(folder: Path, protocols: list[str]) -> Generator[SecureWeb]:
     """The server, in a thread of its own; its certificate is for every name of `.test`."""
     import trustme
 

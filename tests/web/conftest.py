@@ -78,7 +78,7 @@ class Fetching:
     def write_recipe(self) -> Path:
         source = {"type": "urls", "path": "list.csv", "fetch": {**QUICK, **self.options}, **self.source}
         path = self.folder / "recipe.yaml"
-        path.write_text(yaml.safe_dump(recipe_values("", sources=[source], **self.recipe)))
+        path.write_text(str(yaml.safe_dump(recipe_values("", sources=[source], **self.recipe))))
         return path
 
     def fetch(self) -> None:

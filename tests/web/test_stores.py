@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from sluice.errors import RunError
 from sluice.pack.tar import read_members
 from sluice.run.fetching import forget_fetched
 from support.bad_web import jpeg
@@ -132,6 +134,28 @@ def test_a_list_is_read_no_faster_than_it_is_fetched(web, fetching, monkeypatch)
 
     asyncio.run(run())
     assert read <= 8 * 4 + 16
+
+
+def test_a_tar_whose_table_was_never_written_is_no_store(web, fetching):
+    """What a kill between the two leaves: nobody knows what the tar holds, so it goes and is fetched again."""
+    work = fetching()
+    urls = [web.url(f"/ok/{number}.jpg") for number in range(3)]
+    before = work.of(*urls)
+    for path in [*work.stores.glob("*.parquet"), *work.stores.glob("*.json"), *work.layout.fetched.glob("index*")]:
+        path.unlink()
+    web.asked.clear()
+    after = work.of(*urls)
+    assert sorted(web.paths()) == [f"/ok/{number}.jpg" for number in range(3)]
+    assert [row["sha256"] for row in after] == [row["sha256"] for row in before] and len(tars(work.stores)) == 1
+
+
+def test_a_failure_of_the_disk_ends_the_run_and_says_why(web, fetching, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sluice.web.store._Shard.write", full)
+    with pytest.raises(RunError, match="no room left on the disk"):
+        fetching().of(web.url("/ok/1.jpg"))
 
 
 KILLS = 3

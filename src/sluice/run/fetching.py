@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.corpus.opt_out import OptOut, opted_out
@@ -30,11 +32,13 @@ from sluice.table.compute import pc
 from sluice.table.duck import connect
 from sluice.table.ids import fingerprint, fingerprint_of
 from sluice.table.layout import Layout
+from sluice.table.memory import give_back
 from sluice.table.read import read_table
 
 Tell = Callable[..., None]
 
 _BATCH: Final = 512  # rows of a list read at a time
+_GROUP: Final = 2_048  # rows that are read at a time when units are made: small, whatever the list
 _MEMORY: Final = "64MB"  # for sorting what became of a list's rows; the rest goes through the disk
 
 
@@ -82,7 +86,7 @@ def _fetch(source: UrlsSource, lists: Sequence[OptOut], layout: Layout, tell: Te
     from sluice.web.index import Index
 
     done.unlink(missing_ok=True)
-    with Index(layout.fetched) as index:
+    with _plain_memory(), Index(layout.fetched) as index:
         missing = _Missing(source, _rows_known(folder, name))
         tell("fetching", source=source.name, missing=0)
         try:
@@ -93,7 +97,19 @@ def _fetch(source: UrlsSource, lists: Sequence[OptOut], layout: Layout, tell: Te
     _merge(folder, name, missing.urls)
     with (folder / ROWS_FILE).open("rb") as rows:
         digest = hashlib.file_digest(rows, "sha256").hexdigest()
+    give_back()
     write_json(done, {"list": name, "rows": missing.rows, "urls": missing.urls, "digest": digest})
+
+
+@contextmanager
+def _plain_memory() -> Generator[None]:
+    """Arrow's memory from the system's allocator: its own keeps what small tables took, some megabytes a store."""
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 class _Missing:
@@ -221,7 +237,7 @@ def _merge(folder: Path, name: str, urls: int) -> None:
         with table_writer(partial, FETCHED) as writer:
             if paths:
                 query = duck.sql("SELECT * FROM read_parquet($paths) ORDER BY row", params={"paths": paths})
-                reader: Any = query.to_arrow_reader(16_384)
+                reader: Any = query.to_arrow_reader(_GROUP)
                 for batch in reader:
                     numbers = batch.column("row").to_numpy()
                     if int(numbers[0]) <= last or (np.diff(numbers) <= 0).any():

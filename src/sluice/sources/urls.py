@@ -214,7 +214,7 @@ class _Fetched:
 
 
 def _dicts(path: Path) -> Iterator[dict[str, Any]]:
-    for batch in pq.ParquetFile(path).iter_batches(4096):
+    for batch in pq.ParquetFile(path, pre_buffer=False).iter_batches(512):
         yield from batch.to_pylist()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import resource
 import ssl
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 from yarl import URL
 
@@ -15,11 +17,14 @@ from sluice.web.http1 import Http1Client
 from sluice.web.http2 import Http2Client
 from sluice.web.resolve import Resolver
 
+_FILES: Final = 65_536  # connections of hosts that were asked once wait some seconds before they are closed
+
 
 class WebClient:
     """Opens exchanges, each over the best that its server speaks."""
 
     def __init__(self, config: FetchConfig) -> None:
+        _allow_files()
         resolver = Resolver(Allowed(config.allow))
         tls = ssl.create_default_context()
         self._plain = Http1Client(config, resolver, tls)
@@ -33,3 +38,11 @@ class WebClient:
         """Drop all connections."""
         await self._plain.close()
         await self._secure.close()
+
+
+def _allow_files() -> None:
+    """Let this process open as many files as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

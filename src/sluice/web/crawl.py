@@ -99,7 +99,7 @@ class Crawl:
     def _queue(self, job: Job) -> None:
         host = self._hosts.of(job.url.raw_host or "")
         host.queue.append(job)
-        if host.serving < min(self._config.per_host, len(host.queue)):
+        if host.serving < self._config.per_host:
             host.serving += 1
             self._group.create_task(self._serve(host))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Final, Protocol
@@ -9,6 +10,7 @@ from urllib.parse import urljoin
 
 from yarl import URL
 
+from sluice.errors import RunError
 from sluice.web.address import UnsafeAddressError
 from sluice.web.answer import FetchFailure
 from sluice.web.resolve import NoSuchNameError
@@ -50,6 +52,10 @@ def refused(error: BaseException) -> FetchFailure | None:
     """What a client's error means where we raised it: an address that is refused, a name that has none."""
     seen: BaseException | None = error
     while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in (errno.EMFILE, errno.ENFILE):
+            raise RunError(
+                "too many open files: raise `ulimit -n`, or lower `fetch.concurrency`, and run again"
+            ) from error
         if isinstance(seen, UnsafeAddressError):
             return FetchFailure("unsafe", str(seen))
         if isinstance(seen, NoSuchNameError):

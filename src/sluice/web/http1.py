@@ -20,7 +20,7 @@ from sluice.web.config import FetchConfig
 from sluice.web.exchange import refused
 from sluice.web.resolve import Resolver
 
-_KEEP: Final = 15.0  # seconds that a connection waits for the next request of its host
+_KEEP: Final = 5.0  # seconds that a connection waits for the next request of its host: many hosts have but one
 _DRAINED: Final = 16 * 2**10  # bytes
 _HOST: ContextVar[str] = ContextVar("host")  # whom the connection being made is for
 

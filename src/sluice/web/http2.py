@@ -22,7 +22,7 @@ from sluice.web.config import FetchConfig
 from sluice.web.exchange import refused
 from sluice.web.resolve import Resolver
 
-_KEEP: Final = 15.0  # seconds that a connection waits for the next request of its host
+_KEEP: Final = 5.0  # seconds that a connection waits for the next request of its host
 _ADDRESSES: Final = 3  # tried, one after the other, within the time for connecting
 
 

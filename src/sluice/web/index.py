@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from sluice.web.answer import Outcome, Place, outcome_of, text_of
 
-_CACHE: Final = 8 * 2**10  # KiB of pages held
+_CACHE: Final = 2 * 2**10  # KiB of pages held, twice; the system keeps the rest as long as it has room
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS urls (key BLOB PRIMARY KEY, outcome TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS contents (sha256 BLOB PRIMARY KEY, place TEXT NOT NULL) WITHOUT ROWID;
