@@ -14,8 +14,8 @@
 #define TILE 256  /* columns of several words, turned so that the same word of eight lies side by side */
 #define WORDS 16  /* the most */
 
-/* A pair within the distance comes up wherever it agrees. It belongs to one place alone: where the blocks that it agrees
-   on are the first that it agrees on. */
+/* A pair within the distance comes up wherever it agrees. It belongs to one place alone: where the blocks that it
+   agrees on are the first that it agrees on. */
 static int belongs(const struct hamming_join *join, const uint64_t *a, const uint64_t *b) {
     uint32_t seen = 0;
     for (uint32_t i = 0; i < join->decided; i++) {
@@ -81,7 +81,8 @@ static int plain_single(struct hamming_join *join, struct hamming_run a, struct 
 
 #if defined(__x86_64__)
 /* One row with the columns [column, end), which are fewer than a register or the start of a triangle. */
-WIDE static int wide_row(struct hamming_join *join, const uint64_t *one, struct hamming_run b, size_t column, size_t end) {
+WIDE static int wide_row(struct hamming_join *join, const uint64_t *one, struct hamming_run b, size_t column,
+                         size_t end) {
     __m512i row = _mm512_set1_epi64((int64_t)one[0]), most = _mm512_set1_epi64(join->distance);
     for (; column < end; column += 8) {
         __mmask8 there = end - column >= 8 ? 0xFF : (__mmask8)((1u << (end - column)) - 1);
