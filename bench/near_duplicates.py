@@ -95,12 +95,12 @@ def beside(hashes: Hashes, pairs: Pairs, k: int, count: int, rounds: int) -> Non
     """Print what the peers took for `count` of the hashes, and how that compares."""
     rng = np.random.default_rng(0)
     queries = np.sort(rng.choice(len(hashes), count, replace=False))
-    bk_tree, share = bk_search(hashes, queries, k)
-    peers: dict[str, tuple[Callable[[], Matches], float]] = {
-        "brute force, NumPy": (lambda: brute(hashes, queries, k), 1.0),
-        "faiss BinaryFlat": (faiss_search(hashes, queries, k, multi=False), 1.0),
-        "faiss MultiHash": (faiss_search(hashes, queries, k, multi=True), 1.0),
-        "imagededup BK-tree": (bk_tree, share),
+    few, part = queries[: max(1, count // 50)], min(5_000, len(hashes))
+    peers: dict[str, tuple[Callable[[], Matches], np.ndarray, int]] = {
+        "brute force, NumPy": (lambda: brute(hashes, queries, k), queries, len(hashes)),
+        "faiss BinaryFlat": (faiss_search(hashes, queries, k, multi=False), queries, len(hashes)),
+        "faiss MultiHash": (faiss_search(hashes, queries, k, multi=True), queries, len(hashes)),
+        "imagededup BK-tree": (bk_search(hashes, few, k, part), few, part),
     }
     ours: list[float] = []
     seconds: dict[str, list[float]] = {name: [] for name in peers}
@@ -112,19 +112,18 @@ def beside(hashes: Hashes, pairs: Pairs, k: int, count: int, rounds: int) -> Non
         here = asked[one]
         expected |= set(zip(one[here].tolist(), other[here].tolist(), strict=True))
     for _ in range(rounds):
-        for name, (search, part) in peers.items():
+        for name, (search, asked_for, among) in peers.items():
             start = time.process_time()
             pairs_within(hashes, k, threads=1)
             ours.append(time.process_time() - start)
             start = time.process_time()
             query, near = search()
-            seconds[name].append((time.process_time() - start) / part * len(hashes) / count)
+            seconds[name].append((time.process_time() - start) * len(hashes) / among * len(hashes) / len(asked_for))
             found = set(zip(query.tolist(), near.tolist(), strict=True))
-            if part == 1.0:
-                known = len(found & expected)
-                recall[name] = f"{known:,} of {len(expected):,} found, {len(found - expected):,} others"
-            else:
-                recall[name] = "a part of the hashes alone"
+            these = set(asked_for.tolist())
+            there = {pair for pair in expected if pair[0] in these and pair[1] < among}
+            of = "" if among == len(hashes) else f" among {among:,}"
+            recall[name] = f"{len(found & there):,} of {len(there):,} found{of}, {len(found - there):,} others"
     base = statistics.median(ours)
     print(f"\nfor all, one core, median of {rounds} rounds ({count:,} asked for):")
     print(f"  {'ours':<20} {base:12,.2f} s")
@@ -166,24 +165,23 @@ def faiss_search(hashes: Hashes, queries: np.ndarray, k: int, *, multi: bool) ->
     return search
 
 
-def bk_search(hashes: Hashes, queries: np.ndarray, k: int) -> tuple[Callable[[], Matches], float]:
-    """imagededup's BK-tree over a part of the hashes, asked for few of them; and which share of the work that is."""
+def bk_search(hashes: Hashes, queries: np.ndarray, k: int, part: int) -> Callable[[], Matches]:
+    """imagededup's BK-tree over the first `part` of the hashes."""
     from imagededup.handlers.search.bktree import BKTree
 
-    part, few = hashes[:5_000], queries[: max(1, len(queries) // 50)]
-    texts = {str(place): f"{int.from_bytes(row.tobytes(), 'little'):x}" for place, row in enumerate(part)}
+    def text(place: int) -> str:
+        return f"{int.from_bytes(hashes[place].tobytes(), 'little'):x}"
 
     def distance(one: str, other: str) -> int:
         return (int(one, 16) ^ int(other, 16)).bit_count()
 
-    tree = BKTree(texts, distance)
+    tree = BKTree({str(place): text(place) for place in range(part)}, distance)
 
     def search() -> Matches:
-        for query in few.tolist():
-            tree.search(f"{int.from_bytes(hashes[query].tobytes(), 'little'):x}", tol=k)
-        return np.empty(0, np.int64), np.empty(0, np.int64)
+        found = [(query, int(name)) for query in queries.tolist() for name, _ in tree.search(text(query), tol=k)]
+        return np.array([query for query, _ in found]), np.array([near for _, near in found])
 
-    return search, len(few) / len(queries) * len(part) / len(hashes)
+    return search
 
 
 def peak_mb() -> int:

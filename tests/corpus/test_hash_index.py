@@ -76,7 +76,7 @@ def test_each_new_hash_learns_its_nearest(seed: int, words: int, old: int, new: 
 def test_the_command_finds_adds_and_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "monday.csv").write_text("id,phash\nm1,00000000000000ff\nm2,ffff000000000000\n")
     (tmp_path / "tuesday.csv").write_text(
-        "id,phash\nt1,00000000000000fe\nt2,1234567812345678\nt3,1234567812345679\nt4,00000000000000ff\n"
+        "id,phash\nt1,00000000000000fe\nt1,00000000000000fe\nt2,1234567812345678\nt3,1234567812345679\nt4,00000000000000ff\n"
     )
     command = ["dedup", str(tmp_path / "monday.csv"), "--against", str(tmp_path / "seen.arrow"), "--distance", "4"]
     with pytest.raises(SystemExit) as refused:

@@ -6,7 +6,9 @@ pure, arrays to arrays; only an index of near pairs and a reference set are read
 | module | offers |
 | --- | --- |
 | `hamming` | all pairs of hashes within k bits, exact; the nearest hash of a reference set |
-| `blocks` | how that join cuts 64 bits into blocks, chosen for the hashes at hand |
+| `native_join`, `tree_plan` | that join by the native kernel: threads, bands, progress; its blocks |
+| `sorted_join`, `wide_join`, `blocks` | the same in NumPy, for one word and for several |
+| `hash_index` | a stored index of hashes, for daily additions |
 | `clusters` | from pairs to clusters: stars, components, their diameters |
 | `duplicates` | near-duplicates measured once and decided for any survivors; equal bytes; repeated captions |
 | `against` | a reference set of hashes from a file |

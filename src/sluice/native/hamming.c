@@ -1,7 +1,7 @@
 /* All pairs of hashes within a Hamming distance, exactly, by a tree of blocks.
 
-   `corpus/blocks.py` says why two near hashes agree on `agree` of the blocks. A node of the tree holds hashes that agree
-   on some blocks; for each later block that could be the next one they are parted by it, and each bucket is a node
+   `corpus/blocks.py` says why two near hashes agree on `agree` of the blocks. A node of the tree holds hashes that
+   agree on some blocks; for each later block that could be the next one they are parted by it, and each bucket is a node
    again. A bucket that is cheaper to compare as a whole than to part once more is compared; so is one that agrees on as
    many as any near pair must. The parting of a block is shared by all combinations that begin alike, and happens in the
    processor's own cache from the second block on.
@@ -89,7 +89,8 @@ static void part(const struct hamming_join *join, struct hamming_run run, const 
     const uint64_t *hash = run.hash, *end = hash + run.count * stride;
     memcpy(at, ends, buckets * sizeof *at);
     if (stride == 1 && buckets >> by->width) {
-        for (uint64_t mask = buckets - 1, shift = by->shift; hash < end; hash++) to[at[*hash >> shift & mask]++] = *hash;
+        for (uint64_t mask = buckets - 1, shift = by->shift; hash < end; hash++)
+            to[at[*hash >> shift & mask]++] = *hash;
     } else {
         for (; hash < end; hash += stride) {
             uint64_t key = hamming_key(hash, by) - low;
@@ -279,8 +280,8 @@ EXPORT int32_t sluice_hamming_join(struct hamming_join *join, const uint64_t *a,
     return tree.stopped ? tree.stopped : stopped;
 }
 
-/* Hashes of `words` words with their bits in another order: bit i of the outcome is bit `order[i]`. With a stride of one
-   word more, that holds the hash's place from `first` on. 0; -1: no memory. */
+/* Hashes of `words` words with their bits in another order: bit i of the outcome is bit `order[i]`. With a stride of
+   one word more, that holds the hash's place from `first` on. 0; -1: no memory. */
 EXPORT int32_t sluice_hamming_spread(const uint64_t *hashes, size_t count, uint32_t words, const uint32_t *order,
                                      uint64_t *to, uint32_t stride, uint64_t first) {
     size_t bytes = (size_t)words * 8, entries = bytes * 256;

@@ -13,8 +13,8 @@
 #define TILE 256  /* columns of several words, turned so that the same word of eight lies side by side */
 #define WORDS 16  /* the most */
 
-/* A pair within the distance comes up wherever it agrees. It belongs to one place alone: where the blocks that it agrees
-   on are the first that it agrees on. */
+/* A pair within the distance comes up wherever it agrees. It belongs to one place alone: where the blocks that it
+   agrees on are the first that it agrees on. */
 static int belongs(const struct hamming_join *join, const uint64_t *a, const uint64_t *b) {
     uint32_t seen = 0;
     for (uint32_t i = 0; i < join->decided; i++) {
@@ -57,9 +57,31 @@ static int plain(struct hamming_join *join, struct hamming_run a, struct hamming
     return 0;
 }
 
+/* Hashes of one word, side by side: what eight columns say is looked at together. */
+static int plain_single(struct hamming_join *join, struct hamming_run a, struct hamming_run b, int self) {
+    uint64_t most = join->distance;
+    for (size_t row = 0; row < a.count; row++) {
+        const uint64_t *one = a.hash + row;
+        uint64_t value = *one;
+        size_t column = self ? row + 1 : 0;
+        for (; column + 8 <= b.count; column += 8) {
+            unsigned near = 0;
+            for (unsigned i = 0; i < 8; i++)
+                near |= (unsigned)((uint64_t)__builtin_popcountll(value ^ b.hash[column + i]) <= most) << i;
+            for (; __builtin_expect(near, 0); near &= near - 1)
+                if (report(join, one, b.hash + column + __builtin_ctz(near))) return 1;
+        }
+        for (; column < b.count; column++)
+            if ((uint64_t)__builtin_popcountll(value ^ b.hash[column]) <= most && report(join, one, b.hash + column))
+                return 1;
+    }
+    return 0;
+}
+
 #if defined(__x86_64__)
 /* One row with the columns [column, end), which are fewer than a register or the start of a triangle. */
-WIDE static int wide_row(struct hamming_join *join, const uint64_t *one, struct hamming_run b, size_t column, size_t end) {
+WIDE static int wide_row(struct hamming_join *join, const uint64_t *one, struct hamming_run b, size_t column,
+                         size_t end) {
     __m512i row = _mm512_set1_epi64((int64_t)one[0]), most = _mm512_set1_epi64(join->distance);
     for (; column < end; column += 8) {
         __mmask8 there = end - column >= 8 ? 0xFF : (__mmask8)((1u << (end - column)) - 1);
@@ -151,5 +173,5 @@ int hamming_compare(struct hamming_join *join, struct hamming_run a, struct hamm
 #if defined(__x86_64__)
     if (join->wide) return join->stride == 1 ? wide_single(join, a, b, self) : wide_many(join, a, b, self);
 #endif
-    return plain(join, a, b, self);
+    return join->stride == 1 ? plain_single(join, a, b, self) : plain(join, a, b, self);
 }

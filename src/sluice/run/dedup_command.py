@@ -10,6 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from sluice.corpus.against import load_hashes
+from sluice.corpus.blocks import Hashes
+from sluice.corpus.hamming import collapse
 from sluice.corpus.hash_index import HashIndex, Nearest, add_to_index, nearest, open_index
 from sluice.corpus.native_join import Progress
 from sluice.errors import SourceError
@@ -52,14 +54,14 @@ def deduplicate(
 ) -> Deduplicated:
     """Hold the hashes in the table `new` against the index `against` and each other; `add` them to it at the end.
 
-    `out`, a Parquet file, gets a row for each of them, in their order.
+    `out`, a Parquet file, gets a row for each of them, in their order; rows that repeat key and hash count once.
     """
     index = open_index(against) if against.is_file() else None
     if index is None and not add:
         raise SourceError(f"{against}: no index of hashes is there; --add makes one")
     if out is not None and out.suffix != ".parquet":
         raise SourceError(f"{out}: what is found is written as .parquet")
-    hashes, keys = load_hashes(new, column, bits=None)
+    hashes, keys = _once(*load_hashes(new, column, bits=None))
     bits = 64 * (1 if hashes.ndim == 1 else hashes.shape[1])
     if index is not None and (index.bits != bits or index.column != column):
         raise SourceError(f"{new} has {column} of {bits} bits, the index {against} {index.column} of {index.bits}")
@@ -76,6 +78,14 @@ def deduplicate(
         int((~found.known).sum()),
         0 if index is None else len(index),
     )
+
+
+def _once(hashes: Hashes, keys: list[str]) -> tuple[Hashes, list[str]]:
+    """Without the rows that repeat key and hash of an earlier one: a run's rows.parquet has a row for each text."""
+    named = pa.array(keys, pa.string()).dictionary_encode().indices.to_numpy().astype(np.int64)
+    _, first = np.unique(named * len(hashes) + collapse(hashes)[1], return_index=True)
+    first.sort()
+    return hashes[first], [keys[place] for place in first.tolist()]
 
 
 def _table(found: Nearest, keys: list[str], index: HashIndex | None) -> pa.Table:

@@ -102,7 +102,10 @@ class AgainstConfig(_Model):
 
     name: str = Field(description="name of the reference set, shown in the reason")
     source: SourceConfig | None = Field(None, description="images to hash: any source")
-    hashes: str | None = Field(None, description="or a Parquet/CSV file with a column of hexadecimal 64-bit hashes")
+    hashes: str | None = Field(
+        None,
+        description="or a Parquet/CSV file with a column of 64-bit hashes, or an index that `sluice dedup --add` wrote",
+    )
     distance: int = Field(4, ge=0, le=12, description="largest Hamming distance in bits that counts as a match")
 
     @model_validator(mode="after")
