@@ -81,9 +81,7 @@ def assign(groups: pa.Array | pa.ChunkedArray, shares: Mapping[str, float], seed
     return pa.array(list(shares), pa.string()).take(pa.array(codes))
 
 
-def assign_codes(
-    groups: pa.Array | pa.ChunkedArray, shares: Mapping[str, float], seed: int
-) -> npt.NDArray[np.int16]:
+def assign_codes(groups: pa.Array | pa.ChunkedArray, shares: Mapping[str, float], seed: int) -> npt.NDArray[np.int16]:
     """The same as `assign`, each split as its place among the `shares`."""
     names = list(shares)
     edges = np.cumsum([shares[name] for name in names])

@@ -23,7 +23,7 @@ from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units,
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
 from sluice.run.generated_rows import GENERATED
-from sluice.run.judging import judge
+from sluice.run.judging import Judging
 from sluice.run.locked import NO_DUPLICATES
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
 from sluice.run.recipe import QualityConfig, RecipeFile
@@ -97,10 +97,8 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     of = fingerprint("quality rows/3", embedded, str(checks.seed), *(scoring.store for scoring in scorings))
     write_quality_rows(layout, rows, (encoder, calibration), units, of, scorings)
     choosing = caption_choice(checks.config.alternatives)
-    judgement = judge(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)
-    recorded = record(
-        layout, CHECKED, checks.rules, judgement, stage_record(layout, before)["kept"], _left_out(layout, before)
-    )
+    judging = Judging(layout, checks.rules, NO_DUPLICATES, NO_CORPUS, CHECKED, choosing)
+    recorded = record(judging, stage_record(layout, before)["kept"], _left_out(layout, before))
     if checks.config.retrieval is not None:
         check_retrieval(layout, encoder, units, checks.config.retrieval, checks.seed)
     else:
@@ -111,7 +109,7 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
         **({"scores": {scoring.score.name: _of_score(scoring) for scoring in scorings}} if scorings else {}),
         "encoder": _of_encoder(encoder),
         "alignment": _deciles(layout.rows_of(CHECKED)),
-        **({"captioners": batches_of(layout.rows_of(CHECKED), judgement.facts)} if before == CAPTIONED else {}),
+        **({"captioners": batches_of(layout.rows_of(CHECKED))} if before == CAPTIONED else {}),
     }
     finish(layout, CHECKED, name, {**recorded.facts, **facts}, seconds)
     return True

@@ -32,7 +32,7 @@ from sluice.corpus.duplicates import (
     save_near_index,
 )
 from sluice.corpus.hamming import matches_against
-from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
+from sluice.run.decide import REJECTED, Flags, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
@@ -241,7 +241,7 @@ class Duplicates:
 
 
 def duplicate_members(facts: CorpusFacts) -> Indices:
-    """The ordinals of the samples that have an equal or a near one, ascending: of these alone it matters who is kept."""
+    """The ordinals of the samples that have an equal or a near one, ascending: it matters who of these is kept."""
     tables = (facts.bytes_members, facts.near_members)
     ordinals = [numbers(table.column("ordinal")) for table in tables if table is not None]
     return np.unique(np.concatenate([np.zeros(0, np.int64), *ordinals]))
@@ -291,9 +291,7 @@ def cluster_table(facts: CorpusFacts, duplicates: Duplicates, names: pa.Array) -
         place = np.searchsorted(keepers, ordinal[found.keeper])
         diameter[place], exact[place] = found.diameter, found.exact
     ids = names.filter(pa.array(duplicates.in_cluster)).take(pa.array(first))
-    return pa.table(
-        {"cluster": ids, "size": pa.array(size), "diameter": diameter, "exact": exact}
-    )
+    return pa.table({"cluster": ids, "size": pa.array(size), "diameter": diameter, "exact": exact})
 
 
 def _record(place: Indices, kept: Indices, chosen: Indices, rejected: Flags, clustered: Flags) -> None:

@@ -105,10 +105,10 @@ def final_stage(
     pieces = _verdicts(layout, kept, gone, failed, unsure)
     write_pieces(layout.verdicts(FINAL), VERDICTS, law.counting(pieces))
     splits = kept.splits.filter(pa.array(~np.isin(kept.row, np.fromiter(absent, np.int64, len(absent)))))
-    counts = dict.fromkeys(recipe.split, 0) | {one["values"]: one["counts"] for one in pc.value_counts(splits).to_pylist()}
+    counted_splits = {one["values"]: one["counts"] for one in pc.value_counts(splits).to_pylist()}
     facts: dict[str, Any] = {
         **law.checked(layout.verdicts(FINAL), int(kept.entered.sum()), FINAL),
-        "splits": counts,
+        "splits": {split: counted_splits.get(split, 0) for split in recipe.split},
         "shards": {pack.format: sum(one.job.format == pack.format for one in jobs) for pack in asked},
         "bytes": {
             pack.format: sum(found.bytes for name, found in shards.items() if name.startswith(f"{pack.format}/"))

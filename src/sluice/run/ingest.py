@@ -11,7 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -189,16 +189,24 @@ def _unique(sources: Iterable[Source]) -> Iterator[tuple[str, str, RawSample]]:
         samples = source.samples()
         while some := list(islice(samples, _LOOKED_UP)):
             seen.settle()
-            named = [(sample.key, bytes.fromhex(sample_id(source.name, sample.key))) for sample in some]
-            known = seen.among([digest for _, digest in named])
-            for sample, (key, digest), taken in zip(some, named, known, strict=True):
-                repeat = 1
-                while taken or not seen.add(digest):
-                    repeat += 1
-                    key = f"{sample.key}~{repeat}"
-                    digest = bytes.fromhex(sample_id(source.name, key))
-                    (taken,) = seen.among([digest])
+            digests = [_digest(source, sample.key) for sample in some]
+            for sample, digest, known in zip(some, digests, seen.among(digests), strict=True):
+                key = sample.key if not known and seen.add(digest) else _renamed(source, sample.key, seen)
                 yield source.name, key, sample
+
+
+def _renamed(source: Source, key: str, seen: SeenIds) -> str:
+    """The first of `key~2`, `key~3`, ... that was not seen, from now on it is."""
+    for repeat in count(2):
+        name = f"{key}~{repeat}"
+        digest = _digest(source, name)
+        if not any(seen.among([digest])) and seen.add(digest):
+            return name
+    raise AssertionError("counting ends nowhere")
+
+
+def _digest(source: Source, key: str) -> bytes:
+    return bytes.fromhex(sample_id(source.name, key))
 
 
 def _blocks(samples: Iterator[tuple[str, str, RawSample]], size: int) -> Iterator[list[tuple[str, str, RawSample]]]:

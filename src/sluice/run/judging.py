@@ -27,7 +27,7 @@ from sluice.run.decide import (
     speaker_of,
 )
 from sluice.run.rights_gate import rights_rules
-from sluice.run.row_parts import PART_ROWS, RowPart, row_parts
+from sluice.run.row_parts import EVERY_ROW, PART_ROWS, RowPart, row_parts
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule, Rule, evaluate
 from sluice.run.takedown import kept_until
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from sluice.run.recipe import FilterConfig, RulesConfig
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
-_EVERY_ROW: Final = 2**62
 _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
 
 
@@ -154,7 +153,7 @@ def judge(
     more: MoreSpeakers | None = None,
 ) -> Judgement:
     """The same of all samples at once, duplicates found: some twenty bytes a row are held."""
-    (judged,) = Judging(layout, rules, config, corpus, stage, more, part_rows=_EVERY_ROW).parts()
+    (judged,) = Judging(layout, rules, config, corpus, stage, more, part_rows=EVERY_ROW).parts()
     facts, decision = judged.facts, judged.decision
     members = corpus_steps.duplicate_members(corpus)
     alive = decision.severity[members] == KEPT

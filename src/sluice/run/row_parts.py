@@ -15,6 +15,8 @@ from sluice.table.footer import Part, parts
 
 PART_ROWS: Final = 262_144  # at least, unless the table ends before
 
+EVERY_ROW: Final = 2**62
+
 
 @dataclass(frozen=True)
 class RowPart:
