@@ -27,11 +27,11 @@ from sluice.corpus.duplicates import (
     measured_near_index,
     near_clusters,
     near_index,
-    repeated_captions,
     same_bytes,
     save_near_index,
 )
 from sluice.corpus.hamming import matches_against
+from sluice.run.corpus_values import captions_of_several, first_rows, first_values, rows_of_repeated, rows_of_values
 from sluice.run.decide import REJECTED, Flags, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
@@ -112,11 +112,11 @@ def measure_corpus(
     if config.bytes and "sha256" in columns:
         name = fingerprint("bytes/1", rows_name, order.sql)
         if not _has(layout.corpus("same_bytes"), name):
-            _write(layout.corpus("same_bytes"), _members(layout, _first_rows(layout, "sha256"), order), name)
+            _write(layout.corpus("same_bytes"), _members(layout, rows_of_repeated(layout.rows, "sha256"), order), name)
     if "text_hash" in columns and (config.captions or config.boilerplate):
         name = fingerprint("captions/1", rows_name)
         if not _has(layout.corpus("captions"), name):
-            _write(layout.corpus("captions"), _repeated_captions(layout), name)
+            _write(layout.corpus("captions"), captions_of_several(layout.rows), name)
     if references:
         digests = [fingerprint(ref.name, str(ref.distance), ref.hashes.tobytes().hex()) for ref in references]
         name = fingerprint("against/1", rows_name, *digests)
@@ -334,14 +334,17 @@ NO_CORPUS: Final = CorpusFacts(
 
 def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str, hashes: str) -> None:
     layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
-    first = _first_rows(layout, config.hash)
     pairs = layout.corpus("near_pairs")
     index = measured_near_index(pairs, hashes, config.distance)
     if index is None:
-        index = near_index(first.column("value").to_numpy(), config.distance)
+        index = near_index(first_values(layout.rows, config.hash), config.distance)
     save_near_index(index, pairs, hashes)
     near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
-    _write(layout.corpus("near_members"), _members(layout, first, order, near), name)
+    _write(
+        layout.corpus("near_members"),
+        _members(layout, rows_of_values(layout.rows, config.hash, near), order, near),
+        name,
+    )
 
 
 def _members(layout: Layout, first: pa.Table, order: Order, also: Any = None) -> pa.Table:
@@ -366,27 +369,8 @@ def _members(layout: Layout, first: pa.Table, order: Order, also: Any = None) ->
     return members.drop_columns(["row"]).append_column("rank", pa.array(rank))
 
 
-def _first_rows(layout: Layout, column: str) -> pa.Table:
-    """ordinal, row, value: the first row of each sample that is a pair and has a value in `column`; by ordinal."""
-    table = read_table(layout.rows, ["ordinal", "images", "texts", "captions", column])
-    first = np.diff(table.column("ordinal").to_numpy(), prepend=-1) != 0
-    pair = pc.and_(pc.equal(table.column("images"), 1), pc.equal(table.column("texts"), table.column("captions")))
-    chosen = pc.and_(pc.and_(pa.array(first), pair), pc.is_valid(table.column(column)))
-    row = pa.array(np.arange(table.num_rows))
-    return pa.table({"ordinal": table.column("ordinal"), "row": row, "value": table.column(column)}).filter(chosen)
-
-
-def _repeated_captions(layout: Layout) -> pa.Table:
-    """row, images, repeat of the captions that stand on several images, or again on the same one."""
-    table = read_table(layout.rows, ["ordinal", "text_hash", "alternative"])
-    hashes = pc.if_else(table.column("alternative"), table.column("text_hash"), pa.scalar(None, pa.string()))
-    images, repeat = repeated_captions(hashes, table.column("ordinal").to_numpy())
-    row = np.flatnonzero((images > 1) | repeat)
-    return pa.table({"row": row, "images": images[row], "repeat": repeat[row]})
-
-
 def _contaminated(layout: Layout, references: list[Reference], column: str) -> pa.Table:
-    table = _first_rows(layout, column)
+    table = first_rows(layout.rows, column)
     hashes, ordinal = table.column("value").to_numpy(), table.column("ordinal").to_numpy()
     found: list[pa.Table] = []
     for reference in references:
