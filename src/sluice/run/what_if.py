@@ -14,6 +14,7 @@ from sluice.run.choosing import choosing_in
 from sluice.run.comparing import compare
 from sluice.run.corpus_steps import load_corpus
 from sluice.run.judging import Judging, judge
+from sluice.run.row_parts import ASKED_ROWS
 from sluice.run.rules.rule import Rule, Setting, compile_rule, parse_setting
 from sluice.run.stage import stage_record
 from sluice.table.layout import CHECKED, FILTERED, Layout
@@ -71,7 +72,8 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
     corpus = load_corpus(run.layout, config.duplicates)
-    judging = Judging(run.layout, rules, config.duplicates, corpus, stage, choosing_in(stage, config))
+    choosing = choosing_in(stage, config)
+    judging = Judging(run.layout, rules, config.duplicates, corpus, stage, choosing, part_rows=ASKED_ROWS)
     compared = compare(judging)
     record = stage_record(run.layout, stage)
     return WhatIf(
