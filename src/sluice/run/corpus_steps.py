@@ -31,7 +31,7 @@ from sluice.corpus.duplicates import (
     save_near_index,
 )
 from sluice.corpus.hamming import matches_against
-from sluice.run.corpus_values import captions_of_several, first_rows, first_values, rows_of_repeated, rows_of_values
+from sluice.run.corpus_values import captions_of_several, first_rows, first_values, rows_of_repeated
 from sluice.run.decide import REJECTED, Flags, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
@@ -342,7 +342,7 @@ def _measure_near(layout: Layout, config: NearConfig, order: Order, name: str, h
     near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
     _write(
         layout.corpus("near_members"),
-        _members(layout, rows_of_values(layout.rows, config.hash, near), order, near),
+        _members(layout, rows_of_repeated(layout.rows, config.hash, near), order, near),
         name,
     )
 

@@ -28,22 +28,18 @@ def first_rows(rows: Path, column: str) -> pa.Table:
     return pa.concat_tables([_first_rows(part, column) for part in row_parts(rows)])
 
 
-def rows_of_repeated(rows: Path, column: str, part_rows: int = PART_ROWS) -> pa.Table:
-    """Those of `first_rows` whose value may stand in another: all that do, and hardly any other."""
+def rows_of_repeated(rows: Path, column: str, also: Keys | None = None, part_rows: int = PART_ROWS) -> pa.Table:
+    """Those of `first_rows` whose value may stand in another, or is among the numbers `also`: hardly one too many."""
     repeated = Repeated()
     parts = row_parts(rows, part_rows)
     for part in parts:
         repeated.add(_keys(_first_rows(part, column).column("value")))
-    return _among(parts, column, repeated.keys())
-
-
-def rows_of_values(rows: Path, column: str, also: Keys, part_rows: int = PART_ROWS) -> pa.Table:
-    """Those of `first_rows` whose number stands in another too, or is among `also`."""
-    repeated = Repeated()
-    parts = row_parts(rows, part_rows)
+    keys = repeated.keys() if also is None else np.union1d(repeated.keys(), also)
+    found: list[pa.Table] = []
     for part in parts:
-        repeated.add(_keys(_first_rows(part, column).column("value")))
-    return _among(parts, column, np.union1d(repeated.keys(), also))
+        first = _first_rows(part, column)
+        found.append(first.filter(pa.array(among_keys(_keys(first.column("value")), keys))))
+    return pa.concat_tables(found)
 
 
 def captions_of_several(rows: Path, part_rows: int = PART_ROWS) -> pa.Table:
@@ -72,14 +68,6 @@ def _captions(parts: list[RowPart]) -> Iterator[tuple[npt.NDArray[np.int64], pa.
         at = np.flatnonzero(numbers(pc.fill_null(there, False)))
         table = table.filter(there)
         yield at + part.first_row, table.column("text_hash"), numbers(table.column("ordinal"))
-
-
-def _among(parts: list[RowPart], column: str, keys: Keys) -> pa.Table:
-    found: list[pa.Table] = []
-    for part in parts:
-        first = _first_rows(part, column)
-        found.append(first.filter(pa.array(among_keys(_keys(first.column("value")), keys))))
-    return pa.concat_tables(found)
 
 
 def _keys(values: pa.ChunkedArray) -> Keys:
