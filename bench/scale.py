@@ -217,7 +217,7 @@ def cost(command: list[str]) -> tuple[float, float, float, str]:
     """Wall seconds, processor seconds, MB at the peak (all of it in one process) and output of a command."""
     started = time.perf_counter()
     with tempfile.TemporaryFile("w+") as out:
-        process = subprocess.Popen(command, stdout=out)
+        process = subprocess.Popen(command, stdout=out, env={"ARROW_DEFAULT_MEMORY_POOL": "system", **os.environ})
         _, status, usage = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)

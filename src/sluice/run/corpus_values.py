@@ -15,6 +15,7 @@ from sluice.run.row_parts import PART_ROWS, RowPart, row_parts
 from sluice.table.arrays import numbers
 from sluice.table.compute import pc
 from sluice.table.keys import Keys, Repeated, among_keys, text_keys
+from sluice.table.memory import give_back
 
 
 def first_values(rows: Path, column: str) -> npt.NDArray[Any]:
@@ -63,6 +64,7 @@ def captions_of_several(rows: Path, part_rows: int = PART_ROWS) -> pa.Table:
 def _captions(parts: list[RowPart]) -> Iterator[tuple[npt.NDArray[np.int64], pa.ChunkedArray, npt.NDArray[np.int64]]]:
     """Row, hash and ordinal of the captions of each part."""
     for part in parts:
+        give_back()
         table = part.read(["ordinal", "text_hash", "alternative"])
         there = pc.and_(table.column("alternative"), pc.is_valid(table.column("text_hash")))
         at = np.flatnonzero(numbers(pc.fill_null(there, False)))
@@ -78,6 +80,7 @@ def _keys(values: pa.ChunkedArray) -> Keys:
 
 
 def _first_rows(part: RowPart, column: str) -> pa.Table:
+    give_back()  # what the part before took
     table = part.read(["ordinal", "images", "texts", "captions", column])
     first = np.diff(table.column("ordinal").to_numpy(), prepend=part.first_sample - 1) != 0
     pair = pc.and_(pc.equal(table.column("images"), 1), pc.equal(table.column("texts"), table.column("captions")))

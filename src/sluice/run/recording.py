@@ -27,6 +27,7 @@ from sluice.table.commit import PieceWriter, piece_writer, write_pieces
 from sluice.table.compute import pc
 from sluice.table.layout import FILTERED
 from sluice.table.lists import first_of_each, flat, gathered
+from sluice.table.memory import give_back
 from sluice.table.schema import VERDICTS
 
 _SEEN: Final = ("alignment", "caption_origin")
@@ -80,6 +81,8 @@ def record(
             failures.write(found)
             content.add(verdicts)
             yield verdicts
+            del rows, verdicts, found
+            give_back()  # else what each part took is kept beside what the next one takes
 
     with piece_writer(layout.failures(stage), FAILURES) as failures:
         write_pieces(layout.verdicts(stage), VERDICTS, law.counting(pieces(failures)))
