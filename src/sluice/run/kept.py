@@ -42,8 +42,7 @@ class Kept:
     """The samples that the stages before kept, in order: those of them that were drawn. A few numbers each, no id."""
 
     row: npt.NDArray[np.int64]  # among all that entered 01_filtered
-    unit: npt.NDArray[np.int32]
-    place: npt.NDArray[np.int32]  # among the unit's entered samples
+    starts: npt.NDArray[np.int64]  # by unit, the first row of it
     sizes: npt.NDArray[np.int64]  # bytes in a shard, about
     splits: pa.DictionaryArray
     contents: Contents
@@ -70,14 +69,20 @@ class Kept:
         row = np.flatnonzero(kept)
         return Kept(
             row,
-            unit[row],
-            (row - starts[unit[row]]).astype(np.int32),
+            starts,
             sizes[row],
             pa.DictionaryArray.from_arrays(pa.array(splits[row]), pa.array(list(recipe.split), pa.string())),
             contents,
             entered,
             balanced,
         )
+
+    def places(self, some: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """By unit, the places of some of the kept samples among those of it that entered."""
+        row = self.row[some]
+        unit = np.searchsorted(self.starts, row, side="right") - 1
+        place = row - self.starts[unit]
+        return tuple((int(one), tuple(place[unit == one].tolist())) for one in np.unique(unit))
 
     def rows_of(self, layout: Layout, some: Set[str]) -> dict[int, str]:
         """The rows of those of `some` ids that are kept, each with its id."""

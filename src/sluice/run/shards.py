@@ -80,12 +80,12 @@ class Packing:
 
     def _planned(self, pack: PackConfig, shard: Shard, absent: Mapping[int, str]) -> PlannedShard:
         name = shard.path(pack.format)
-        whole = fingerprint(self.decided, pack.model_dump_json(), name, str(_places(self.kept, shard.rows)))
+        whole = fingerprint(self.decided, pack.model_dump_json(), name, str(self.kept.places(shard.rows)))
         rows = self.kept.row[shard.rows]
         gone = np.isin(rows, np.fromiter(absent, np.int64, len(absent)))
         without = tuple(absent[row] for row in rows[gone].tolist())
         columns = tuple(name for name in pack.columns or CARRIED if name in self.columns)
-        stays = shard.rows[~gone]
+        stays = shard.rows[~gone] if gone.any() else shard.rows
         names = fingerprint(whole, *without)
         job = ShardJob(pack.format, shard.split, name, len(stays), columns, without, whole, names)
         return PlannedShard(job, stays)
@@ -108,7 +108,7 @@ class Packing:
         """What a worker is given; made when it is its turn, for Python's own numbers take much room."""
         first = group[0]
         contents = self._contents(first.job.columns)
-        return ShardGroup(tuple(one.job for one in group), _places(self.kept, first.rows), contents)
+        return ShardGroup(tuple(one.job for one in group), self.kept.places(first.rows), contents)
 
     def _contents(self, columns: Sequence[str]) -> Contents:
         carried = {name: self.columns[name] for name in columns}
@@ -137,9 +137,3 @@ class Packing:
 def _is_there(place: Place, job: ShardJob) -> bool:
     written = read_receipt(place, job.name)
     return written is not None and written.fingerprint == job.fingerprint
-
-
-def _places(kept: Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """By unit, the places of the samples among those that entered."""
-    units = kept.unit[rows]
-    return tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))
