@@ -77,6 +77,12 @@ def assign(groups: pa.Array | pa.ChunkedArray, shares: Mapping[str, float], seed
     >>> assign(pa.array(["a", "b", "c", "a"]), {"train": 0.5, "val": 0.5}, seed=0).to_pylist()
     ['val', 'train', 'train', 'val']
     """
+    codes = assign_codes(groups, shares, seed)
+    return pa.array(list(shares), pa.string()).take(pa.array(codes))
+
+
+def assign_codes(groups: pa.Array | pa.ChunkedArray, shares: Mapping[str, float], seed: int) -> npt.NDArray[np.int16]:
+    """The same as `assign`, each split as its place among the `shares`."""
     names = list(shares)
     edges = np.cumsum([shares[name] for name in names])
     if not names or min(shares.values()) < 0 or not abs(edges[-1] - 1) <= 1e-6:
@@ -88,7 +94,7 @@ def assign(groups: pa.Array | pa.ChunkedArray, shares: Mapping[str, float], seed
         raise ValueError("a row without a group cannot be split")
     drawn = _uniform(encoded.dictionary.to_pylist(), seed)
     choice = np.minimum(np.searchsorted(edges / edges[-1], drawn, side="right"), len(names) - 1)
-    return pa.array(names, pa.string()).take(pa.array(choice[encoded.indices.to_numpy()]))
+    return choice[encoded.indices.to_numpy()].astype(np.int16)
 
 
 def _uniform(names: list[str], seed: int) -> npt.NDArray[np.float64]:

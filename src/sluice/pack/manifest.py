@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.errors import RunError
-from sluice.table.commit import ROW_GROUP, commit, table_writer, write_bytes
+from sluice.table.commit import write_bytes, write_pieces
 from sluice.table.schema import MANIFEST
 
 MANIFEST_FILE: Final = "manifest.parquet"
@@ -26,22 +26,8 @@ def write_manifest(folder: Path, shards: Iterable[pa.Table], facts: Mapping[byte
     Row groups are cut anew, so the bytes depend on the rows alone and not on how the shards cut them. `facts` are kept
     with the schema: what a manifest is that no packing wrote.
     """
-    written = 0
-    waiting: list[pa.Table] = []
-    held = 0
     schema = MANIFEST.with_metadata(facts) if facts else MANIFEST
-    with commit(folder / MANIFEST_FILE) as partial, table_writer(partial, schema) as writer:
-        for rows in shards:
-            waiting.append(rows)
-            held += rows.num_rows
-            if held >= ROW_GROUP:
-                table = pa.concat_tables(waiting)
-                whole = held - held % ROW_GROUP
-                writer.write_table(table.slice(0, whole), row_group_size=ROW_GROUP)
-                written, held, waiting = written + whole, held - whole, [table.slice(whole)]
-        if held:
-            writer.write_table(pa.concat_tables(waiting), row_group_size=ROW_GROUP)
-    return written + held
+    return write_pieces(folder / MANIFEST_FILE, schema, shards)
 
 
 def read_manifest(folder: Path) -> pa.Table:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from sluice.corpus.alike import Alike, Similarities, alike_clusters, load_alike
 from sluice.corpus.duplicates import Cluster
-from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
+from sluice.run.decide import REJECTED, Flags, Indices, Speaker
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import MAX_TEXT, take
 from sluice.run.rules.sandbox import sandbox
@@ -63,10 +63,49 @@ class AlikeFacts:
 class AlikeFound:
     """Which rows go, in whose favour; `similarity` is NaN where it is not known."""
 
-    speaker: Speaker
-    row: Indices
+    rule: str
+    about_text: bool
+    row: Indices  # ascending
     keeper: Indices  # row
     similarity: Similarities
+
+    def speaker(self, first: int, rows: int) -> Speaker:
+        """What this says of the `rows` rows from the `first` on."""
+        start, end = np.searchsorted(self.row, [first, first + rows])
+        severity = np.zeros(rows, np.int8)
+        severity[self.row[start:end] - first] = REJECTED
+        return Speaker(self.rule, severity, self.about_text)
+
+
+@dataclass(frozen=True)
+class NamedAlike:
+    """The same, and who the kept ones are: they may lie far from those that go."""
+
+    found: AlikeFound
+    keepers: pa.Table  # id and item of each that is kept
+
+    @staticmethod
+    def of(found: AlikeFound, path: Path) -> NamedAlike:
+        """By the table that was judged."""
+        return NamedAlike(found, _who(path, _item(found), found.keeper))
+
+    def values(self, rows: pa.Table, first: int, at: Indices) -> list[dict[str, Any]]:
+        """What the verdicts say of the rows `at` of `rows`, which begin at row `first`: the kept one, and how alike."""
+        place = np.searchsorted(self.found.row, at + first)
+        keepers = self.keepers.take(pa.array(place))
+        values: list[dict[str, Any]] = [
+            {"keeper": keeper, "similarity": None if np.isnan(like) else round(float(like), 4)}
+            for keeper, like in zip(
+                keepers.column("id").to_pylist(), self.found.similarity[place].tolist(), strict=True
+            )
+        ]
+        if self.found.about_text:
+            items = keepers.column(_item(self.found)).to_pylist()
+            values = [{**value, "item": item} for value, item in zip(values, items, strict=True)]
+            if "text" in rows.column_names:
+                texts = rows.column("text").take(pa.array(at)).to_pylist()
+                values = [{**value, "text": text[:MAX_TEXT]} for value, text in zip(values, texts, strict=True)]
+        return values
 
 
 def compared(rows: pa.Table, of: str) -> Flags:
@@ -130,34 +169,12 @@ def load_facts(layout: Layout, stage: str, *, asked: bool) -> AlikeFacts | None:
     return AlikeFacts(NAMES[stage], about_text, row, node, rank, load_alike(pairs_path(layout, stage)))
 
 
-def find_alike(found: AlikeFacts, cluster: Cluster, facts: RowFacts, decision: Decision, gone: Flags) -> AlikeFound:
-    """Which rows go among those of samples that `decision` keeps and that are not `gone` (by sample) otherwise."""
-    kept = (decision.severity == KEPT) & ~gone
-    alive = kept[facts.sample[found.row]] & ~(decision.left_out[found.row] & found.about_text)
+def find_alike(found: AlikeFacts, cluster: Cluster, alive: Flags) -> AlikeFound:
+    """Which rows go among those that all else leaves `alive` (by member)."""
     row, node, rank = found.row[alive], found.node[alive], found.rank[alive]
     keeper, similarity = alike_clusters(found.pairs, node, rank, cluster)
     loses = keeper != np.arange(len(keeper))
-    severity = np.zeros(len(facts.sample), np.int8)
-    severity[row[loses]] = REJECTED
-    speaker = Speaker(found.rule, severity, found.about_text)
-    return AlikeFound(speaker, row[loses], row[keeper[loses]], similarity[loses])
-
-
-def reason_values(found: AlikeFound, rows: pa.Table, at: Indices) -> list[dict[str, Any]]:
-    """What the verdicts say of the rows `at`, all of which go: the one that is kept, and how alike it is."""
-    place = np.searchsorted(found.row, at)
-    keepers = rows.column("id").take(pa.array(found.keeper[place])).to_pylist()
-    values: list[dict[str, Any]] = [
-        {"keeper": keeper, "similarity": None if np.isnan(like) else round(float(like), 4)}
-        for keeper, like in zip(keepers, found.similarity[place].tolist(), strict=True)
-    ]
-    if found.speaker.about_text:
-        items = rows.column("text_item").take(pa.array(found.keeper[place])).to_pylist()
-        values = [{**value, "item": item} for value, item in zip(values, items, strict=True)]
-        if "text" in rows.column_names:
-            texts = rows.column("text").take(pa.array(at)).to_pylist()
-            values = [{**value, "text": text[:MAX_TEXT]} for value, text in zip(values, texts, strict=True)]
-    return values
+    return AlikeFound(found.rule, found.about_text, row[loses], row[keeper[loses]], similarity[loses])
 
 
 def write_clusters(layout: Layout, stage: str, found: AlikeFound | None) -> dict[str, Any]:
@@ -169,7 +186,7 @@ def write_clusters(layout: Layout, stage: str, found: AlikeFound | None) -> dict
     keepers = np.unique(found.keeper)
     member = np.concatenate([keepers, found.row])
     of = np.concatenate([keepers, found.keeper])
-    item = "text_item" if found.speaker.about_text else "image_item"
+    item = _item(found)
     order = np.lexsort((member, member != of, of))
     member, of = member[order], of[order]
     similarity = np.concatenate([np.ones(len(keepers), np.float32), found.similarity])[order]
@@ -185,6 +202,10 @@ def write_clusters(layout: Layout, stage: str, found: AlikeFound | None) -> dict
     write_table(path, pa.table([columns[name] for name in _FOUND.names], schema=_FOUND))
     size = np.bincount(np.searchsorted(keepers, of), minlength=1)
     return {"alike": {"clusters": len(keepers), "members": len(found.row), "largest": int(size.max())}}
+
+
+def _item(found: AlikeFound) -> str:
+    return "text_item" if found.about_text else "image_item"
 
 
 def _who(path: Path, item: str, rows: Indices) -> pa.Table:

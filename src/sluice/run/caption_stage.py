@@ -34,7 +34,7 @@ from sluice.run.decide import KEPT
 from sluice.run.embedding import KEPT_COLUMNS, Chosen, embed_units, encoder_facts, entering
 from sluice.run.events import Events
 from sluice.run.filtering import compile_route
-from sluice.run.judging import judge
+from sluice.run.judging import Judging, judge
 from sluice.run.locked import NO_DUPLICATES
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.pair_rules import compile_pair_rules, counted_pairs
@@ -164,7 +164,8 @@ def caption_stage(
         if row["id"] not in made and row["id"] in {*silent, *ids.filter(pa.array(held)).to_pylist()}
     }
     left_out = _left_out(layout, entered, held)
-    recorded = record(layout, CAPTIONED, captions.reject, sent_out, entered.num_rows, left_out, lost)
+    judging = Judging(layout, captions.reject, NO_DUPLICATES, NO_CORPUS, CAPTIONED)
+    recorded = record(judging, entered.num_rows, left_out, lost)
     write_table(layout.failures(CAPTIONED), _all_failures(failures, read_table(layout.failures(CAPTIONED))))
     facts = {
         **recorded.facts,

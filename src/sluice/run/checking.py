@@ -24,7 +24,7 @@ from sluice.run.embedding import Chosen, EncoderFacts, EncoderPlan, embed_units,
 from sluice.run.events import Events
 from sluice.run.filtering import compile_rules
 from sluice.run.generated_rows import GENERATED
-from sluice.run.judging import judge
+from sluice.run.judging import Judging
 from sluice.run.locked import NO_DUPLICATES, LockedNear
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
 from sluice.run.recipe import QualityConfig, RecipeFile
@@ -115,10 +115,8 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
         measure_semantic(layout, semantic, checks.order, encoder.store, units, of)
         spent = {**spent, "compare vectors": time.perf_counter() - since}
         asked = replace(NO_DUPLICATES, semantic=LockedNear(semantic.cluster))
-    judgement = judge(layout, checks.rules, asked, load_corpus(layout, asked, CHECKED), CHECKED, choosing)
-    recorded = record(
-        layout, CHECKED, checks.rules, judgement, stage_record(layout, before)["kept"], _left_out(layout, before)
-    )
+    judging = Judging(layout, checks.rules, asked, load_corpus(layout, asked, CHECKED), CHECKED, choosing)
+    recorded = record(judging, stage_record(layout, before)["kept"], _left_out(layout, before))
     if checks.config.retrieval is not None:
         check_retrieval(layout, encoder, units, checks.config.retrieval, checks.seed)
     else:
@@ -128,9 +126,9 @@ def check_stage(checks: Checks, layout: Layout, before: str, units: int, engine:
     facts = {
         **({"scores": {scoring.score.name: _of_score(scoring) for scoring in scorings}} if scorings else {}),
         "encoder": _of_encoder(encoder),
-        **write_clusters(layout, CHECKED, judgement.alike),
+        **write_clusters(layout, CHECKED, recorded.alike),
         "alignment": _deciles(layout.rows_of(CHECKED)),
-        **({"captioners": batches_of(layout.rows_of(CHECKED), judgement.facts)} if before == CAPTIONED else {}),
+        **({"captioners": batches_of(layout.rows_of(CHECKED))} if before == CAPTIONED else {}),
     }
     finish(layout, CHECKED, name, {**recorded.facts, **facts}, seconds)
     return True

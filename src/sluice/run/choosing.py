@@ -20,12 +20,13 @@ import pyarrow.parquet as pq
 from sluice.caption.choice import ALTERNATIVE, RAW, Choice, choose
 from sluice.run.decide import HELD, KEPT, REJECTED, RowFacts, Speaker
 from sluice.run.generated_rows import ORIGIN, VARIES
-from sluice.run.judging import MoreSpeakers
+from sluice.run.judging import MoreSpeakers, row_facts
 from sluice.run.locked import LockedFilter
+from sluice.run.row_parts import EVERY_ROW, RowPart, row_parts
 from sluice.table.arrays import codes, numbers, real_numbers
 from sluice.table.compute import pc
+from sluice.table.footer import parts
 from sluice.table.layout import CHECKED
-from sluice.table.read import read_table
 
 WORSE: Final = "captions_worse"
 NOT_BEST: Final = "not_best"
@@ -36,10 +37,10 @@ _ALL: Final = -2.0  # below every cosine
 def caption_choice(alternatives: int | None) -> MoreSpeakers:
     """Who chooses among captions; `alternatives` are kept beside the best, None: all that pass."""
 
-    def speakers(path: Path, facts: RowFacts, others: Sequence[Speaker]) -> list[Speaker]:
-        table = _Candidates.read(path, facts)
+    def speakers(part: RowPart, facts: RowFacts, others: Sequence[Speaker]) -> list[Speaker]:
+        table = _Candidates.read(part, facts)
         said: list[Speaker] = []
-        if (table.origin != RAW).any():
+        if _any_generated(part.path):
             worse = table.choice(table.of_captioners()).worse
             worse = worse | table.made_from(worse)
             said.append(Speaker(WORSE, (worse * np.int8(HELD)).astype(np.int8), about_text=True))
@@ -60,9 +61,16 @@ def choosing_in(stage: str, locked: LockedFilter) -> MoreSpeakers | None:
     return caption_choice(locked.alternatives) if stage == CHECKED else None
 
 
-def batches_of(path: Path, facts: RowFacts) -> list[dict[str, Any]]:
+def _any_generated(path: Path) -> bool:
+    """Whether a captioner said anything in the whole stage: who speaks must not depend on the part."""
+    with pq.ParquetFile(path) as file:
+        return ORIGIN in file.schema_arrow.names and any(part.nulls != part.rows for part in parts(file, ORIGIN))
+
+
+def batches_of(path: Path) -> list[dict[str, Any]]:
     """By captioner: samples with captions of the source and of it, mean cosine before and after, units held."""
-    table = _Candidates.read(path, facts)
+    (every,) = row_parts(path, EVERY_ROW)
+    table = _Candidates.read(every, row_facts(every))
     batches = table.choice(table.of_captioners()).batches
     varied = set(table.origin[table.varies >= 0].tolist())
     found: list[dict[str, Any]] = []
@@ -93,11 +101,11 @@ class _Candidates:
     facts: RowFacts
 
     @staticmethod
-    def read(path: Path, facts: RowFacts) -> _Candidates:
-        """From the rows in `path`; without a column of origins the source said everything."""
-        generated = ORIGIN in pq.read_schema(path).names
+    def read(part: RowPart, facts: RowFacts) -> _Candidates:
+        """From some rows; without a column of origins the source said everything."""
+        generated = ORIGIN in pq.read_schema(part.path).names
         wanted = ["alignment", "unit", "text_item", *([ORIGIN, VARIES] if generated else [])]
-        table = read_table(path, wanted, encoded=[ORIGIN] if generated else [])
+        table = part.read(wanted, encoded=[ORIGIN] if generated else [])
         cosine = real_numbers(table.column("alignment")).astype(np.float64)
         cosine[~facts.alternative] = np.nan
         unit = numbers(table.column("unit")).astype(np.int64)

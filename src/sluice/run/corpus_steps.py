@@ -27,14 +27,14 @@ from sluice.corpus.duplicates import (
     measured_near_index,
     near_clusters,
     near_index,
-    repeated_captions,
     same_bytes,
     save_near_index,
 )
 from sluice.corpus.hamming import matches_against
 from sluice.corpus.native_join import Progress
 from sluice.run.alike_step import AlikeFacts, load_facts
-from sluice.run.decide import KEPT, REJECTED, Decision, Flags, Indices, RowFacts, Speaker
+from sluice.run.corpus_values import captions_of_several, first_rows, first_values, rows_of_repeated
+from sluice.run.decide import REJECTED, Flags, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
@@ -134,11 +134,11 @@ def measure_corpus(
     if config.bytes and "sha256" in columns:
         name = fingerprint("bytes/1", rows_name, order.sql)
         if not _has(layout.corpus("same_bytes"), name):
-            _write(layout.corpus("same_bytes"), _members(layout, _first_rows(layout, "sha256"), order), name)
+            _write(layout.corpus("same_bytes"), _members(layout, rows_of_repeated(layout.rows, "sha256"), order), name)
     if "text_hash" in columns and (config.captions or config.boilerplate):
         name = fingerprint("captions/1", rows_name)
         if not _has(layout.corpus("captions"), name):
-            _write(layout.corpus("captions"), _repeated_captions(layout), name)
+            _write(layout.corpus("captions"), captions_of_several(layout.rows), name)
     if references:
         digests = [fingerprint(ref.name, str(ref.distance), ref.hashes.tobytes().hex()) for ref in references]
         name = fingerprint("against/1", rows_name, *digests)
@@ -174,37 +174,44 @@ def load_corpus(layout: Layout, config: DuplicatesAsked, stage: str = FILTERED) 
     )
 
 
-def caption_speakers(facts: CorpusFacts, config: DuplicatesAsked, rows: int) -> list[Speaker]:
-    """What the corpus says of captions: repeated within their sample, or standing on too many images."""
+def caption_speakers(facts: CorpusFacts, config: DuplicatesAsked, first: int, rows: int) -> list[Speaker]:
+    """What the corpus says of the captions of some rows: repeated within their sample, or on too many images."""
     if facts.captions is None:
         return []
-    row = numbers(facts.captions.column("row"))
+    captions = in_range(facts.captions, "row", first, rows)
+    row = numbers(captions.column("row")) - first
     speakers: list[Speaker] = []
     if config.captions:
-        repeat = numbers(facts.captions.column("repeat"))
+        repeat = numbers(captions.column("repeat"))
         speakers.append(_caption_speaker(SAME_CAPTION, row[repeat], rows))
     if config.boilerplate is not None:
-        images = numbers(facts.captions.column("images"))
+        images = numbers(captions.column("images"))
         speakers.append(_caption_speaker(BOILERPLATE, row[images > config.boilerplate], rows))
     return speakers
 
 
-def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | None:
-    """What the reference sets say: samples that match one of their images."""
+def in_range(table: pa.Table, column: str, first: int, count: int) -> pa.Table:
+    """The rows of a table in which `column`, which ascends, is one of `count` numbers from `first` on."""
+    start, end = np.searchsorted(numbers(table.column(column)), [first, first + count])
+    return table.slice(start, end - start)
+
+
+def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts, first: int) -> Speaker | None:
+    """What the reference sets say: samples that match one of their images; `first` is the ordinal of the first."""
     if not facts.contaminated.num_rows:
         return None
     severity = np.zeros(len(row_facts.sample), np.int8)
-    hit = np.isin(row_facts.sample, numbers(facts.contaminated.column("ordinal")))
+    hit = np.isin(row_facts.sample + first, numbers(facts.contaminated.column("ordinal")))
     severity[hit] = REJECTED
     return Speaker(CONTAMINATED, severity, about_text=False)
 
 
-def opt_out_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | None:
-    """What opt-out lists say: samples that one of them names."""
+def opt_out_speaker(facts: CorpusFacts, row_facts: RowFacts, first: int) -> Speaker | None:
+    """What opt-out lists say: samples that one of them names; `first` is the ordinal of the first."""
     if not facts.opted_out.num_rows:
         return None
     severity = np.zeros(len(row_facts.sample), np.int8)
-    severity[np.isin(row_facts.sample, numbers(facts.opted_out.column("ordinal")))] = REJECTED
+    severity[np.isin(row_facts.sample + first, numbers(facts.opted_out.column("ordinal")))] = REJECTED
     return Speaker(OPTED_OUT, severity, about_text=False)
 
 
@@ -212,7 +219,7 @@ def opt_out_speaker(facts: CorpusFacts, row_facts: RowFacts) -> Speaker | None:
 class Duplicates:
     """Which survivors the corpus steps reject, and in whose favour.
 
-    Held for the few that have an equal or a near one, `members`; the properties say the same of every sample.
+    Held for the few that have an equal or a near one, `members`.
     """
 
     samples: int
@@ -223,49 +230,61 @@ class Duplicates:
     loses_by_hash: Flags
     in_cluster: Flags
 
-    @cached_property
-    def keeper(self) -> Indices:
-        """By sample: ordinal of the keeper of its cluster; itself where it has none."""
-        keeper = np.arange(self.samples)
-        keeper[self.members] = self.members[self.chosen]
-        return keeper
+    @property
+    def keepers(self) -> Indices:
+        """By member: ordinal of the keeper of its cluster; its own where it has none."""
+        return self.members[self.chosen]
+
+    @property
+    def loses(self) -> Flags:
+        """By member: rejected in favour of another."""
+        return self.loses_by_bytes | self.loses_by_hash
 
     @cached_property
-    def distance(self) -> Indices:
-        """By sample: bits to the keeper; 0 where it is itself or equal in bytes."""
-        return self._spread(self.bits)
+    def lost(self) -> Flags:
+        """By sample: rejected in favour of another."""
+        everywhere = np.zeros(self.samples, np.bool_)
+        everywhere[self.members] = self.loses
+        return everywhere
 
-    @cached_property
-    def by_bytes(self) -> Flags:
-        """By sample: rejected for bytes that a kept one has."""
-        return self._spread(self.loses_by_bytes)
+    def within(self, first: int, samples: int) -> Duplicates:
+        """The same of some samples, counted from the first of them; their keepers may be others, so `chosen` stays."""
+        start, end = np.searchsorted(self.members, [first, first + samples])
+        part = slice(start, end)
+        return Duplicates(
+            samples,
+            self.members[part] - first,
+            self.chosen[part],
+            self.bits[part],
+            self.loses_by_bytes[part],
+            self.loses_by_hash[part],
+            self.in_cluster[part],
+        )
 
-    @cached_property
-    def by_hash(self) -> Flags:
-        """By sample: rejected for a hash near to a kept one's."""
-        return self._spread(self.loses_by_hash)
-
-    @cached_property
-    def clustered(self) -> Flags:
-        """By sample: in a cluster of more than one, keepers included."""
-        return self._spread(self.in_cluster)
-
-    def _spread(self, by_member: Any) -> Any:
+    def spread(self, by_member: Any) -> Any:
+        """By sample what is so by member; zero for all others."""
         everywhere = np.zeros(self.samples, by_member.dtype)
         everywhere[self.members] = by_member
         return everywhere
 
 
-def find_duplicates(facts: CorpusFacts, config: DuplicatesAsked, decision: Decision) -> Duplicates:
-    """Clusters among the samples that `decision` keeps: equal bytes first, then near hashes."""
+def duplicate_members(facts: CorpusFacts) -> Indices:
+    """The ordinals of the samples that have an equal or a near one, ascending: it matters who of these is kept."""
+    tables = (facts.bytes_members, facts.near_members)
+    ordinals = [numbers(table.column("ordinal")) for table in tables if table is not None]
+    return np.unique(np.concatenate([np.zeros(0, np.int64), *ordinals]))
+
+
+def find_duplicates(
+    facts: CorpusFacts, config: DuplicatesAsked, members: Indices, alive: Flags, samples: int
+) -> Duplicates:
+    """Clusters among the `duplicate_members` that the rules leave `alive`: equal bytes first, then near hashes."""
     same = facts.bytes_members if facts.bytes_members is not None and facts.bytes_members.num_rows else None
     near = facts.near_members if facts.near_members is not None and facts.near_members.num_rows else None
-    ordinals = [_numbers(table)[0] for table in (same, near) if table is not None]
-    members = _either(ordinals, len(decision.severity))
     chosen = np.arange(len(members))
     bits = np.zeros(len(members), np.int64)
     by_bytes, by_hash, clustered = (np.zeros(len(members), np.bool_) for _ in range(3))
-    alive = decision.severity[members] == KEPT
+    alive = alive.copy()
     if same is not None:
         ordinal, rank = _numbers(same)
         place = np.searchsorted(members, ordinal)
@@ -280,35 +299,27 @@ def find_duplicates(facts: CorpusFacts, config: DuplicatesAsked, decision: Decis
         bits[place] = apart
     bits = np.where(by_bytes, bits[chosen], bits)  # equal bytes of a near-duplicate ...
     chosen = chosen[chosen]  # ... belong to the near-duplicate's keeper, as far away as it is
-    return Duplicates(len(decision.severity), members, chosen, bits, by_bytes, by_hash, clustered)
+    return Duplicates(samples, members, chosen, bits, by_bytes, by_hash, clustered)
 
 
-def cluster_table(facts: CorpusFacts, duplicates: Duplicates, ids: pa.Array) -> pa.Table:
+def cluster_table(facts: CorpusFacts, duplicates: Duplicates, names: pa.Array) -> pa.Table:
     """One row a cluster: its keeper's id, its members, and how far apart its two most different ones are.
 
-    `exact` is false where a cluster is so large that `diameter` is only a bound.
+    `names`: by member, the id of its keeper. `exact` is false where a cluster is so large that `diameter` is a bound.
     """
-    members, keepers = np.flatnonzero(duplicates.clustered), np.unique(duplicates.keeper[duplicates.clustered])
-    size = np.bincount(np.searchsorted(keepers, duplicates.keeper[members]), minlength=len(keepers))
+    members, keeper = duplicates.members[duplicates.in_cluster], duplicates.keepers[duplicates.in_cluster]
+    keepers, first = np.unique(keeper, return_index=True)
+    size = np.bincount(np.searchsorted(keepers, keeper), minlength=len(keepers))
     diameter, exact = np.zeros(len(keepers), np.uint8), np.ones(len(keepers), np.bool_)
     if facts.near_members is not None and facts.near_members.num_rows:
         ordinal, hashes = (facts.near_members.column(name).to_numpy() for name in ("ordinal", "value"))
         inside = np.isin(ordinal, members)  # equal bytes have equal hashes: all members of a cluster are here
         ordinal, hashes = ordinal[inside], hashes[inside]
-        found = diameters(hashes, np.searchsorted(ordinal, duplicates.keeper[ordinal]))
+        found = diameters(hashes, np.searchsorted(ordinal, keeper[np.searchsorted(members, ordinal)]))
         place = np.searchsorted(keepers, ordinal[found.keeper])
         diameter[place], exact[place] = found.diameter, found.exact
-    return pa.table(
-        {"cluster": ids.take(pa.array(keepers)), "size": pa.array(size), "diameter": diameter, "exact": exact}
-    )
-
-
-def _either(ordinals: Sequence[Indices], samples: int) -> Indices:
-    """The ordinals that are in one of the lists, ascending."""
-    named = np.zeros(samples, np.bool_)
-    for ordinal in ordinals:
-        named[ordinal] = True
-    return np.flatnonzero(named)
+    ids = names.filter(pa.array(duplicates.in_cluster)).take(pa.array(first))
+    return pa.table({"cluster": ids, "size": pa.array(size), "diameter": diameter, "exact": exact})
 
 
 def _record(place: Indices, kept: Indices, chosen: Indices, rejected: Flags, clustered: Flags) -> None:
@@ -353,15 +364,18 @@ def _measure_near(
     layout: Layout, config: NearConfig, order: Order, name: str, hashes: str, progress: Progress | None
 ) -> None:
     layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
-    first = _first_rows(layout, config.hash)
     pairs = layout.corpus("near_pairs")
     index = measured_near_index(pairs, hashes, config.distance)
     if index is None:
-        values = first.column("value").to_numpy()
+        values = first_values(layout.rows, config.hash)
         index = near_index(values, config.distance, folder=layout.state, progress=progress)
     save_near_index(index, pairs, hashes)
     near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
-    _write(layout.corpus("near_members"), _members(layout, first, order, near), name)
+    _write(
+        layout.corpus("near_members"),
+        _members(layout, rows_of_repeated(layout.rows, config.hash, near), order, near),
+        name,
+    )
 
 
 def _members(layout: Layout, first: pa.Table, order: Order, also: Any = None) -> pa.Table:
@@ -386,27 +400,8 @@ def _members(layout: Layout, first: pa.Table, order: Order, also: Any = None) ->
     return members.drop_columns(["row"]).append_column("rank", pa.array(rank))
 
 
-def _first_rows(layout: Layout, column: str) -> pa.Table:
-    """ordinal, row, value: the first row of each sample that is a pair and has a value in `column`; by ordinal."""
-    table = read_table(layout.rows, ["ordinal", "images", "texts", "captions", column])
-    first = np.diff(table.column("ordinal").to_numpy(), prepend=-1) != 0
-    pair = pc.and_(pc.equal(table.column("images"), 1), pc.equal(table.column("texts"), table.column("captions")))
-    chosen = pc.and_(pc.and_(pa.array(first), pair), pc.is_valid(table.column(column)))
-    row = pa.array(np.arange(table.num_rows))
-    return pa.table({"ordinal": table.column("ordinal"), "row": row, "value": table.column(column)}).filter(chosen)
-
-
-def _repeated_captions(layout: Layout) -> pa.Table:
-    """row, images, repeat of the captions that stand on several images, or again on the same one."""
-    table = read_table(layout.rows, ["ordinal", "text_hash", "alternative"])
-    hashes = pc.if_else(table.column("alternative"), table.column("text_hash"), pa.scalar(None, pa.string()))
-    images, repeat = repeated_captions(hashes, table.column("ordinal").to_numpy())
-    row = np.flatnonzero((images > 1) | repeat)
-    return pa.table({"row": row, "images": images[row], "repeat": repeat[row]})
-
-
 def _contaminated(layout: Layout, references: list[Reference], column: str) -> pa.Table:
-    table = _first_rows(layout, column)
+    table = first_rows(layout.rows, column)
     hashes, ordinal = table.column("value").to_numpy(), table.column("ordinal").to_numpy()
     found: list[pa.Table] = []
     for reference in references:

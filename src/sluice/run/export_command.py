@@ -210,7 +210,7 @@ def _written(run: Run, prepared: Prepared, exports: Exports, engine: Engine, eve
     packing = basis.packing(run.file, layout, kept, exports.packs, place)
     jobs = packing.jobs(set(absent))
     packing.write(jobs, engine, events)
-    shards = {job.name: found for job in jobs if (found := read_receipt(place, job.name))}
+    shards = {one.job.name: found for one in jobs if (found := read_receipt(place, one.job.name))}
     refuse_failures(shards, frozenset(pack.format for pack in exports.packs))
     packing.finish(shards)
     return shards

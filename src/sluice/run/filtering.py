@@ -14,9 +14,9 @@ from sluice.engine import Engine, Task
 from sluice.measures.base import Measure
 from sluice.run import corpus_steps
 from sluice.run.alike_step import write_clusters
-from sluice.run.corpus_steps import Orders, Reference
+from sluice.run.corpus_steps import CorpusFacts, Orders, Reference
 from sluice.run.events import Events, compared
-from sluice.run.judging import Judgement, filter_rules, judge, rules_of
+from sluice.run.judging import Judging, filter_rules, rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob
 from sluice.run.opt_outs import check_opt_outs, load_opt_outs, measure_opt_outs
@@ -128,21 +128,18 @@ def decide_stage(
     measure_opt_outs(layout, opt_outs, rows_name)
     corpus = corpus_steps.measure_corpus(layout, config.duplicates, orders, references, rows_name, compared(events))
     give_back()
-    judgement = judge(layout, rules, config.duplicates, corpus)
-    give_back()
-    recorded = record(layout, FILTERED, rules, judgement, raw["kept"])
-    ids = recorded.verdicts.column("id").combine_chunks()
-    clusters = corpus_steps.cluster_table(corpus, judgement.duplicates, ids)
+    recorded = record(Judging(layout, rules, config.duplicates, corpus), raw["kept"])
+    clusters = corpus_steps.cluster_table(corpus, recorded.duplicates, recorded.keepers)
     write_table(layout.corpus("clusters"), clusters)
-    alike = write_clusters(layout, FILTERED, judgement.alike)
+    alike = write_clusters(layout, FILTERED, recorded.alike)
     # What measuring took, over all runs of the folder: this one may have had nothing to measure.
     before = {what: took for what, took in stage_seconds(layout, FILTERED).items() if what != "decide"}
     seconds = {**Counter(before) + Counter(spent), "decide": time.perf_counter() - started}
-    finish(layout, FILTERED, name, {**recorded.facts, **_of_duplicates(judgement, clusters), **alike}, seconds)
+    finish(layout, FILTERED, name, {**recorded.facts, **_of_duplicates(corpus, clusters), **alike}, seconds)
     return True
 
 
-def _of_duplicates(judgement: Judgement, clusters: pa.Table) -> dict[str, Any]:
+def _of_duplicates(corpus: CorpusFacts, clusters: pa.Table) -> dict[str, Any]:
     """What `stage.json` says of duplicates and reference sets."""
     return {
         "clusters": {
@@ -150,6 +147,6 @@ def _of_duplicates(judgement: Judgement, clusters: pa.Table) -> dict[str, Any]:
             "largest": pc.max(clusters.column("size")).as_py() or 0,
             "diameter": pc.max(clusters.column("diameter")).as_py() or 0,
         },
-        "references": dict(sorted(Counter(judgement.corpus.contaminated.column("reference").to_pylist()).items())),
-        "opt_outs": dict(sorted(Counter(judgement.corpus.opted_out.column("list").to_pylist()).items())),
+        "references": dict(sorted(Counter(corpus.contaminated.column("reference").to_pylist()).items())),
+        "opt_outs": dict(sorted(Counter(corpus.opted_out.column("list").to_pylist()).items())),
     }

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.engine import Engine
 from sluice.errors import RunError
@@ -25,18 +26,19 @@ from sluice.run.events import Events
 from sluice.run.exports import packs_of
 from sluice.run.facts import write_card
 from sluice.run.ingest import unit_count
-from sluice.run.kept import Kept, among
+from sluice.run.kept import Kept
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.packing import Place, Written, read_receipt
 from sluice.run.recipe import PackConfig, RecipeFile
 from sluice.run.scores import load_scores, score_fields
 from sluice.run.shard_samples import CoveringPlan
 from sluice.run.shards import Packing
-from sluice.run.stage import decided_by, done, finish, law_of_counts, reopen
+from sluice.run.stage import LawOfCounts, decided_by, done, finish, reopen
 from sluice.run.takedown import TAKEDOWN, taken_down
-from sluice.table.commit import write_table
+from sluice.table.commit import ROW_GROUP, write_pieces
+from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
-from sluice.table.layout import FINAL, Layout
+from sluice.table.layout import FILTERED, FINAL, Layout
 from sluice.table.memory import give_back
 from sluice.table.read import read_table
 from sluice.table.schema import REASON, VERDICTS
@@ -89,7 +91,7 @@ def final_stage(
     for _ in range(_TRIES):
         jobs = packing.jobs({*gone, *failed, *unsure})
         packing.write(jobs, engine, events)
-        shards = {job.name: found for job in jobs if (found := read_receipt(packing.place, job.name))}
+        shards = {one.job.name: found for one in jobs if (found := read_receipt(packing.place, one.job.name))}
         refuse_failures(shards, exporting)
         news = _failures(shards)
         if not news.keys() - failed.keys():
@@ -98,14 +100,16 @@ def final_stage(
     else:
         raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
     packing.finish(shards)
-    verdicts = _verdicts(kept, gone, failed, unsure)
-    write_table(layout.verdicts(FINAL), verdicts)
-    counts = law_of_counts(verdicts, len(kept.entered), FINAL)
-    splits = kept.splits[~among(kept.ids, {*gone, *failed, *unsure})]
+    absent = kept.rows_of(layout, {*gone, *failed, *unsure})
+    law = LawOfCounts()
+    pieces = _verdicts(layout, kept, gone, failed, unsure)
+    write_pieces(layout.verdicts(FINAL), VERDICTS, law.counting(pieces))
+    splits = kept.splits.filter(pa.array(~np.isin(kept.row, np.fromiter(absent, np.int64, len(absent)))))
+    counted_splits = {one["values"]: one["counts"] for one in pc.value_counts(splits).to_pylist()}
     facts: dict[str, Any] = {
-        **counts,
-        "splits": {split: int((splits == split).sum()) for split in recipe.split},
-        "shards": {pack.format: sum(job.format == pack.format for job in jobs) for pack in asked},
+        **law.checked(layout.verdicts(FINAL), int(kept.entered.sum()), FINAL),
+        "splits": {split: counted_splits.get(split, 0) for split in recipe.split},
+        "shards": {pack.format: sum(one.job.format == pack.format for one in jobs) for pack in asked},
         "bytes": {
             pack.format: sum(found.bytes for name, found in shards.items() if name.startswith(f"{pack.format}/"))
             for pack in asked
@@ -178,14 +182,36 @@ def _failures(shards: Mapping[str, Written]) -> dict[str, tuple[str, str]]:
 
 
 def _verdicts(
-    kept: Kept, gone: Mapping[str, str], failed: Mapping[str, tuple[str, str]], unsure: Mapping[str, str]
+    layout: Layout,
+    kept: Kept,
+    gone: Mapping[str, str],
+    failed: Mapping[str, tuple[str, str]],
+    unsure: Mapping[str, str],
+) -> Iterator[pa.Table]:
+    """Kept, all but those taken down, not drawn or failed: piece by piece, in order."""
+    undrawn = kept.balanced.reasons if kept.balanced else {}
+    absent = {*gone, *failed, *unsure, *undrawn}
+    start = 0
+    with pq.ParquetFile(layout.verdicts(FILTERED)) as file:
+        for batch in file.iter_batches(ROW_GROUP, columns=["id", "unit"], use_threads=False):
+            entered = batch.filter(pa.array(kept.entered[start : start + len(batch)]))
+            start += len(batch)
+            yield _verdicts_on(entered, absent, undrawn, gone, failed, unsure)
+
+
+def _verdicts_on(
+    entered: pa.RecordBatch,
+    named: Set[str],
+    undrawn: Mapping[str, tuple[str, str]],
+    gone: Mapping[str, str],
+    failed: Mapping[str, tuple[str, str]],
+    unsure: Mapping[str, str],
 ) -> pa.Table:
-    """Kept, all but those taken down, not drawn or failed: only these cost more than a place in a column."""
-    ids = kept.entered.column("id").combine_chunks()
+    """The verdicts on some samples: only those that are not kept cost more than a place in a column."""
+    ids = entered.column("id")
     verdicts = np.full(len(ids), "kept", object)
     reasons: list[dict[str, Any]] = []
-    undrawn = kept.balanced.reasons if kept.balanced else {}
-    absent = np.flatnonzero(among(ids, {*gone, *failed, *unsure, *undrawn}))
+    absent = np.flatnonzero([identity in named for identity in ids.to_pylist()]) if named else np.zeros(0, np.int64)
     for row in absent.tolist():
         identity: str = ids[row].as_py()
         if identity in gone:
@@ -204,7 +230,7 @@ def _verdicts(
     no_items = pa.ListArray.from_arrays(pa.array([0] * len(ends), pa.int32()), pa.array([], pa.int16()))
     columns = {
         "id": ids,
-        "unit": kept.entered.column("unit").combine_chunks(),
+        "unit": entered.column("unit"),
         "verdict": pa.array(verdicts, pa.string()),
         "rules": pa.ListArray.from_arrays(ends, rules),
         "reasons": pa.ListArray.from_arrays(ends, pa.array(reasons, REASON)),

@@ -37,7 +37,22 @@ def _by_id(layout: Layout, query: str) -> list[tuple[str, int, str]]:
     stem = PurePosixPath(query).name.split(".")[0]
     if not _ID.fullmatch(stem):
         return []
-    return _select(layout, "starts_with(id, ?)", [stem])
+    return _named(layout, "starts_with(id, ?)", stem)
+
+
+def _named(layout: Layout, where: str, value: str) -> list[tuple[str, int, str]]:
+    """(id, unit, key) of the samples whose ids `where` says: of one table of ids, not of a file a unit.
+
+    Keys are looked up for as many as are shown.
+    """
+    with connect() as duck:
+        found = duck.execute(
+            f"SELECT id, unit FROM read_parquet(?, file_row_number = true) WHERE {where} ORDER BY file_row_number",
+            [str(layout.verdicts(RAW)), value],
+        ).fetchall()
+    keys = [str(unit_row(layout, identity, unit)["key"]) for identity, unit in found[:_SHOWN]]
+    keys += [""] * (len(found) - len(keys))
+    return [(identity, unit, key) for (identity, unit), key in zip(found, keys, strict=True)]
 
 
 def _in_shard(layout: Layout, query: str) -> list[tuple[str, int, str]]:
@@ -49,7 +64,7 @@ def _in_shard(layout: Layout, query: str) -> list[tuple[str, int, str]]:
             'SELECT id FROM read_parquet(?) WHERE "index" = ? AND (shard = ? OR ends_with(shard, ?))',
             [str(layout.manifest), int(place["index"]), place["shard"], "/" + place["shard"]],
         ).fetchall()
-    return [found for (identity,) in ids for found in _select(layout, "id = ?", [identity])]
+    return [found for (identity,) in ids for found in _named(layout, "id = ?", identity)]
 
 
 def _by_key(layout: Layout, query: str) -> list[tuple[str, int, str]]:

@@ -11,7 +11,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +19,12 @@ import pyarrow as pa
 
 from sluice.run.fetching import Tell, fetch_sources, silent
 from sluice.run.recipe import Recipe, RecipeFile
-from sluice.run.stage import done, finish, law_of_counts, reopen
+from sluice.run.seen_ids import SeenIds
+from sluice.run.stage import LawOfCounts, done, finish, reopen
 from sluice.run.takedown import blank_unit, taken_down
 from sluice.sources.base import Item, RawSample, Source
 from sluice.sources.open import open_source
-from sluice.table.commit import table_writer, write_bytes, write_table
+from sluice.table.commit import piece_writer, table_writer, write_bytes, write_table
 from sluice.table.duck import connect
 from sluice.table.ids import fingerprint, fingerprint_of, sample_id
 from sluice.table.layout import CHECKED, FILTERED, RAW, Layout
@@ -31,6 +32,7 @@ from sluice.table.read import read_table
 from sluice.table.schema import ITEMS, SAMPLES, VERDICTS
 
 _FILES: Final = 8_192  # held at a time as Python's own objects, which take ten times a column's room
+_LOOKED_UP: Final = 1_024  # ids at a time
 _STAMPS = pa.schema([("uri", pa.string()), ("size", pa.int64()), ("stamp", pa.string())])
 
 
@@ -61,24 +63,24 @@ def ingesting(file: RecipeFile, layout: Layout, tell: Tell = silent) -> Sequence
 def _writing(sources: Sequence[Source], size: int, layout: Layout, name: str, spent: float) -> Iterator[int]:
     """Write unit after unit, then the stage's record; `spent` counts the seconds before, others' do not count."""
     written = _Written()
-    blocks = enumerate(_blocks(_unique(sources), size))
     gone = set(taken_down(layout))
-    while True:
-        started = time.perf_counter()
-        number, block = next(blocks, (None, []))
-        if number is None:
-            break
-        unit = _UnitTables(block, number)
-        _write_unit(layout, number, *blank_unit(unit.samples, unit.items, gone))
-        written.add(unit, block)
-        spent += time.perf_counter() - started
-        yield number
-    for extra in range(len(written.verdicts), unit_count(layout)):
+    with piece_writer(layout.verdicts(RAW), VERDICTS) as writer:
+        blocks = enumerate(_blocks(_unique(sources), size))
+        while True:
+            started = time.perf_counter()
+            number, block = next(blocks, (None, []))
+            if number is None:
+                break
+            unit = _UnitTables(block, number)
+            _write_unit(layout, number, *blank_unit(unit.samples, unit.items, gone))
+            writer.write(written.add(unit, block))
+            spent += time.perf_counter() - started
+            yield number
+    for extra in range(written.units, unit_count(layout)):
         forget_unit(layout, extra)
         layout.samples(extra).unlink()
         layout.items(extra).unlink()
-    counts = written.commit(layout)
-    finish(layout, RAW, name, counts, {"ingest": spent + time.perf_counter() - started})
+    finish(layout, RAW, name, written.facts(layout), {"ingest": spent + time.perf_counter() - started})
 
 
 def unit_count(layout: Layout) -> int:
@@ -158,24 +160,25 @@ class _Written:
     """What the units written so far hold."""
 
     def __init__(self) -> None:
-        self.verdicts: list[pa.Table] = []
+        self.units = 0
+        self._law = LawOfCounts()
         self._totals: Counter[str] = Counter()
         self._by_source: Counter[str] = Counter()
 
-    def add(self, unit: _UnitTables, block: Sequence[tuple[str, str, RawSample]]) -> None:
-        """Count a unit in."""
-        self.verdicts.append(unit.verdicts)
+    def add(self, unit: _UnitTables, block: Sequence[tuple[str, str, RawSample]]) -> pa.Table:
+        """Count a unit in; its verdicts."""
+        self.units += 1
         self._totals += unit.totals
         self._by_source += Counter(source for source, _, _ in block)
+        (verdicts,) = self._law.counting([unit.verdicts])
+        return verdicts
 
-    def commit(self, layout: Layout) -> dict[str, Any]:
-        """Write the verdicts; what `stage.json` says."""
-        table = pa.concat_tables(self.verdicts) if self.verdicts else VERDICTS.empty_table()
-        write_table(layout.verdicts(RAW), table)
+    def facts(self, layout: Layout) -> dict[str, Any]:
+        """What `stage.json` says, when the verdicts are written."""
         totals = self._totals
         return {
-            **law_of_counts(table, sum(self._by_source.values()), RAW),
-            "units": len(self.verdicts),
+            **self._law.checked(layout.verdicts(RAW), sum(self._by_source.values()), RAW),
+            "units": self.units,
             **{name: totals[name] for name in ("images", "texts", "bytes")},
             "sources": dict(self._by_source),
             "failures": {name.removeprefix("failure:"): n for name, n in sorted(totals.items()) if ":" in name},
@@ -184,15 +187,29 @@ class _Written:
 
 def _unique(sources: Iterable[Source]) -> Iterator[tuple[str, str, RawSample]]:
     """(source, key, sample); a key that its source repeats gets `~2`, `~3`, ... so that no sample hides another."""
-    seen: set[bytes] = set()
+    seen = SeenIds()
     for source in sources:
-        for sample in source.samples():
-            key, repeat = sample.key, 1
-            while (digest := bytes.fromhex(sample_id(source.name, key))) in seen:
-                repeat += 1
-                key = f"{sample.key}~{repeat}"
-            seen.add(digest)
-            yield source.name, key, sample
+        samples = source.samples()
+        while some := list(islice(samples, _LOOKED_UP)):
+            seen.settle()
+            digests = [_digest(source, sample.key) for sample in some]
+            for sample, digest, known in zip(some, digests, seen.among(digests), strict=True):
+                key = sample.key if not known and seen.add(digest) else _renamed(source, sample.key, seen)
+                yield source.name, key, sample
+
+
+def _renamed(source: Source, key: str, seen: SeenIds) -> str:
+    """The first of `key~2`, `key~3`, ... that was not seen, from now on it is."""
+    for repeat in count(2):
+        name = f"{key}~{repeat}"
+        digest = _digest(source, name)
+        if not any(seen.among([digest])) and seen.add(digest):
+            return name
+    raise AssertionError("counting ends nowhere")
+
+
+def _digest(source: Source, key: str) -> bytes:
+    return bytes.fromhex(sample_id(source.name, key))
 
 
 def _blocks(samples: Iterator[tuple[str, str, RawSample]], size: int) -> Iterator[list[tuple[str, str, RawSample]]]:

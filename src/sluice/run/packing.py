@@ -21,7 +21,7 @@ from sluice.pack.formats import packer
 from sluice.pack.manifest import AUGMENT_FILE
 from sluice.pack.takedown import rewrite_shard_without
 from sluice.pack.writing import Target, write_shards
-from sluice.run.shard_samples import CoveringPlan, ShardSamples
+from sluice.run.shard_samples import CoveringPlan, Places, ShardSamples
 from sluice.table.commit import commit, table_writer, write_bytes, write_table
 from sluice.table.compute import pc
 from sluice.table.layout import REDACTIONS_FILE, Layout
@@ -52,12 +52,12 @@ class Place:
 
 @dataclass(frozen=True)
 class ShardJob:
-    """One shard to write: which samples, by unit and ordinal, and where it goes."""
+    """One shard to write: what it is to hold, and where it goes."""
 
     format: str
     split: str
     name: str  # below the pack's folder, e.g. webdataset/train/shard-000000.tar
-    samples: tuple[tuple[int, tuple[int, ...]], ...]  # (unit, places among the unit's entered samples)
+    samples: int  # how many it is to hold
     columns: tuple[str, ...]  # measured values to carry along
     without: tuple[str, ...]  # ids of this shard that are not to be in it: taken down, or failed
     whole: str  # fingerprint of the shard with those
@@ -69,6 +69,7 @@ class ShardGroup:
     """Shards of several formats that hold the same: their samples are read once for all of them."""
 
     jobs: tuple[ShardJob, ...]
+    samples: Places
     contents: Contents
 
 
@@ -100,7 +101,7 @@ def pack_shards(shared: PackShared, group: ShardGroup, context: WorkerContext) -
         samples = ShardSamples(shared.layout, group.contents, Path(shared.groups), shared.covering)
         with samples, RefReader(shared.limits.bytes) as reader:
             first = next(iter(targets))
-            found = samples.read(first.split, first.samples)
+            found = samples.read(first.split, group.samples)
             for job, receipt in zip(targets, write_shards(list(targets.values()), found, reader.read), strict=True):
                 _keep_receipt(shared, job, receipt)
                 done[job] = _counts(receipt)
@@ -137,8 +138,7 @@ def _sha256(path: Path) -> str:
 def _holds(written: Written, job: ShardJob) -> bool:
     """Whether the shard that is there holds every sample of `job`."""
     there = written.rows().column("id").to_pylist()
-    wanted = sum(len(places) for _, places in job.samples)
-    return written.whole == job.whole and len(set(there) - set(job.without)) == wanted
+    return written.whole == job.whole and len(set(there) - set(job.without)) == job.samples
 
 
 def receipt_path(place: Place, name: str) -> Path:

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.run.judging import Judgement, yields
+from sluice.run.alike_step import AlikeFound, NamedAlike
+from sluice.run.corpus_steps import Duplicates
+from sluice.run.judging import Judging, told
+from sluice.run.row_parts import ids_of_samples
 from sluice.run.rules.row_columns import as_json
 from sluice.run.rules.rule import CompiledRule, observed
-from sluice.run.stage import law_of_counts
-from sluice.run.verdicts import failure_table, verdict_table
+from sluice.run.stage import LawOfCounts
+from sluice.run.verdicts import FAILURES, failure_table, verdict_table
 from sluice.table.arrays import numbers
-from sluice.table.commit import write_table
+from sluice.table.commit import PieceWriter, piece_writer, write_pieces
 from sluice.table.compute import pc
-from sluice.table.layout import Layout
+from sluice.table.layout import FILTERED
 from sluice.table.lists import first_of_each, flat, gathered
-from sluice.table.read import read_table
+from sluice.table.memory import give_back
+from sluice.table.schema import VERDICTS
 
 _SEEN: Final = ("alignment", "caption_origin")
 _NEEDED: Final = ("id", "ordinal", "unit", "image_item", "text_item", "image_error", "text_error", "sample_error")
@@ -32,17 +36,16 @@ _NEEDED: Final = ("id", "ordinal", "unit", "image_item", "text_item", "image_err
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was written, and the part of `stage.json` that every deciding stage has."""
+    """What was decided of all samples at once, and the part of `stage.json` that every deciding stage has."""
 
-    verdicts: pa.Table
+    duplicates: Duplicates
+    keepers: pa.Array  # ids, by member of `duplicates`
+    alike: AlikeFound | None
     facts: dict[str, Any]
 
 
 def record(
-    layout: Layout,
-    stage: str,
-    rules: Sequence[CompiledRule],
-    judgement: Judgement,
+    judging: Judging,
     entered: int,
     left_out_before: pa.ChunkedArray | None = None,
     failed: Mapping[str, tuple[str, str]] | None = None,
@@ -51,61 +54,83 @@ def record(
 
     `left_out_before`: by sample, the list of captions that are left out already; they stay out. `failed`: samples by
     id that fail for another reason than a measure, with class and message.
+
+    Every part is judged twice, first for who is kept, of which duplicates are found, then to be written: what a part
+    was decided from takes more room than deciding it takes time.
     """
-    path = layout.rows_of(stage)
-    # Texts are long, and quoted by what repeats alone.
-    of_texts = judgement.alike is not None and judgement.alike.speaker.about_text
-    texts = ("text",) if judgement.corpus.captions is not None or of_texts else ()
-    wanted = {column for rule in rules for column in rule.columns} | {*_NEEDED, *_SEEN, *texts}
-    rows = read_table(path, columns=[name for name in pq.read_schema(path).names if name in wanted])
-    verdicts = verdict_table(
-        rows,
-        judgement.facts,
-        judgement.decision,
-        judgement.speakers,
-        judgement.duplicates,
-        judgement.corpus,
-        judgement.alike,
-        lambda number, seen: _observed(rules, number, seen),
-    )
-    if failed:
-        verdicts = _with_failed(verdicts, failed)
-    if left_out_before is not None:
-        verdicts = _with_left_out(verdicts, left_out_before)
-    write_table(layout.verdicts(stage), verdicts)
-    failures = failure_table(rows)
-    write_table(layout.failures(stage), failures)
+    layout, stage = judging.layout, judging.stage
+    known = told(judging)
+    judging, tally, duplicates = known.judging, known.tally, known.duplicates
+    alike = NamedAlike.of(judging.alike, judging.rows) if judging.alike is not None else None
+    ordinals, place = np.unique(duplicates.keepers, return_inverse=True)
+    keepers = ids_of_samples(judging.rows, ordinals).take(pa.array(place))
+    classes: Counter[str] = Counter()
+    content, law = _Content(), LawOfCounts()
+
+    def pieces(failures: PieceWriter) -> Iterator[pa.Table]:
+        for judged in judging.parts():
+            rows = judged.part.read(_wanted(judging))
+            first, samples = judged.part.first_sample, judged.facts.samples
+            start, end = np.searchsorted(duplicates.members, [first, first + samples])
+            own = duplicates.within(first, samples)
+            named = keepers.slice(start, end - start)
+            observe = partial(_observed, judging.rules)
+            verdicts = verdict_table(rows, judged, own, named, judging.corpus, alike, observe)
+            if failed:
+                verdicts = _with_failed(verdicts, failed)
+            if left_out_before is not None:
+                verdicts = _with_left_out(verdicts, left_out_before.slice(first, samples))
+            found = failure_table(rows)
+            classes.update(found.column("class").to_pylist())
+            failures.write(found)
+            content.add(verdicts)
+            yield verdicts
+            del rows, verdicts, found
+            give_back()  # else what each part took is kept beside what the next one takes
+
+    with piece_writer(layout.failures(stage), FAILURES) as failures:
+        write_pieces(layout.verdicts(stage), VERDICTS, law.counting(pieces(failures)))
     facts = {
-        "content": _content(verdicts),
-        **law_of_counts(verdicts, entered, stage),
-        "rules": yields(judgement),
-        "failures": dict(sorted(Counter(failures.column("class").to_pylist()).items())),
-        "captions_left_out": int(judgement.decision.left_out.sum()),
+        "content": content.name(),
+        **law.checked(layout.verdicts(stage), entered, stage),
+        "rules": tally.yields(duplicates if stage == FILTERED else None),
+        "failures": dict(sorted(classes.items())),
+        "captions_left_out": tally.left_out,
     }
-    return Recorded(verdicts, facts)
+    return Recorded(duplicates, keepers, judging.alike, facts)
 
 
-def _content(verdicts: pa.Table) -> str:
-    """A fingerprint of what goes on from here: who is kept, with which captions."""
-    kept = verdicts.select(["id", "verdict", "captions_left_out"]).combine_chunks().replace_schema_metadata(None)
-    digest = hashlib.sha256()
-    with pa.ipc.new_stream(pa.PythonFile(_Hashed(digest)), kept.schema) as writer:
-        writer.write_table(kept)
-    return digest.hexdigest()[:16]
+def _wanted(judging: Judging) -> list[str]:
+    """The columns that verdicts are written from."""
+    of_texts = judging.alike is not None and judging.alike.about_text
+    texts = ("text",) if judging.corpus.captions is not None or of_texts else ()  # long, and quoted by what repeats
+    wanted = {column for rule in judging.rules for column in rule.columns} | {*_NEEDED, *_SEEN, *texts}
+    return [name for name in pq.read_schema(judging.rows).names if name in wanted]
 
 
-class _Hashed(io.RawIOBase):
-    """A file that only hashes what is written to it: of a million samples that would be 60 MB more in memory."""
+class _Content:
+    """A fingerprint of what goes on from here: who is kept, with which captions. However the table was cut."""
 
-    def __init__(self, digest: Any) -> None:
-        self._digest = digest
+    def __init__(self) -> None:
+        self._digests = [hashlib.sha256() for _ in range(4)]
 
-    def writable(self) -> bool:
-        return True
+    def add(self, verdicts: pa.Table) -> None:
+        """Take in some rows."""
+        left_out = verdicts.column("captions_left_out").combine_chunks()
+        counts = pc.fill_null(pc.list_value_length(left_out), 0)
+        columns = (verdicts.column("id"), verdicts.column("verdict"), counts, left_out.flatten())
+        for digest, column in zip(self._digests, columns, strict=True):
+            digest.update(_bytes_of(column))
 
-    def write(self, data: Any) -> int:
-        self._digest.update(data)
-        return len(data)
+    def name(self) -> str:
+        """The fingerprint."""
+        return hashlib.sha256(b"".join(digest.digest() for digest in self._digests)).hexdigest()[:16]
+
+
+def _bytes_of(column: pa.Array | pa.ChunkedArray) -> bytes:
+    if pa.types.is_string(column.type):
+        return "".join(f"{text}\n" for text in column.to_pylist()).encode()
+    return numbers(column if isinstance(column, pa.ChunkedArray) else pa.chunked_array([column])).tobytes()
 
 
 def _observed(rules: Sequence[CompiledRule], number: int, seen: pa.Table) -> list[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
+from hashlib import blake2b
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +21,7 @@ from sluice.pack.indexes import finish_pack
 from sluice.pack.listed import Listed
 from sluice.pack.plan import Shard, cut_shards
 from sluice.run.events import Events
-from sluice.run.kept import Kept, among
+from sluice.run.kept import Kept
 from sluice.run.packing import (
     PackShared,
     Place,
@@ -41,6 +43,19 @@ CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "
 
 
 @dataclass(frozen=True)
+class PlannedShard:
+    """A shard to write, and which of the kept samples it is to hold, by their place among them."""
+
+    job: ShardJob
+    rows: npt.NDArray[np.int64]
+
+    @cached_property
+    def holds(self) -> bytes:
+        """A name for what it is to hold: equal in formats whose shards hold the same."""
+        return blake2b(self.rows.tobytes(), digest_size=16).digest()
+
+
+@dataclass(frozen=True)
 class Packing:
     """A pack to write: the samples, the formats, the place, and what all of it follows from."""
 
@@ -54,42 +69,51 @@ class Packing:
     covering: CoveringPlan | None
     augment: tuple[Step, ...] = ()  # that the pack holds for the loader
 
-    def jobs(self, without: Set[str]) -> list[ShardJob]:
+    def jobs(self, without: Set[str]) -> list[PlannedShard]:
         """The shards, in the order of the manifest, without the samples `without`."""
-        absent = among(self.kept.ids, without)
+        absent = self.kept.rows_of(self.layout, without)
         jobs = [
-            self._job(pack, shard, absent)
+            self._planned(pack, shard, absent)
             for pack in self.packs
             for shard in cut_shards(self.kept.sizes, self.kept.splits, pack.shard_bytes, pack.shard_samples)
         ]
-        return sorted(jobs, key=lambda job: job.name)
+        return sorted(jobs, key=lambda planned: planned.job.name)
 
-    def _job(self, pack: PackConfig, shard: Shard, absent: npt.NDArray[np.bool_]) -> ShardJob:
+    def _planned(self, pack: PackConfig, shard: Shard, absent: Mapping[int, str]) -> PlannedShard:
         name = shard.path(pack.format)
-        whole = fingerprint(self.decided, pack.model_dump_json(), name, str(_places(self.kept, shard.rows)))
-        without = tuple(self.kept.ids.take(pa.array(shard.rows[absent[shard.rows]])).to_pylist())
-        samples = _places(self.kept, shard.rows[~absent[shard.rows]])
+        whole = fingerprint(self.decided, pack.model_dump_json(), name, str(self.kept.places(shard.rows)))
+        rows = self.kept.row[shard.rows]
+        gone = np.isin(rows, np.fromiter(absent, np.int64, len(absent)))
+        without = tuple(absent[row] for row in rows[gone].tolist())
         columns = tuple(name for name in pack.columns or CARRIED if name in self.columns)
-        return ShardJob(pack.format, shard.split, name, samples, columns, without, whole, fingerprint(whole, *without))
+        stays = shard.rows[~gone] if gone.any() else shard.rows
+        names = fingerprint(whole, *without)
+        job = ShardJob(pack.format, shard.split, name, len(stays), columns, without, whole, names)
+        return PlannedShard(job, stays)
 
-    def write(self, jobs: Sequence[ShardJob], engine: Engine, events: Events) -> None:
+    def write(self, planned: Sequence[PlannedShard], engine: Engine, events: Events) -> None:
         """Write the shards that are not there yet; formats whose shards hold the same share one pass over them."""
         forget_lost(self.place)
-        missing = [job for job in jobs if not (_is_there(self.place, job) and is_settled(self.place, job.name))]
-        groups: dict[Any, list[ShardJob]] = {}
-        for job in missing:
-            groups.setdefault((job.split, job.samples, job.columns), []).append(job)
+        missing = [
+            one for one in planned if not (_is_there(self.place, one.job) and is_settled(self.place, one.job.name))
+        ]
+        groups: dict[Any, list[PlannedShard]] = {}
+        for one in missing:
+            groups.setdefault((one.job.split, one.holds, one.job.columns), []).append(one)
         split_groups = str(self.layout.state / "groups.parquet")
         shared = PackShared(self.layout, self.place, self.limits, split_groups, self.covering)
-        tasks = [
-            Task(number, ShardGroup(tuple(group), self._contents(columns)))
-            for number, ((_, _, columns), group) in enumerate(groups.items())
-        ]
-        events.tell("packing", shards=len(jobs), missing=len(missing))
+        events.tell("packing", shards=len(planned), missing=len(missing))
+        tasks = (Task(number, self._group(group)) for number, group in enumerate(groups.values()))
         work = pack_shards if self.place.store is None else pack_and_send
         for outcome in engine.run(f"{work.__module__}:{work.__name__}", shared, tasks):
             for name, samples, size in outcome.result:
                 events.tell("shard_written", shard=name, samples=samples, bytes=size)
+
+    def _group(self, group: Sequence[PlannedShard]) -> ShardGroup:
+        """What a worker is given; made when it is its turn, for Python's own numbers take much room."""
+        first = group[0]
+        contents = self._contents(first.job.columns)
+        return ShardGroup(tuple(one.job for one in group), self.kept.places(first.rows), contents)
 
     def _contents(self, columns: Sequence[str]) -> Contents:
         carried = {name: self.columns[name] for name in columns}
@@ -118,9 +142,3 @@ class Packing:
 def _is_there(place: Place, job: ShardJob) -> bool:
     written = read_receipt(place, job.name)
     return written is not None and written.is_of(job)
-
-
-def _places(kept: Kept, rows: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
-    """By unit, the places of the samples among those that entered."""
-    units = kept.unit[rows]
-    return tuple((int(unit), tuple(kept.place[rows[units == unit]].tolist())) for unit in np.unique(units))

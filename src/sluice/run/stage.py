@@ -6,15 +6,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from sluice.errors import RunError
 from sluice.table.commit import write_json
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
+from sluice.table.keys import Keys, Repeated, among_keys, text_keys
 from sluice.table.layout import STAGES, Layout
 
 VERDICT_KINDS: Final = ("kept", "rejected", "held", "failed")
@@ -64,17 +67,47 @@ def finish(
     write_json(layout.stage_file(stage), {"stage": stage, "fingerprint": fingerprint, **counts})
 
 
-def law_of_counts(verdicts: pa.Table, entered: int, stage: str) -> dict[str, Any]:
-    """The counts of a stage, checked: in = kept + rejected + held + failed, in all and per unit."""
-    kinds = verdicts.column("verdict")
-    counts = {kind: pc.sum(pc.equal(kinds, kind)).as_py() or 0 for kind in VERDICT_KINDS}
-    distinct = len(pc.unique(verdicts.column("id")))  # count_distinct takes four times as long
-    if sum(counts.values()) != entered or verdicts.num_rows != entered or distinct != entered:
-        raise RunError(
-            f"{stage}: {entered} samples came in, but {verdicts.num_rows} verdicts on {distinct} samples came out "
-            f"({counts}); this is a bug in Sluice: please report it with events.jsonl"
-        )
-    return {"in": entered, **counts}
+class LawOfCounts:
+    """in = kept + rejected + held + failed, and each sample once: checked over a table of verdicts, piece by piece."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(VERDICT_KINDS, 0)
+        self._rows = 0
+        self._ids = Repeated()
+
+    def counting(self, pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The same pieces, counted as they pass."""
+        for piece in pieces:
+            kinds = piece.column("verdict")
+            for kind in VERDICT_KINDS:
+                self._counts[kind] += pc.sum(pc.equal(kinds, kind)).as_py() or 0
+            self._rows += piece.num_rows
+            for chunk in piece.column("id").chunks:
+                self._ids.add(text_keys(chunk))
+            yield piece
+
+    def checked(self, verdicts: Path, entered: int, stage: str) -> dict[str, Any]:
+        """The counts of a stage that `entered` samples entered, whose verdicts were written to the file `verdicts`."""
+        repeats = _repeats(verdicts, self._ids.keys())
+        if sum(self._counts.values()) != entered or self._rows != entered or repeats:
+            raise RunError(
+                f"{stage}: {entered} samples came in, but {self._rows} verdicts on {self._rows - repeats} samples came "
+                f"out ({self._counts}); this is a bug in Sluice: please report it with events.jsonl"
+            )
+        return {"in": entered, **self._counts}
+
+
+def _repeats(verdicts: Path, keys: Keys) -> int:
+    """How many rows of a file repeat an id, of those whose key stands twice: that alone does not say so yet."""
+    if not len(keys):
+        return 0
+    found = [pa.array([], pa.string())]
+    with pq.ParquetFile(verdicts) as file:
+        for batch in file.iter_batches(columns=["id"]):
+            ids = batch.column(0)
+            found.append(ids.filter(pa.array(among_keys(text_keys(ids), keys))))
+    ids = pa.concat_arrays(found)
+    return len(ids) - len(pc.unique(ids))
 
 
 def _json(path: Any) -> dict[str, Any]:

@@ -10,9 +10,19 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from sluice.run.alike_step import AlikeFound, reason_values
-from sluice.run.corpus_steps import BOILERPLATE, CONTAMINATED, NEAR, SAME_BYTES, SAME_CAPTION, CorpusFacts, Duplicates
-from sluice.run.decide import FAILED, KEPT, REJECTED, VERDICT_NAMES, Decision, Indices, RowFacts, Speaker
+from sluice.run.alike_step import NamedAlike
+from sluice.run.corpus_steps import (
+    BOILERPLATE,
+    CONTAMINATED,
+    NEAR,
+    SAME_BYTES,
+    SAME_CAPTION,
+    CorpusFacts,
+    Duplicates,
+    in_range,
+)
+from sluice.run.decide import FAILED, KEPT, REJECTED, VERDICT_NAMES, Decision, Indices, RowFacts
+from sluice.run.judging import JudgedPart
 from sluice.run.rights_gate import OPTED_OUT
 from sluice.table.arrays import codes, numbers
 from sluice.table.compute import pc
@@ -21,6 +31,9 @@ from sluice.table.schema import REASON, VERDICTS
 
 _EFFECTS: Final = np.array(["", "held", "rejected", "failed", "caption"])
 _CAPTION_ONLY: Final = 4
+FAILURES: Final = pa.schema(
+    [("id", pa.string()), ("item", pa.int16()), ("class", pa.string()), ("message", pa.string())]
+)
 _WORD: Final = pa.dictionary(pa.int32(), pa.string())
 
 Observe = Callable[[int, pa.Table], list[str]]
@@ -40,39 +53,43 @@ class Reasons:
 
 def verdict_table(
     rows: pa.Table,
-    facts: RowFacts,
-    decision: Decision,
-    speakers: Sequence[Speaker],
+    judged: JudgedPart,
     duplicates: Duplicates,
+    keepers: pa.Array,
     corpus: CorpusFacts,
-    alike: AlikeFound | None,
+    alike: NamedAlike | None,
     observe: Observe,
 ) -> pa.Table:
-    """One row a sample, in order. `rows` has the identity columns and those that rules read."""
+    """One row a sample of a part, in order. `rows` has the identity columns and those that rules read.
+
+    `duplicates` are those of the part, `keepers` the ids of their keepers, by member.
+    """
+    facts, decision = judged.facts, judged.decision
     first = facts.first
     samples = rows.select(["id", "unit"])
     if len(first) < rows.num_rows:
         samples = samples.take(pa.array(first))
-    ids = samples.column("id").combine_chunks()
     severity = decision.severity.copy()
-    severity[(duplicates.by_bytes | duplicates.by_hash) & (severity == KEPT)] = REJECTED
+    severity[duplicates.lost & (severity == KEPT)] = REJECTED
     parts = [
-        *_failure_reasons(rows),
-        *_spoken_reasons(rows, facts, decision, speakers, corpus, alike, observe),
-        *_duplicate_reasons(duplicates, ids),
+        *_failure_reasons(rows, judged.part.first_sample),
+        *_spoken_reasons(rows, judged, corpus, alike, observe),
+        *_duplicate_reasons(duplicates, keepers),
     ]
     reasons = _sorted(parts)
-    keeper = np.where(duplicates.clustered, duplicates.keeper, -1)
-    member = duplicates.by_hash | duplicates.by_bytes
+    clustered = np.full(len(first), -1)
+    clustered[duplicates.members] = np.where(duplicates.in_cluster, np.arange(len(keepers)), -1)
     return pa.table(
         {
-            "id": ids,
+            "id": samples.column("id").combine_chunks(),
             "unit": samples.column("unit"),
             "verdict": pa.DictionaryArray.from_arrays(pa.array(severity), pa.array(VERDICT_NAMES)).cast(pa.string()),
             "rules": _rule_lists(reasons, len(first), severity),
             "reasons": _reason_lists(reasons, len(first)),
-            "cluster": ids.take(pa.array(keeper, mask=keeper < 0)),
-            "distance": pa.array(duplicates.distance.astype(np.int16), mask=~member),
+            "cluster": keepers.take(pa.array(clustered, mask=clustered < 0)),
+            "distance": pa.array(
+                duplicates.spread(duplicates.bits).astype(np.int16), mask=~duplicates.spread(duplicates.loses)
+            ),
             "captions_left_out": _left_out(rows, facts, decision),
         },
         schema=VERDICTS,
@@ -89,7 +106,8 @@ def failure_table(rows: pa.Table) -> pa.Table:
             "item": pa.array([item for _, item, _, _ in found], pa.int16()),
             "class": pa.array([name for _, _, name, _ in found], pa.string()),
             "message": pa.array([message for *_, message in found], pa.string()),
-        }
+        },
+        schema=FAILURES,
     )
 
 
@@ -120,26 +138,21 @@ class _Part:
     values: list[str]
 
 
-def _failure_reasons(rows: pa.Table) -> list[_Part]:
+def _failure_reasons(rows: pa.Table, first: int) -> list[_Part]:
     found = list(_failures(rows))
     if not found:
         return []
-    sample = rows.column("ordinal").take(pa.array([row for row, *_ in found])).to_numpy()
+    sample = rows.column("ordinal").take(pa.array([row for row, *_ in found])).to_numpy() - first
     values = [_json({"class": name, "message": message}) for _, _, name, message in found]
     items = pa.array([item for _, item, _, _ in found], pa.int16())
     return [_Part(-1, sample, [name for _, _, name, _ in found], ["failed"], items, values)]
 
 
 def _spoken_reasons(
-    rows: pa.Table,
-    facts: RowFacts,
-    decision: Decision,
-    speakers: Sequence[Speaker],
-    corpus: CorpusFacts,
-    alike: AlikeFound | None,
-    observe: Observe,
+    rows: pa.Table, judged: JudgedPart, corpus: CorpusFacts, alike: NamedAlike | None, observe: Observe
 ) -> Iterator[_Part]:
-    for number, speaker in enumerate(speakers):
+    facts, decision = judged.facts, judged.decision
+    for number, speaker in enumerate(judged.speakers):
         at = np.flatnonzero(speaker.severity > KEPT)
         item_column = "text_item" if speaker.about_text else "image_item"
         items = rows.column(item_column).take(pa.array(at))
@@ -149,9 +162,9 @@ def _spoken_reasons(
         alone = speaker.about_text & facts.alternative[at] & ~decision.spoke[facts.sample[at], number]
         effect = _EFFECTS[np.where(alone, _CAPTION_ONLY, speaker.severity[at])].tolist()
         values = (
-            [_json(value) for value in reason_values(alike, rows, at)]
-            if alike is not None and speaker is alike.speaker
-            else _values(speaker.name, number, rows, at, facts, corpus, observe)
+            [_json(value) for value in alike.values(rows, judged.part.first_row, at)]
+            if alike is not None and speaker.name == alike.found.rule
+            else _values(speaker.name, number, rows, at, judged, corpus, observe)
         )
         yield _Part(number, facts.sample[at], [speaker.name], effect, items.combine_chunks(), values)
 
@@ -167,31 +180,35 @@ def _once_an_item(at: Indices, items: pa.ChunkedArray, facts: RowFacts) -> tuple
 
 
 def _values(
-    name: str, number: int, rows: pa.Table, at: Indices, facts: RowFacts, corpus: CorpusFacts, observe: Observe
+    name: str, number: int, rows: pa.Table, at: Indices, judged: JudgedPart, corpus: CorpusFacts, observe: Observe
 ) -> list[str]:
-    if name == CONTAMINATED:
-        found = {row["ordinal"]: row for row in reversed(corpus.contaminated.to_pylist())}
+    facts, part = judged.facts, judged.part
+    if name in (CONTAMINATED, OPTED_OUT):
+        contaminated = name == CONTAMINATED
+        table = corpus.contaminated if contaminated else corpus.opted_out
+        keys = ("reference", "key", "distance") if contaminated else ("list", "entry", "value", "distance")
+        here = in_range(table, "ordinal", part.first_sample, facts.samples)
+        found = {row["ordinal"] - part.first_sample: row for row in reversed(here.to_pylist())}
         chosen = [found[ordinal] for ordinal in facts.sample[at].tolist()]
-        return [_json({key: row[key] for key in ("reference", "key", "distance")}) for row in chosen]
-    if name == OPTED_OUT:
-        named = {row["ordinal"]: row for row in reversed(corpus.opted_out.to_pylist())}
-        chosen = [named[ordinal] for ordinal in facts.sample[at].tolist()]
-        return [_json({key: row[key] for key in ("list", "entry", "value", "distance")}) for row in chosen]
+        return [_json({key: row[key] for key in keys}) for row in chosen]
     if name in (SAME_CAPTION, BOILERPLATE):
         assert corpus.captions is not None
-        images = dict(zip(*(corpus.captions.column(c).to_pylist() for c in ("row", "images")), strict=True))
+        captions = in_range(corpus.captions, "row", part.first_row, part.rows)
+        images = dict(zip(*(captions.column(c).to_pylist() for c in ("row", "images")), strict=True))
         texts = rows.column("text").take(pa.array(at)).to_pylist()
-        return [_json({"images": images[row], "text": text}) for row, text in zip(at.tolist(), texts, strict=True)]
+        places = (at + part.first_row).tolist()
+        return [_json({"images": images[row], "text": text}) for row, text in zip(places, texts, strict=True)]
     return observe(number, rows.take(pa.array(at)))
 
 
-def _duplicate_reasons(duplicates: Duplicates, ids: pa.Array) -> Iterator[_Part]:
-    for order, (rule, rejected) in enumerate(((SAME_BYTES, duplicates.by_bytes), (NEAR, duplicates.by_hash)), 10_000):
-        at = np.flatnonzero(rejected)
-        keepers = ids.take(pa.array(duplicates.keeper[at])).to_pylist()
-        bits = duplicates.distance[at].tolist()
-        values = [_json({"keeper": keeper, "distance": d}) for keeper, d in zip(keepers, bits, strict=True)]
-        yield _Part(order, at, [rule], ["rejected"], pa.nulls(len(at), pa.int16()), values)
+def _duplicate_reasons(duplicates: Duplicates, keepers: pa.Array) -> Iterator[_Part]:
+    losers = ((SAME_BYTES, duplicates.loses_by_bytes), (NEAR, duplicates.loses_by_hash))
+    for order, (rule, loses) in enumerate(losers, 10_000):
+        at = np.flatnonzero(loses)
+        names = keepers.take(pa.array(at)).to_pylist()
+        bits = duplicates.bits[at].tolist()
+        values = [_json({"keeper": keeper, "distance": d}) for keeper, d in zip(names, bits, strict=True)]
+        yield _Part(order, duplicates.members[at], [rule], ["rejected"], pa.nulls(len(at), pa.int16()), values)
 
 
 def _sorted(parts: Sequence[_Part]) -> Reasons:

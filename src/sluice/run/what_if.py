@@ -7,28 +7,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from sluice.errors import RecipeError
 from sluice.run.choosing import choosing_in
+from sluice.run.comparing import compare
 from sluice.run.corpus_steps import load_corpus
-from sluice.run.decide import FAILED, HELD, KEPT, REJECTED
-from sluice.run.judging import Judgement, judge, yields
+from sluice.run.judging import Judging, judge
+from sluice.run.row_parts import ASKED_ROWS
 from sluice.run.rules.rule import Rule, Setting, compile_rule, parse_setting
 from sluice.run.stage import stage_record
-from sluice.table.arrays import codes
 from sluice.table.layout import CHECKED, FILTERED, Layout
-from sluice.table.read import read_table, values_at
+from sluice.table.read import values_at
 from sluice.wording import counted
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
     from sluice.run.locked import LockedFilter
     from sluice.run.what_if_balance import BalanceIf
-
-_EXAMPLES = 5
 
 
 @dataclass(frozen=True)
@@ -76,37 +72,38 @@ def what_if(run: Run, settings: Sequence[str]) -> WhatIf:
             )
     rules = [compile_rule(rule, schema, f"--set {rule.name}") for rule in new.values()]
     corpus = load_corpus(run.layout, config.duplicates, stage)
-    judgement = judge(run.layout, rules, config.duplicates, corpus, stage, choosing_in(stage, config))
-    kept_before = _kept_before(run.layout, stage)
+    choosing = choosing_in(stage, config)
+    judging = Judging(run.layout, rules, config.duplicates, corpus, stage, choosing, part_rows=ASKED_ROWS)
+    compared = compare(judging)
     record = stage_record(run.layout, stage)
-    gained, lost = np.flatnonzero(judgement.kept & ~kept_before), np.flatnonzero(kept_before & ~judgement.kept)
     return WhatIf(
         stage=stage,
         entered=record["in"],
         before={name: record[name] for name in ("kept", "rejected", "held", "failed")},
-        after=_counts(judgement),
+        after=compared.after,
         rules_before=record["rules"],
-        rules_after=yields(judgement),
+        rules_after=compared.rules,
         conditions={
             name: (old[name].when if name in old else None, new[name].when if name in new else None)
             for name in dict.fromkeys([*old, *new])
             if old.get(name) != new.get(name)
         },
-        gained=len(gained),
-        lost=len(lost),
-        gained_ids=_ids(run.layout, stage, gained),
-        lost_ids=_ids(run.layout, stage, lost),
-        overlap=_overlap(judgement),
-        balance=_balance(run, stage, judgement),
+        gained=compared.gained.count,
+        lost=compared.lost.count,
+        gained_ids=_ids(run.layout, stage, compared.gained.first),
+        lost_ids=_ids(run.layout, stage, compared.lost.first),
+        overlap=compared.overlap,
+        balance=_balance(run, judging),
     )
 
 
-def _balance(run: Run, stage: str, judgement: Judgement) -> BalanceIf | None:
+def _balance(run: Run, judging: Judging) -> BalanceIf | None:
     if not run.balances:
         return None
+    judgement = judge(judging.layout, judging.rules, judging.config, judging.corpus, judging.stage, judging.more)
     from sluice.run.what_if_balance import balance_if  # as slow to import as all of a run
 
-    return balance_if(run, stage, judgement)
+    return balance_if(run, judging.stage, judgement)
 
 
 def _stage_of(run: Run, settings: Sequence[Setting]) -> tuple[str, LockedFilter]:
@@ -132,43 +129,8 @@ def _asked(setting: Setting, early: LockedFilter, late: LockedFilter, columns: s
     return CHECKED if named or words & columns else FILTERED
 
 
-def _ids(layout: Layout, stage: str, ordinals: npt.NDArray[np.int64]) -> tuple[str, ...]:
-    return tuple(values_at(layout.verdicts(stage), "id", ordinals[:_EXAMPLES].tolist()))
-
-
-def _kept_before(layout: Layout, stage: str) -> npt.NDArray[np.bool_]:
-    """Which samples the run keeps."""
-    table = read_table(layout.verdicts(stage), columns=["verdict"], encoded=["verdict"])
-    verdicts = table.column("verdict").unify_dictionaries()
-    words = verdicts.chunk(0).dictionary.to_pylist() if verdicts.num_chunks else []
-    return codes(verdicts) == (words.index("kept") if "kept" in words else -1)
-
-
-def _counts(judgement: Judgement) -> dict[str, int]:
-    severity, duplicates = judgement.decision.severity, judgement.duplicates
-    repeats = int(np.count_nonzero(duplicates.loses_by_bytes | duplicates.loses_by_hash))
-    kept, held, rejected, failed = (int(np.count_nonzero(severity == said)) for said in (KEPT, HELD, REJECTED, FAILED))
-    return {"kept": kept - repeats, "rejected": rejected + repeats, "held": held, "failed": failed}
-
-
-def _overlap(judgement: Judgement) -> dict[str, int]:
-    """The pairs of rules that speak against the same samples, most shared first."""
-    excluded = judgement.decision.severity > KEPT
-    names = [speaker.name for speaker in judgement.speakers]
-    said = [_packed(judgement.decision.spoke[:, number] & excluded) for number in range(len(names))]
-    pairs: dict[str, int] = {}
-    for i in range(len(names)):
-        for j in range(i):
-            shared = int(np.bitwise_count(said[i] & said[j]).sum(dtype=np.int64))
-            if shared:
-                pairs[f"{names[i]} + {names[j]}"] = shared
-    return dict(sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))[:20])
-
-
-def _packed(flags: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint64]:
-    """The flags as bits, 64 in a number."""
-    bits = np.packbits(flags)
-    return np.concatenate([bits, np.zeros(-len(bits) % 8, np.uint8)]).view(np.uint64)
+def _ids(layout: Layout, stage: str, ordinals: Sequence[int]) -> tuple[str, ...]:
+    return tuple(values_at(layout.verdicts(stage), "id", ordinals))
 
 
 def _names(rules: dict[str, Rule]) -> str:

@@ -14,7 +14,7 @@ from sluice.run.rules.rule import compile_rule, evaluate, observed
 from sluice.run.stage import stage_record
 from sluice.run.takedown import taken_down
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
-from sluice.table.read import read_where
+from sluice.table.read import read_in_unit, read_where
 from sluice.wording import counted
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def tell(run: Run, query: str) -> Story:
     items = read_where(layout.items(unit), "id", identity).to_pylist()
     if layout.stage_file(CAPTIONED).is_file():
         items += read_where(layout.generated(unit), "id", identity).to_pylist()
-    stages = {stage: found for stage in STAGES if (found := _verdict(layout, stage, identity))}
-    rows = {stage: _rows(layout, stage, identity) for stage in (FILTERED, CHECKED)}
+    stages = {stage: found for stage in STAGES if (found := _verdict(layout, stage, identity, unit))}
+    rows = {stage: _rows(layout, stage, identity, unit) for stage in (FILTERED, CHECKED)}
     near = run.recipe.filter.duplicates.near
     rights = ("licence", "author", "source_url", "fetched", "dataset")
     meta = sample["meta"]
@@ -111,20 +111,20 @@ def tell(run: Run, query: str) -> Story:
     )
 
 
-def _verdict(layout: Layout, stage: str, identity: str) -> dict[str, Any] | None:
+def _verdict(layout: Layout, stage: str, identity: str, unit: int) -> dict[str, Any] | None:
     if not layout.stage_file(stage).is_file():
         return None
-    rows = read_where(layout.verdicts(stage), "id", identity).to_pylist()
+    rows = read_in_unit(layout.verdicts(stage), unit, "id", identity).to_pylist()
     if not rows:
         return None
     reasons = [{**reason, "values": json.loads(reason["values"])} for reason in rows[0]["reasons"]]
     return {**{name: value for name, value in rows[0].items() if name not in ("id", "unit")}, "reasons": reasons}
 
 
-def _rows(layout: Layout, stage: str, identity: str) -> Any:
+def _rows(layout: Layout, stage: str, identity: str, unit: int) -> Any:
     if not layout.stage_file(stage).is_file():
         return IDENTITY.empty_table()
-    return read_where(layout.rows_of(stage), "id", identity)
+    return read_in_unit(layout.rows_of(stage), unit, "id", identity)
 
 
 def _rules_said(stage: str, locked: LockedFilter, rows: Any) -> Iterator[RuleSaid]:

@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
@@ -82,6 +82,57 @@ def write_table(path: Path, table: pa.Table) -> None:
     """Commit `table` as Parquet; equal tables give equal bytes."""
     with commit(path) as partial, table_writer(partial, table.schema) as writer:
         writer.write_table(table, row_group_size=ROW_GROUP)
+
+
+def write_pieces(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> int:
+    """Commit the rows of all `pieces`, in order, as one Parquet file; returns how many there are."""
+    with piece_writer(path, schema) as writer:
+        for piece in pieces:
+            writer.write(piece)
+    return writer.rows
+
+
+@contextmanager
+def piece_writer(path: Path, schema: pa.Schema) -> Generator[PieceWriter]:
+    """What takes the rows of a file piece by piece; it is committed in the end."""
+    with commit(path) as partial, table_writer(partial, schema) as writer:
+        pieces = PieceWriter(writer)
+        yield pieces
+        pieces.flush()
+
+
+class PieceWriter:
+    """Writes pieces of a table, of which it holds one and a row group.
+
+    Row groups are cut anew, so the bytes depend on the rows alone and not on how the pieces cut them.
+    """
+
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer = writer
+        self._waiting: list[pa.Table] = []
+        self._held = 0
+        self.rows = 0  # taken so far
+
+    def write(self, piece: pa.Table) -> None:
+        """Take the next rows."""
+        self._waiting.append(piece)
+        self._held += piece.num_rows
+        self.rows += piece.num_rows
+        if self._held >= ROW_GROUP:
+            table = pa.concat_tables(self._waiting)
+            whole = self._held - self._held % ROW_GROUP
+            for start in range(0, whole, ROW_GROUP):
+                self._write(table.slice(start, ROW_GROUP))
+            self._waiting = [table.slice(whole).combine_chunks()]
+            self._held -= whole
+
+    def flush(self) -> None:
+        """Write what is left."""
+        if self._held:
+            self._write(pa.concat_tables(self._waiting))
+
+    def _write(self, group: pa.Table) -> None:
+        self._writer.write_table(group.combine_chunks(), row_group_size=ROW_GROUP)
 
 
 def table_writer(path: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:

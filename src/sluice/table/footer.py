@@ -23,14 +23,14 @@ class Part:
         return self.nulls == 0 and self.least is not None
 
 
-def parts(file: pq.ParquetFile, name: str) -> list[Part]:
-    """The column `name`, which holds plain values, row group by row group; those without rows are left out."""
+def parts(file: pq.ParquetFile, name: str, groups: range | None = None) -> list[Part]:
+    """The column `name`, which holds plain values, by row group (of `groups`); those without rows are left out."""
     metadata = file.metadata
     paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
     place = paths.index(name)
     return [
         _part(group.num_rows, group.column(place).statistics)
-        for group in map(metadata.row_group, range(metadata.num_row_groups))
+        for group in map(metadata.row_group, range(metadata.num_row_groups) if groups is None else groups)
         if group.num_rows
     ]
 
@@ -41,9 +41,9 @@ def one_value(column: list[Part]) -> Any:
     return values.pop() if len(values) == 1 and all(part.whole for part in column) else None
 
 
-def counts_up(column: list[Part]) -> bool:
-    """Whether a column that never leaves out a number nor steps back is known to be 0, 1, 2, ..."""
-    expected = 0
+def counts_up(column: list[Part], start: int = 0) -> bool:
+    """Whether a column that never leaves out a number nor steps back is known to be `start`, `start` + 1, ..."""
+    expected = start
     for part in column:
         if not part.whole or part.least != expected or part.greatest != expected + part.rows - 1:
             return False

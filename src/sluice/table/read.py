@@ -50,7 +50,7 @@ def _in_group(file: pq.ParquetFile, group: int, column: str, rows: list[int]) ->
 
 
 def read_where(path: Path, column: str, value: Any, columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of `path` in which `column` is `value`; row groups that cannot hold one are not read."""
+    """The rows of `path` in which `column` is `value`; of row groups without one that column alone is read, or none."""
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         wanted = list(schema.names if columns is None else columns)
@@ -59,9 +59,19 @@ def read_where(path: Path, column: str, value: Any, columns: Sequence[str] | Non
         for group in range(file.num_row_groups):
             statistics = _statistics(file.metadata.row_group(group), column, place)
             if statistics is None or statistics.min <= value <= statistics.max:
-                table = file.read_row_group(group, columns=list({*wanted, column}), use_threads=False)
-                found.append(table.filter(pc.equal(table.column(column), value)).select(wanted))
+                sought = file.read_row_group(group, columns=[column], use_threads=False).column(0)
+                here = pc.equal(sought, value)
+                if pc.any(here).as_py():
+                    table = file.read_row_group(group, columns=wanted, use_threads=False)
+                    found.append(table.filter(here).select(wanted))
     return pa.concat_tables(found)
+
+
+def read_in_unit(path: Path, unit: int, column: str, value: Any) -> pa.Table:
+    """The same where it is known in which unit, of a table sorted by its column `unit`: a row group or two are read."""
+    with UnitReader(path, pq.read_schema(path).names) as reader:
+        table = reader.read(unit)
+    return table.filter(pc.equal(table.column(column), value))
 
 
 class UnitReader:
