@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from itertools import zip_longest
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -52,7 +51,8 @@ def _named(layout: Layout, where: str, value: str) -> list[tuple[str, int, str]]
             [str(layout.verdicts(RAW)), value],
         ).fetchall()
     keys = [str(unit_row(layout, identity, unit)["key"]) for identity, unit in found[:_SHOWN]]
-    return [(identity, unit, key) for (identity, unit), key in zip_longest(found, keys, fillvalue="")]
+    keys += [""] * (len(found) - len(keys))
+    return [(identity, unit, key) for (identity, unit), key in zip(found, keys, strict=True)]
 
 
 def _in_shard(layout: Layout, query: str) -> list[tuple[str, int, str]]:
