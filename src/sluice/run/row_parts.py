@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from sluice.table.footer import Part, parts
 
 PART_ROWS: Final = 65_536  # at least, unless the table ends before: a few dozen MB while verdicts are written
-ASKED_ROWS: Final = 262_144  # of what is only asked, and holds a few numbers a row: fewer and larger queries
+ASKED_ROWS: Final = 1_048_576  # of what is only asked, and holds a few numbers a row: fewer and larger queries
 
 EVERY_ROW: Final = 2**62
 
