@@ -40,7 +40,7 @@ def caption_choice(alternatives: int | None) -> MoreSpeakers:
     def speakers(part: RowPart, facts: RowFacts, others: Sequence[Speaker]) -> list[Speaker]:
         table = _Candidates.read(part, facts)
         said: list[Speaker] = []
-        if _any_generated(part.path):
+        if _any_generated(part):
             worse = table.choice(table.of_captioners()).worse
             worse = worse | table.made_from(worse)
             said.append(Speaker(WORSE, (worse * np.int8(HELD)).astype(np.int8), about_text=True))
@@ -61,10 +61,10 @@ def choosing_in(stage: str, locked: LockedFilter) -> MoreSpeakers | None:
     return caption_choice(locked.alternatives) if stage == CHECKED else None
 
 
-def _any_generated(path: Path) -> bool:
+def _any_generated(part: RowPart) -> bool:
     """Whether a captioner said anything in the whole stage: who speaks must not depend on the part."""
-    with pq.ParquetFile(path) as file:
-        return ORIGIN in file.schema_arrow.names and any(part.nulls != part.rows for part in parts(file, ORIGIN))
+    known = ORIGIN in pq.read_schema(part.path).names
+    return known and any(group.nulls != group.rows for group in parts(part.metadata, ORIGIN))
 
 
 def batches_of(path: Path) -> list[dict[str, Any]]:

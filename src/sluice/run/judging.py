@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.run import corpus_steps
 from sluice.run.alike_step import AlikeFound, find_alike
@@ -38,6 +37,7 @@ from sluice.table.footer import counts_up, one_value
 from sluice.table.layout import FILTERED, Layout
 
 if TYPE_CHECKING:
+    from sluice.measures.base import Grain
     from sluice.run.recipe import FilterConfig, RulesConfig
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
@@ -119,12 +119,16 @@ class Judging:
             yield from map(self._judged, self._split)
 
     @cached_property
+    def _kinds(self) -> dict[str, Grain]:
+        return stored_grains(self.rows)
+
+    @cached_property
     def _only(self) -> JudgedPart:
         return self._judged(self._split[0])
 
     def _judged(self, part: RowPart) -> JudgedPart:
         facts = row_facts(part)
-        kinds = stored_grains(part.path)
+        kinds = self._kinds
         names = list(dict.fromkeys(column for rule in self.rules for column in rule.columns))
         results = evaluate(self.rules, str(part.path) if part.whole else part.read(names))
         speakers: list[Speaker] = []
@@ -214,20 +218,20 @@ def _without_gone(
 
 def row_facts(part: RowPart) -> RowFacts:
     """What deciding needs of the rows beside the rules' columns; what the file's footer tells is not read."""
-    with pq.ParquetFile(part.path, pre_buffer=True) as file:
+    with part.open() as file:
 
         def read(name: str) -> pa.ChunkedArray:
             return file.read_row_groups(list(part.groups), [name]).column(0)
 
         failed = np.zeros(part.rows, np.bool_)
         for name in ("image_error", "text_error", "sample_error"):
-            if any(of.nulls != of.rows for of in part.footer(file, name)):
+            if any(of.nulls != of.rows for of in part.footer(name)):
                 failed |= valid(read(name))
-        if counts_up(part.footer(file, "ordinal"), part.first_sample):
+        if counts_up(part.footer("ordinal"), part.first_sample):
             ordinal = np.arange(part.rows)
         else:
             ordinal = numbers(read("ordinal")) - part.first_sample
-        known = one_value(part.footer(file, "alternative"))
+        known = one_value(part.footer("alternative"))
         alternative = numbers(read("alternative")) if known is None else np.full(part.rows, known, np.bool_)
     return RowFacts(ordinal, alternative, failed)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,28 +29,34 @@ class RowPart:
     rows: int
     first_sample: int  # its ordinal
     whole: bool  # there is no other part
+    metadata: pq.FileMetaData = field(repr=False, compare=False)  # read once: of many row groups that takes long
+
+    def open(self, encoded: Sequence[str] = ()) -> pq.ParquetFile:
+        """The file; use it with `with`. Text columns in `encoded` come as dictionaries."""
+        return pq.ParquetFile(self.path, metadata=self.metadata, pre_buffer=True, read_dictionary=list(encoded))
 
     def read(self, columns: Sequence[str], encoded: Sequence[str] = ()) -> pa.Table:
         """Some columns; text columns in `encoded` as dictionaries."""
-        with pq.ParquetFile(self.path, pre_buffer=True, read_dictionary=list(encoded)) as file:
+        with self.open(encoded) as file:
             table: pa.Table = file.read_row_groups(list(self.groups), columns=list(columns))
         return table.select(list(columns))
 
-    def footer(self, file: pq.ParquetFile, name: str) -> list[Part]:
-        """What the footer of the open `file` says of a column in this part."""
-        return parts(file, name, self.groups)
+    def footer(self, name: str) -> list[Part]:
+        """What the footer says of a column in this part."""
+        return parts(self.metadata, name, self.groups)
 
 
 def row_parts(path: Path, at_least: int = PART_ROWS) -> list[RowPart]:
     """The parts of a rows.parquet, cut between units where it is known where they end; one at least."""
     with pq.ParquetFile(path) as file:
-        cuts = list(_cuts(file, at_least))
-    return [RowPart(path, range(*groups), row, rows, sample, len(cuts) == 1) for groups, row, rows, sample in cuts]
+        metadata = file.metadata
+    cuts = list(_cuts(metadata, at_least))
+    whole = len(cuts) == 1
+    return [RowPart(path, range(*groups), row, rows, sample, whole, metadata) for groups, row, rows, sample in cuts]
 
 
-def _cuts(file: pq.ParquetFile, at_least: int) -> Iterator[tuple[tuple[int, int], int, int, int]]:
+def _cuts(metadata: pq.FileMetaData, at_least: int) -> Iterator[tuple[tuple[int, int], int, int, int]]:
     """(first and last row group, first row, rows, ordinal of the first sample) of each part."""
-    metadata = file.metadata
     names = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
     units = [_span(metadata.row_group(group).column(names.index("unit"))) for group in range(metadata.num_row_groups)]
     place = names.index("ordinal")

@@ -23,9 +23,8 @@ class Part:
         return self.nulls == 0 and self.least is not None
 
 
-def parts(file: pq.ParquetFile, name: str, groups: range | None = None) -> list[Part]:
+def parts(metadata: pq.FileMetaData, name: str, groups: range | None = None) -> list[Part]:
     """The column `name`, which holds plain values, by row group (of `groups`); those without rows are left out."""
-    metadata = file.metadata
     paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
     place = paths.index(name)
     return [
