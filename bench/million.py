@@ -171,7 +171,7 @@ def main() -> None:
             kills: list[float] = []
             if samples != BASE:
                 expected = costs[BASE].seconds * samples / BASE
-                kills = [expected * draw.uniform(0.05, 0.45) for _ in range(options.kills)]
+                kills = [expected * draw.uniform(0.05, 0.3) for _ in range(options.kills)]
             timeline: list[tuple[float, float]] = []
             costs[samples] = carry_out(recipe, kills, timeline)
             told(samples, costs[samples], run)
