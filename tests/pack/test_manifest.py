@@ -12,6 +12,7 @@ from pack.packing import pack, samples
 from sluice.errors import RunError
 from sluice.pack import manifest
 from sluice.pack.base import ShardReceipt
+from sluice.table import commit
 from sluice.table.schema import MANIFEST
 
 
@@ -40,7 +41,7 @@ def test_the_manifest_holds_the_rows_of_the_receipts_in_order(tmp_path, read):
 @given(cuts=st.lists(st.integers(0, 9), max_size=30))
 def test_the_bytes_depend_on_the_rows_and_not_on_how_shards_cut_them(tmp_path_factory, cuts):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(manifest, "ROW_GROUP", 7)
+        patch.setattr(commit, "ROW_GROUP", 7)
         folder = tmp_path_factory.mktemp("manifest")
         starts = [sum(cuts[:place]) for place in range(len(cuts))]
         shards = [receipt(start, count).rows for start, count in zip(starts, cuts, strict=True)]

@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from support.commands import children
 
 _STORE = 80 * 2**20
@@ -20,7 +22,9 @@ class Raylets:
         from ray.cluster_utils import Cluster
 
         options = {"num_cpus": 1, "object_store_memory": _STORE, "include_dashboard": False, **head}
-        self._cluster: Any = Cluster(True, shutdown_at_exit=False, head_node_args=options)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("CUDA_VISIBLE_DEVICES", raising=False)  # tests of models hide GPUs; Ray counts what is shown
+            self._cluster: Any = Cluster(True, shutdown_at_exit=False, head_node_args=options)
         self._others: list[Any] = []
         self.grow()
 

@@ -35,7 +35,7 @@ def averaged(gray: Pixels, size: tuple[int, int]) -> Pixels:
     """A gray image made smaller: each pixel is the average of its area, of columns first; `size` is (width, height).
 
     >>> averaged(np.array([[10, 20, 30], [20, 30, 40]], np.uint8), (2, 2)).tolist()
-    [[10, 25], [20, 35]]
+    [[15, 30], [25, 40]]
     """
     kernel = _box()
     (height, width), (wide, high) = gray.shape, size

@@ -19,6 +19,11 @@ static inline int has_avx2(void) {
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & (1u << 5)) && saves(0x06);
 }
 
+static inline int has_avx512f(void) {
+    uint32_t a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & (1u << 16)) && saves(0xe6);
+}
+
 /* avx512f, avx512vpopcntdq */
 static inline int has_vpopcntdq(void) {
     uint32_t a, b, c, d;

@@ -1,3 +1,4 @@
+#include "cpu.h"
 #include "kernels.h"
 
 #include <stdlib.h>
@@ -91,18 +92,21 @@ __attribute__((target("avx2"))) static void minima_avx2(const uint64_t *h, size_
     minima_of(h, n, a, b, p, out);
 }
 
-__attribute__((target("avx512f,prefer-256-bit"))) static void minima_avx512(const uint64_t *h, size_t n,
-                                                                            const uint32_t *a, const uint32_t *b,
-                                                                            size_t p, uint32_t *out) {
+#if defined(__clang__)
+#define AVX512 "avx512f,prefer-256-bit"
+#else
+#define AVX512 "avx512f"
+#endif
+__attribute__((target(AVX512))) static void minima_avx512(const uint64_t *h, size_t n, const uint32_t *a,
+                                                          const uint32_t *b, size_t p, uint32_t *out) {
     minima_of(h, n, a, b, p, out);
 }
 #endif
 
 static minima_fn *fastest(void) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f")) return minima_avx512;
-    if (__builtin_cpu_supports("avx2")) return minima_avx2;
+    if (has_avx512f()) return minima_avx512;
+    if (has_avx2()) return minima_avx2;
 #endif
     return minima_plain;
 }
