@@ -19,15 +19,17 @@ from sluice.run.recording import record, told
 from sluice.run.row_parts import EVERY_ROW, ids_of_samples, row_parts
 from sluice.run.rules.rule import compile_rule
 from sluice.table.layout import FILTERED
-from support.recipes import write_recipe
+from support.recipes import RULES, write_recipe
 
 SIZES = (1, 40, EVERY_ROW)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, corpus):
+@pytest.fixture(scope="module", params=[None, {"unit": "character", "n": 3, "jaccard": 0.9}], ids=["", "texts"])
+def run(tmp_path_factory, corpus, request):
     """A run whose row table is cut into a row group a unit, as that of a large run is into many."""
-    run = sluice.run(write_recipe(tmp_path_factory.mktemp("parts") / "recipe.yaml", corpus, unit=16), only=FILTERED)
+    asked = {"reject": RULES, "duplicates": {"boilerplate": 2, **({"text": request.param} if request.param else {})}}
+    recipe = write_recipe(tmp_path_factory.mktemp("parts") / "recipe.yaml", corpus, unit=16, filter=asked)
+    run = sluice.run(recipe, only=FILTERED)
     path = run.layout.rows
     table = pq.read_table(path)
     unit = table.column("unit").to_numpy()
@@ -61,6 +63,8 @@ def test_parts_are_written_down_as_the_whole_is(run):
         written.append((recorded.facts, recorded.keepers.to_pylist(), files))
     assert written[0] == written[1] == written[2]
     assert written[0][0]["rules"]["near_duplicate"]["samples"], "the corpus has duplicates"
+    alike = written[0][0]["rules"].get("near_duplicate_text", {"samples": 0})["samples"]
+    assert (alike > 0) == (run.filter.duplicates.alike is not None)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -82,9 +86,8 @@ def test_ids_of_samples_are_looked_up_across_parts(run):
     ids = pq.read_table(run.layout.verdicts(FILTERED), columns=["id"]).column("id").to_pylist()
     some = np.arange(0, len(ids), 3)
     assert ids_of_samples(run.layout.rows, some).to_pylist() == [ids[place] for place in some]
-    assert (
-        told(judging(run, 1)).duplicates.members.tolist() == told(judging(run, EVERY_ROW)).duplicates.members.tolist()
-    )
+    in_parts, at_once = (told(judging(run, rows)).duplicates for rows in (1, EVERY_ROW))
+    assert in_parts.members.tolist() == at_once.members.tolist()
 
 
 @given(
