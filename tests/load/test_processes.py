@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -19,6 +20,7 @@ from sluice.errors import RecipeError, RunError
 from sluice.load.decode import Pixels
 from sluice.load.loader import Batch, Loader
 from sluice.load.slots import Slots, SlotWriter
+from support.commands import children
 
 SCRIPT = """
 import sys
@@ -47,13 +49,14 @@ def served(one: Loader) -> list[Batch]:
     return batches
 
 
-def children() -> set[int]:
-    return {
-        int(child)
-        for task in Path("/proc/self/task").iterdir()
-        for child in (task / "children").read_text().split()
-        if b"sluice.engine.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
-    }
+def workers_of_ours() -> set[int]:
+    """The worker processes that live; others, and threads, may end while they are looked for."""
+    found: set[int] = set()
+    for child in children(os.getpid()):
+        with contextlib.suppress(OSError):
+            if b"sluice.engine.worker" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.add(child)
+    return found
 
 
 @pytest.mark.parametrize("format", ["webdataset", "parquet"])
@@ -108,18 +111,18 @@ def test_a_worker_that_is_killed_once_costs_nothing(packs: tuple[Path, Path], tm
 
 
 def test_workers_killed_from_outside_are_replaced(packs: tuple[Path, Path]) -> None:
-    before = children()
+    before = workers_of_ours()
     one = loader(packs[0], decode=slow)
     ids = []
     for batch in one:
         ids.append(batch.ids)
         if len(ids) == 1:
-            for child in children() - before:
+            for child in workers_of_ours() - before:
                 os.kill(child, signal.SIGKILL)
     assert ids == [batch.ids for batch in served(loader(packs[0]))]
-    assert children() - before
+    assert workers_of_ours() - before
     one.close()
-    assert not children() - before
+    assert not workers_of_ours() - before
 
 
 def test_a_bug_in_the_decoder_is_raised_and_the_next_epoch_still_loads(packs: tuple[Path, Path]) -> None:
@@ -160,13 +163,13 @@ def test_a_closed_loader_serves_no_more_of_an_epoch_at_hand(packs: tuple[Path, P
 
 
 def test_a_loader_that_is_forgotten_leaves_no_process(packs: tuple[Path, Path]) -> None:
-    before = children()
+    before = workers_of_ours()
     one = loader(packs[0])
     next(iter(one))
-    assert len(children() - before) == 2
+    assert len(workers_of_ours() - before) == 2
     del one
     gc.collect()
-    assert not children() - before
+    assert not workers_of_ours() - before
 
 
 def test_arrays_of_a_batch_stay_as_they_are_while_others_are_loaded(packs: tuple[Path, Path]) -> None:
