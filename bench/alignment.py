@@ -44,8 +44,8 @@ quality:
 """
 UNIT = 2048
 MISMATCHED = 0.05
-PARTS = ("calibrate_run", "write_quality_rows", "judge", "record", "_deciles")
-TO_VERDICTS = ("write_quality_rows", "judge", "record")
+PARTS = ("calibrate_run", "write_quality_rows", "record", "_deciles")
+TO_VERDICTS = ("write_quality_rows", "record")
 
 
 def small_run(folder: Path) -> None:

@@ -208,7 +208,7 @@ def decide(folder: Path) -> None:
 
     file = load_recipe(folder / "recipe.yaml")
     prepared, layout = prepare(file), Layout(file.run_folder)
-    assert decide_stage(file, layout, prepared.measures, prepared.rules, [], prepared.order, {}, unit_count(layout)), (
+    assert decide_stage(file, layout, prepared.measures, prepared.rules, [], prepared.orders, {}, unit_count(layout)), (
         "nothing to do"
     )
 

@@ -99,7 +99,7 @@ def widen(folder: Path, rows: int) -> None:
     prepared = prepare(file)
     name = rows_fingerprint(layout)
     filtering.write_rows = lambda *_: name  # the table was drawn, not measured
-    filtering.decide_stage(file, layout, prepared.measures, prepared.rules, [], prepared.order, {}, 1)
+    filtering.decide_stage(file, layout, prepared.measures, prepared.rules, [], prepared.orders, {}, 1)
 
 
 @dataclass(frozen=True)
