@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 import sluice
+from what_if import measured
 
 RECIPE = """\
 name: wide
@@ -82,22 +83,10 @@ def drawn(start: int, rows: int, unit: int, schema: pa.Schema) -> pa.Table:
         "id": hexed(rng, rows, 32),
         "ordinal": np.arange(start, start + rows),
         "unit": np.arange(start, start + rows) // unit,
-        "image_item": np.zeros(rows, np.int16),
-        "text_item": np.ones(rows, np.int16),
-        "alternative": np.ones(rows, bool),
-        "images": np.ones(rows),
-        "captions": np.ones(rows),
-        "texts": np.ones(rows),
         "sha256": taken(hexed(rng, rows, 64), rng),
         "text_hash": hexed(rng, rows, 32),
         "phash": hashes,
-        "min_side": rng.integers(40, 1000, rows),
-        "pixels": rng.integers(4000, 10**6, rows),
-        "aspect": rng.uniform(1, 3.2, rows),
-        "brightness": rng.uniform(10, 240, rows),
-        "sharpness": rng.gamma(2, 300, rows),
-        "entropy": rng.uniform(1.5, 8, rows),
-        "characters": rng.integers(2, 200, rows),
+        **measured(rng, rows),
     }
     columns = []
     for field in schema:

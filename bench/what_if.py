@@ -47,6 +47,25 @@ pack: []
 """
 
 
+def measured(rng: np.random.Generator, rows: int) -> dict[str, np.ndarray]:
+    """What rows of one image and one caption each hold beside their ids and hashes."""
+    return {
+        "image_item": np.zeros(rows, np.int16),
+        "text_item": np.ones(rows, np.int16),
+        "alternative": np.ones(rows, bool),
+        "images": np.ones(rows),
+        "captions": np.ones(rows),
+        "texts": np.ones(rows),
+        "min_side": rng.integers(40, 1000, rows),
+        "pixels": rng.integers(4000, 10**6, rows),
+        "aspect": rng.uniform(1, 3.2, rows),
+        "brightness": rng.uniform(10, 240, rows),
+        "sharpness": rng.gamma(2, 300, rows),
+        "entropy": rng.uniform(1.5, 8, rows),
+        "characters": rng.integers(2, 200, rows),
+    }
+
+
 def widen(folder: Path, rows: int) -> None:
     """Give the run of `folder` a row table of `rows` rows and decide on it."""
     from sluice.run import filtering
@@ -70,20 +89,8 @@ def widen(folder: Path, rows: int) -> None:
         "id": ids,
         "ordinal": np.arange(rows),
         "unit": np.arange(rows) // 2048,
-        "image_item": np.zeros(rows, np.int16),
-        "text_item": np.ones(rows, np.int16),
-        "alternative": np.ones(rows, bool),
-        "images": np.ones(rows),
-        "captions": np.ones(rows),
-        "texts": np.ones(rows),
         "phash": hashes,
-        "min_side": rng.integers(40, 1000, rows),
-        "pixels": rng.integers(4000, 10**6, rows),
-        "aspect": rng.uniform(1, 3.2, rows),
-        "brightness": rng.uniform(10, 240, rows),
-        "sharpness": rng.gamma(2, 300, rows),
-        "entropy": rng.uniform(1.5, 8, rows),
-        "characters": rng.integers(2, 200, rows),
+        **measured(rng, rows),
     }
     columns = []
     for field in schema:

@@ -9,7 +9,6 @@ import asyncio
 import gzip
 import io
 import random
-import threading
 import time
 import zlib
 from collections import Counter
@@ -19,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from PIL import Image
+
+from support.serving import serving
 
 
 @lru_cache(maxsize=4096)
@@ -196,31 +197,5 @@ async def _serve(web: BadWeb, reader: asyncio.StreamReader, writer: Writer) -> N
 def bad_web() -> Generator[BadWeb]:
     """The server, in a thread of its own, on every address of 127.0.0.0/8."""
     web = BadWeb()
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
-    server: list[asyncio.Server] = []
-
-    async def start() -> None:
-        server.append(await asyncio.start_server(lambda r, w: _serve(web, r, w), "0.0.0.0", 0, backlog=1024))
-        web.port = server[0].sockets[0].getsockname()[1]
-        started.set()
-
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        starting = loop.create_task(start())
-        loop.run_forever()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.05))
-        starting.result()
-        loop.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert started.wait(10)
-    try:
+    with serving(lambda reader, writer: _serve(web, reader, writer), backlog=1024) as web.port:
         yield web
-    finally:
-        loop.call_soon_threadsafe(server[0].close)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)

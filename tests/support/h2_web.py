@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import h2.connection
 import h2.events
 
 from support.bad_web import jpeg
+from support.serving import serving
 
 
 @dataclass
@@ -114,8 +114,6 @@ def secure_web(folder: Path, protocols: list[str]) -> Generator[SecureWeb]:
     authority.issue_cert("*.test", "secure.test").configure_cert(tls)
     tls.set_alpn_protocols(protocols)
     web = SecureWeb(0, folder / "ca.pem")
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         protocol = writer.get_extra_info("ssl_object").selected_alpn_protocol() or "http/1.1"
@@ -127,26 +125,5 @@ def secure_web(folder: Path, protocols: list[str]) -> Generator[SecureWeb]:
         finally:
             writer.close()
 
-    async def start() -> None:
-        server = await asyncio.start_server(serve, "0.0.0.0", 0, ssl=tls)
-        web.port = server.sockets[0].getsockname()[1]
-        started.set()
-
-    def work() -> None:
-        asyncio.set_event_loop(loop)
-        starting = loop.create_task(start())
-        loop.run_forever()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0.05))
-        starting.result()
-        loop.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    assert started.wait(10)
-    try:
+    with serving(serve, ssl=tls) as web.port:
         yield web
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)

@@ -172,8 +172,13 @@ class Told:
     """What must be known of all samples before the verdict on one can be written."""
 
     judging: Judging  # that also knows who goes of what is alike
-    tally: Tally
     duplicates: Duplicates
+    counted: Tally | None  # on the way; None where the judging has learned something since
+
+    @cached_property
+    def tally(self) -> Tally:
+        """What comes of it in numbers."""
+        return self.counted or _tally_of(self.judging)
 
 
 def told(judging: Judging) -> Told:
@@ -196,12 +201,16 @@ def told(judging: Judging) -> Told:
         speaks[start:end] = (decision.severity[facts.sample[own]] == KEPT) & ~(decision.left_out[own] & about_text)
     duplicates = corpus_steps.find_duplicates(corpus, judging.config, members, alive, tally.samples)
     if corpus.alike is None or asked is None:
-        return Told(judging, tally, duplicates)
+        return Told(judging, duplicates, tally)
     found = find_alike(corpus.alike, asked.cluster, speaks & ~duplicates.lost[sample])
-    knowing, tally = replace(judging, alike=found), Tally()
-    for judged in knowing.parts():
+    return Told(replace(judging, alike=found), duplicates, None)
+
+
+def _tally_of(judging: Judging) -> Tally:
+    tally = Tally()
+    for judged in judging.parts():
         tally.add(judged.decision, judged.speakers)
-    return Told(knowing, tally, duplicates)
+    return tally
 
 
 def _without_gone(
