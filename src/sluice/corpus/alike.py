@@ -20,7 +20,7 @@ from sluice.corpus.clusters import connected
 from sluice.corpus.duplicates import Cluster
 from sluice.corpus.hamming import Indices
 from sluice.errors import RunError
-from sluice.table.arrays import numbers
+from sluice.table.arrays import distinct_numbers, numbers
 from sluice.table.commit import write_table
 from sluice.table.read import read_table
 
@@ -121,7 +121,7 @@ def _among(found: Alike, present: Indices) -> tuple[Indices, Indices, Similariti
     """
     a, b = _places(found.a, present), _places(found.b, present)
     both = (a >= 0) & (b >= 0)
-    hubs = np.unique(found.a[found.crowd])
+    hubs = distinct_numbers(found.a[found.crowd])
     crowd, there = np.searchsorted(hubs, found.a[found.crowd]), b[found.crowd]
     own = _places(hubs, present)
     hub = np.concatenate([crowd[there >= 0], np.flatnonzero(own >= 0)])
@@ -149,7 +149,7 @@ def _stars(
     into = np.argsort(member, kind="stable")
     crowds, of = hub[into], member[into]
     keeper, known = np.arange(n), np.ones(n, np.float32)
-    turn = np.unique(np.concatenate([one, other, of]))
+    turn = distinct_numbers(np.concatenate([one, other, of]))
     turn = turn[np.argsort(priority[turn])]
     starts, ends = np.searchsorted(one, turn), np.searchsorted(one, turn, side="right")
     firsts, lasts = np.searchsorted(of, turn), np.searchsorted(of, turn, side="right")

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from sluice.corpus.drawing import draw_keys
 from sluice.corpus.intervals import wilson
-from sluice.table.arrays import codes
+from sluice.table.arrays import codes, distinct_numbers
 from sluice.table.vectors import cosines
 
 Vectors = npt.NDArray[np.floating[Any]]
@@ -139,7 +139,7 @@ class Calibration:
             return ()
         low, high = float(np.median(known.mismatched)), float(np.quantile(known.true, 0.9))
         points = np.linspace(low, max(low, high), _POINTS).round(3)
-        return tuple(known.at(float(point)) for point in np.unique(points))
+        return tuple(known.at(float(point)) for point in distinct_numbers(points))
 
     def to_json(self) -> dict[str, Any]:
         """The same for a program: the table of each language, and the threshold for a few shares."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sluice.corpus.hamming import Distances, Hashes, Indices, Pairs
+from sluice.table.arrays import distinct_numbers
 
 EXACT_DIAMETER: Final = 2_048  # members: up to it all pairs are compared, beyond it the diameter is a bound
 _CHUNK: Final = 1 << 20  # pairs taken into Python at a time
@@ -55,7 +56,7 @@ def connected(a: Indices, b: Indices, n: int) -> Indices:
     """The connected component of each of `n` nodes over the links `a[i] - b[i]`, named by its smallest node."""
     label = np.arange(n)
     a, b = a[a != b], b[a != b]
-    linked = np.unique(np.concatenate([a, b]))
+    linked = distinct_numbers(np.concatenate([a, b]))
     while a.size:
         one, other = label[a], label[b]
         apart = one != other
@@ -87,7 +88,7 @@ def diameters(hashes: Hashes, keeper: Indices) -> Diameters:
     >>> diameters(np.array([0b0, 0b1, 0b110, 0b1000], np.uint64), np.array([0, 0, 0, 3]))
     Diameters(keeper=array([0]), size=array([3]), diameter=array([3], dtype=uint8), exact=array([ True]))
     """
-    followed = np.unique(keeper[keeper != np.arange(keeper.size)])
+    followed = distinct_numbers(keeper[keeper != np.arange(keeper.size)])
     place = np.flatnonzero(np.isin(keeper, followed))
     place = place[np.argsort(keeper[place], kind="stable")]
     cluster = np.searchsorted(followed, keeper[place])

@@ -25,6 +25,7 @@ from sluice.corpus.hamming import Indices
 from sluice.corpus.ngrams import Grams, Texts, Words
 from sluice.corpus.signatures import Signatures, signatures
 from sluice.errors import RecipeError
+from sluice.table.arrays import distinct_numbers
 
 _RECALL: Final = 0.99  # at the threshold itself; above it more is found
 _KEYS: Final = 64 << 20  # keys held at a time
@@ -98,7 +99,7 @@ class _Found:
         self._candidates.append(pairs)
         self._held += pairs.size
         if self._held > self._room:
-            self._candidates = [np.unique(np.concatenate(self._candidates))]
+            self._candidates = [distinct_numbers(np.concatenate(self._candidates))]
             self._held = self._candidates[0].size
             self._room = max(_CANDIDATES, 2 * self._held)
             _check(self._held)
@@ -130,7 +131,7 @@ class _Found:
         key, other = key[order], other[order]
         starts = np.flatnonzero(np.diff(key, prepend=-1))
         ends = np.append(starts, key.size)[1:]
-        back = np.unique(mirrored)
+        back = distinct_numbers(mirrored)
         for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
             one, two = divmod(int(key[start]), bucket.size)
             place = int(np.searchsorted(back, key[start]))
@@ -150,7 +151,7 @@ class _Found:
 
     def pairs(self) -> Alike:
         """All that was verified."""
-        told = np.unique(np.concatenate([np.zeros(0, np.uint64), *self._candidates]))
+        told = distinct_numbers(np.concatenate([np.zeros(0, np.uint64), *self._candidates]))
         self._candidates.clear()
         one, other = (told >> np.uint64(32)).astype(np.int64), (told & np.uint64(2**32 - 1)).astype(np.int64)
         likeness = self._likeness(one, other)

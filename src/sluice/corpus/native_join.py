@@ -20,6 +20,7 @@ import numpy.typing as npt
 from sluice.corpus.blocks import Hashes
 from sluice.corpus.tree_plan import TreePlan
 from sluice.native import kernels
+from sluice.table.arrays import distinct_numbers
 
 Take = Callable[[Hashes, Hashes, npt.NDArray[np.uint16]], None]
 """What is done with a batch: the names of the first, of the second, and their distances in bits."""
@@ -175,7 +176,7 @@ class _Run:
                 )
         before = np.concatenate([[0], np.cumsum(counts.astype(np.int64))])
         inner = np.searchsorted(before, np.arange(1, bands) * total / bands)
-        edges = np.unique([0, *inner.tolist(), values])
+        edges = distinct_numbers([0, *inner.tolist(), values])
         return edges.tolist(), np.diff(before[edges]).tolist()
 
     def _struct(self, place: int) -> _Join:

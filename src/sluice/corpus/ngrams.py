@@ -18,6 +18,7 @@ import pyarrow as pa
 from sluice.corpus.concepts import fold
 from sluice.corpus.hamming import Indices
 from sluice.native import kernels
+from sluice.table.arrays import distinct_numbers
 from sluice.table.compute import pc
 
 Unit = Literal["character", "word"]
@@ -129,7 +130,7 @@ class Grams:
         for pair, (left, right) in enumerate(zip(one.tolist(), other.tolist(), strict=True)):
             for text in (left, right):
                 if text not in known:
-                    known[text] = np.unique(self.hashes(texts, text, text + 1)[0])
+                    known[text] = distinct_numbers(self.hashes(texts, text, text + 1)[0])
             shared[pair] = np.intersect1d(known[left], known[right], assume_unique=True).size
             either[pair] = known[left].size + known[right].size - shared[pair]
 

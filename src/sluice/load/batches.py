@@ -35,12 +35,11 @@ class Step:
 
         A run of them: the sources of a mixture come by turns, and of every so manieth all might be of one source.
         """
-        first = np.cumsum(self.sizes) - self.sizes
         each, over = divmod(len(self.sizes), world)
         start = rank * each + min(rank, over)
-        mine = np.arange(start, start + each + (rank < over))
-        at = [np.arange(first[one], first[one] + self.sizes[one]) for one in mine.tolist()]
-        return Step(self.samples.take(np.concatenate([np.empty(0, np.int64), *at])), self.sizes[mine], self.too_long)
+        mine = self.sizes[start : start + each + (rank < over)]
+        first = int(self.sizes[:start].sum())
+        return Step(self.samples.take(slice(first, first + int(mine.sum()))), mine, self.too_long)
 
 
 class Steps(Protocol):

@@ -14,6 +14,7 @@ from sluice.load.folder import PackFolder
 from sluice.load.mixture import Mixture
 from sluice.load.order import PassOrder
 from sluice.load.philox import derive
+from sluice.table.arrays import distinct_numbers
 
 Numbers = npt.NDArray[np.int64]
 
@@ -32,7 +33,7 @@ class Stretch:
     def __len__(self) -> int:
         return len(self.sources)
 
-    def take(self, at: Numbers) -> Stretch:
+    def take(self, at: Numbers | slice) -> Stretch:
         """Some of them, in that order."""
         return Stretch(self.sources[at], self.blocks[at], self.places[at], self.turns[at])
 
@@ -56,11 +57,11 @@ class Epoch:
         blocks = np.empty(stop - start, np.int64)
         places = np.empty(stop - start, np.int64)
         turns = np.empty(stop - start, np.int64)
-        for source in np.unique(drawn.sources).tolist():
+        for source in distinct_numbers(drawn.sources).tolist():
             mine = np.flatnonzero(drawn.sources == source)
             counts = drawn.counts[mine]
             size = self._mixture.sizes[source]
-            for turn in np.unique(counts // size).tolist():
+            for turn in distinct_numbers(counts // size).tolist():
                 here = mine[counts // size == turn]
                 first = int(drawn.counts[here[0]]) - turn * size
                 found = self._order(source, turn).locate(first, first + len(here))

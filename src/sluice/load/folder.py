@@ -30,7 +30,8 @@ Numbers = npt.NDArray[np.int64]
 TARS: Final = ("webdataset", "energon")
 READABLE: Final = ("webdataset", "parquet", "energon", "arrow")  # the first of them that is there
 PLACES: Final = ("offset", "size", "image_offset", "image_size")
-_COLUMNS: Final = ("id", *PLACES, "width", "height", "text_tokens")
+_PLACED: Final = ("id", *PLACES)
+_COUNTED: Final = ("image_size", "width", "height", "text_tokens")
 _REPEATS: Final = "repeats"  # how often an epoch takes a sample; a manifest of an earlier version has no such column
 _SIZES: Final = "image_sizes"  # of every image; nor has it this one
 _HELD: Final = 16  # row groups of the manifest: some 16,384 rows and 2 MB each
@@ -67,7 +68,7 @@ class PackFolder:
         self._ends = np.cumsum(
             [self._manifest.metadata.row_group(at).num_rows for at in range(self._manifest.num_row_groups)]
         )
-        self._groups: OrderedDict[int, pa.Table] = OrderedDict()
+        self._groups: OrderedDict[tuple[int, tuple[str, ...]], pa.Table] = OrderedDict()
         self.indexed = INDEXED in (self._manifest.schema_arrow.metadata or {})  # tars that others wrote
         self._repeated = _REPEATS in self._manifest.schema_arrow.names
         self.every_image = _SIZES in self._manifest.schema_arrow.names  # whether the sizes of all images may be known
@@ -99,15 +100,12 @@ class PackFolder:
         return digest.hexdigest()[:16]
 
     def rows(self, block: int) -> pa.Table:
-        """The manifest's rows of a block, in their order there; each once, however often it is taken."""
-        start = self.blocks[block].first
-        stop = start + self.blocks[block].rows
-        groups = range(
-            int(np.searchsorted(self._ends, start, side="right")),
-            int(np.searchsorted(self._ends, stop - 1, side="right")) + 1,
-        )
-        table = pa.concat_tables([self._group(group) for group in groups])
-        return table.slice(start - (int(self._ends[groups[0] - 1]) if groups[0] else 0), stop - start)
+        """Which samples a block holds and where they lie, in order there; each once, however often it is taken."""
+        return self._of_block(block, (*_PLACED, _REPEATS) if self._repeated else _PLACED)
+
+    def counted(self, block: int) -> pa.Table:
+        """What the lengths of the samples of a block follow from, in the same order."""
+        return self._of_block(block, (*_COUNTED, _SIZES) if self.every_image else _COUNTED)
 
     def rows_taken(self, block: int) -> Numbers:
         """The row of a block at each of its places: a row is at as many places as an epoch takes it."""
@@ -123,15 +121,25 @@ class PackFolder:
             return rows
         return summed(self._manifest, _REPEATS, np.array([block.first for block in self.blocks], np.int64), rows)
 
-    def _group(self, group: int) -> pa.Table:
-        if group in self._groups:
-            self._groups.move_to_end(group)
-            return self._groups[group]
-        more = [*([_REPEATS] if self._repeated else []), *([_SIZES] if self.every_image else [])]
-        self._groups[group] = self._manifest.read_row_group(group, columns=[*_COLUMNS, *more])
+    def _of_block(self, block: int, columns: tuple[str, ...]) -> pa.Table:
+        start = self.blocks[block].first
+        stop = start + self.blocks[block].rows
+        groups = range(
+            int(np.searchsorted(self._ends, start, side="right")),
+            int(np.searchsorted(self._ends, stop - 1, side="right")) + 1,
+        )
+        table = pa.concat_tables([self._group(group, columns) for group in groups])
+        return table.slice(start - (int(self._ends[groups[0] - 1]) if groups[0] else 0), stop - start)
+
+    def _group(self, group: int, columns: tuple[str, ...]) -> pa.Table:
+        name = group, columns
+        if name in self._groups:
+            self._groups.move_to_end(name)
+            return self._groups[name]
+        self._groups[name] = self._manifest.read_row_group(group, columns=list(columns))
         if len(self._groups) > _HELD:
             self._groups.popitem(last=False)
-        return self._groups[group]
+        return self._groups[name]
 
     def _choose(self, formats: set[str], asked: str | None) -> str:
         there = sorted(formats)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from sluice.errors import RecipeError
 from sluice.load.image_tokens import ImageRule
-from sluice.table.arrays import numbers, valid
+from sluice.table.arrays import distinct_numbers, numbers, valid
 from sluice.table.compute import pc
 
 Numbers: TypeAlias = npt.NDArray[np.int64]
@@ -37,7 +37,7 @@ def sample_lengths(
             "or `sluice index FOLDER --tokenizer FILE` where it was indexed"
         )
     owner, widths, heights = _image_sizes(rows)
-    unknown = len(np.unique(owner[np.minimum(widths, heights) < 1]))
+    unknown = len(distinct_numbers(owner[np.minimum(widths, heights) < 1]))
     if unknown:
         raise RecipeError(
             f"{unknown:,} of {len(rows):,} samples have an image of unknown size, which a budget needs: "

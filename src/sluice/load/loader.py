@@ -36,6 +36,7 @@ from sluice.load.mixture import Mixture, Phase, tempered
 from sluice.load.processes import Processes
 from sluice.load.receipt import Given, Receipts, as_table
 from sluice.load.state import VERSION, resumed, saved
+from sluice.table.arrays import distinct_numbers
 
 if TYPE_CHECKING:
     from sluice.load.augment.declared import Augment
@@ -286,7 +287,7 @@ class Loader:
         for source, block in np.unique(wheres, axis=0).tolist():
             folder = self.folders[source]
             here = np.flatnonzero((samples.sources == source) & (samples.blocks == block))
-            of_rows, _ = sample_lengths(folder.rows(block), self._rule)
+            of_rows, _ = sample_lengths(folder.counted(block), self._rule)
             lengths[here] = of_rows[folder.rows_taken(block)[samples.places[here]]]
         return lengths
 
@@ -313,11 +314,10 @@ class Loader:
         return ThreadPoolExecutor(self._threads, thread_name_prefix="sluice-load")
 
     def _ask(self, pool: Executor | None, samples: Stretch, epoch: int) -> list[Future[list[Served]]]:
-        columns = (samples.sources, samples.blocks, samples.places, samples.turns)
-        places: list[Place] = [
-            (source, block, place, (self._seed, epoch, turn))
-            for source, block, place, turn in zip(*(column.tolist() for column in columns), strict=True)
-        ]
+        moments = {turn: (self._seed, epoch, turn) for turn in distinct_numbers(samples.turns).tolist()}
+        columns = (samples.sources, samples.blocks, samples.places)
+        turns = (moments[turn] for turn in samples.turns.tolist())
+        places: list[Place] = list(zip(*(column.tolist() for column in columns), turns, strict=True))
         size = max(1, -(-len(places) // (self._processes or self._threads or 1)))
         chunks = [places[at : at + size] for at in range(0, len(places), size)]
         if pool is None:

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.table.arrays import codes, numbers
-from sluice.table.compute import pc
+from sluice.table.arrays import codes, filled
 
 Numbers = npt.NDArray[np.int64]
 
@@ -52,7 +51,7 @@ def summed(manifest: pq.ParquetFile, column: str, first: Numbers, rows: Numbers)
     sums = np.zeros(len(first), np.int64)
     for start, piece in _pieces(manifest, (column,)):
         values = piece.column(column)
-        known = numbers(pc.fill_null(values, 1) if values.null_count else values)
+        known = filled(values, 1)
         ends = np.concatenate([[0], np.cumsum(known, dtype=np.int64)])
         low = int(np.searchsorted(first + rows, start, side="right"))
         high = int(np.searchsorted(first, start + piece.num_rows))

@@ -27,6 +27,7 @@ from sluice.errors import SluiceError
 from sluice.models.base import Identity, Vectors, unit
 from sluice.models.config import PrecomputedConfig
 from sluice.models.digest import check_hash, content_hash
+from sluice.table.arrays import distinct_numbers
 from sluice.table.compute import pc
 
 _Numbers = npt.NDArray[np.floating]
@@ -85,7 +86,7 @@ class Precomputed:
             )
         out = np.full((len(keys), self.dim), np.nan, np.float32)
         files, rows = self._index.find(keys)
-        for number in np.unique(files[files >= 0]):
+        for number in distinct_numbers(files[files >= 0]):
             here = np.flatnonzero(files == number)
             vectors = self._shard(self._files[number], place).take(rows[here])
             if vectors.shape[1] not in (0, self.dim):  # 0: none of these rows has one

@@ -21,7 +21,7 @@ from sluice.run.decide import REJECTED, Flags, Indices, Speaker
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import MAX_TEXT, take
 from sluice.run.rules.sandbox import sandbox
-from sluice.table.arrays import numbers
+from sluice.table.arrays import distinct_numbers, numbers
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.layout import CHECKED, FILTERED, Layout
@@ -183,7 +183,7 @@ def write_clusters(layout: Layout, stage: str, found: AlikeFound | None) -> dict
     if found is None:
         path.unlink(missing_ok=True)
         return {}
-    keepers = np.unique(found.keeper)
+    keepers = distinct_numbers(found.keeper)
     member = np.concatenate([keepers, found.row])
     of = np.concatenate([keepers, found.keeper])
     item = _item(found)

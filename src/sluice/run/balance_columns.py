@@ -16,6 +16,7 @@ from sluice.run.embedding import UnitVectors
 from sluice.run.rules.order import Order
 from sluice.run.rules.sandbox import sandbox
 from sluice.run.stage import stage_record
+from sluice.table.arrays import distinct_numbers
 from sluice.table.compute import pc
 from sluice.table.layout import CHECKED, Layout
 from sluice.table.read import read_table
@@ -96,7 +97,7 @@ class SampleColumns:
         rows = self.first(["id", "unit", f"{of}_item"])
         unit = rows.column("unit").to_numpy()
         vectors = np.empty((len(rows), encoder["dim"]), np.float16)
-        for number in np.unique(unit).tolist():
+        for number in distinct_numbers(unit).tolist():
             here = np.flatnonzero(unit == number)
             some = rows.take(pa.array(here))
             vectors[here] = UnitVectors(self._layout, encoder["store"], number).of(

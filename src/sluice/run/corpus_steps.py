@@ -40,7 +40,7 @@ from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
 from sluice.run.rules.sandbox import sandbox
 from sluice.run.text_step import measure_texts
-from sluice.table.arrays import numbers
+from sluice.table.arrays import distinct_numbers, numbers
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
@@ -272,7 +272,7 @@ def duplicate_members(facts: CorpusFacts) -> Indices:
     """The ordinals of the samples that have an equal or a near one, ascending: it matters who of these is kept."""
     tables = (facts.bytes_members, facts.near_members)
     ordinals = [numbers(table.column("ordinal")) for table in tables if table is not None]
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *ordinals]))
+    return distinct_numbers(np.concatenate([np.zeros(0, np.int64), *ordinals]))
 
 
 def find_duplicates(
@@ -370,7 +370,7 @@ def _measure_near(
         values = first_values(layout.rows, config.hash)
         index = near_index(values, config.distance, folder=layout.state, progress=progress)
     save_near_index(index, pairs, hashes)
-    near = np.unique(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
+    near = distinct_numbers(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
     _write(
         layout.corpus("near_members"),
         _members(layout, rows_of_repeated(layout.rows, config.hash, near), order, near),

@@ -18,7 +18,7 @@ from sluice.run.balance_draw import Balanced
 from sluice.run.balancing import balance
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.recipe import RecipeFile
-from sluice.table.arrays import numbers
+from sluice.table.arrays import distinct_numbers, numbers
 from sluice.table.commit import ROW_GROUP, piece_writer
 from sluice.table.compute import pc
 from sluice.table.layout import CAPTIONED, FILTERED, Layout
@@ -82,7 +82,7 @@ class Kept:
         row = self.row[some]
         unit = np.searchsorted(self.starts, row, side="right") - 1
         place = row - self.starts[unit]
-        return tuple((int(one), tuple(place[unit == one].tolist())) for one in np.unique(unit))
+        return tuple((int(one), tuple(place[unit == one].tolist())) for one in distinct_numbers(unit))
 
     def rows_of(self, layout: Layout, some: Set[str]) -> dict[int, str]:
         """The rows of those of `some` ids that are kept, each with its id."""
@@ -187,7 +187,7 @@ def name_groups(layout: Layout, corpus: CorpusFacts) -> NamedGroups:
         ordinal = corpus.bytes_members.column("ordinal").to_numpy()
         a, b = equal_links(corpus.bytes_members.column("value"))
         links.append((ordinal[a], ordinal[b]))
-    rows = np.unique(np.concatenate([np.zeros(0, np.int64), *(side for link in links for side in link)]))
+    rows = distinct_numbers(np.concatenate([np.zeros(0, np.int64), *(side for link in links for side in link)]))
     placed = [(np.searchsorted(rows, a), np.searchsorted(rows, b)) for a, b in links]
     return NamedGroups(rows, group_ids(split_groups(len(rows), *placed), ids_at(layout, rows)))
 

@@ -18,7 +18,7 @@ from sluice.errors import RunError
 from sluice.run.embedding import KEPT_COLUMNS, EncoderFacts, UnitVectors, item_keys, kept_of, left_out_keys
 from sluice.run.quality_config import RetrievalConfig
 from sluice.run.quality_rows import text_language
-from sluice.table.arrays import numbers, real_numbers
+from sluice.table.arrays import distinct_numbers, numbers, real_numbers
 from sluice.table.commit import write_json
 from sluice.table.compute import pc
 from sluice.table.layout import CHECKED, Layout
@@ -134,7 +134,7 @@ def _drawn(layout: Layout, encoder: EncoderFacts, units: int, sample: int, seed:
             new = _Drawn(rows, vectors.of(ids, items), vectors.of(ids, texts))
             held = new if held is None else _joined(held, new)
             keys = np.concatenate([keys, draw_keys("retrieval", seed, ids.to_pylist(), items.to_pylist())])
-            last = np.unique(keys)[:sample][-1:]
+            last = distinct_numbers(keys)[:sample][-1:]
             order = np.lexsort((numbers(held.rows.column("text_item")), keys))
             order = order[keys[order] <= last] if len(last) else order
             keys = keys[order]

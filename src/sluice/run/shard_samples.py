@@ -23,7 +23,7 @@ from sluice.media.limits import Limits
 from sluice.media.redact import Covering, Method
 from sluice.pack.base import Contents, PackImage, PackSample, PackText
 from sluice.run.measuring import extension_of
-from sluice.table.arrays import real_numbers
+from sluice.table.arrays import distinct_numbers, real_numbers
 from sluice.table.compute import pc
 from sluice.table.layout import CAPTIONED, Layout
 from sluice.table.read import UnitReader, read_table
@@ -36,6 +36,7 @@ _REF: Final = ("container", "uri", "member", "offset", "size")
 _TEXT: Final = ("item", "role", "text", "language", "weight")
 _ORIGIN: Final = "origin"  # who wrote a text, null where its source did
 _IMAGE_FACTS: Final = ("format", "width", "height", "sha256")
+_AT_ONCE: Final = 256  # samples put together at a time
 _ITEMS: Final = 2**16  # more than a sample has: a 16-bit number counts them
 
 Places: TypeAlias = Sequence[tuple[int, Sequence[int]]]  # (unit, places among the unit's entered samples, ascending)
@@ -87,16 +88,25 @@ class ShardSamples:
     def _unit(self, split: str, unit: int, places: Indices) -> Iterator[PackSample]:
         samples = read_table(self._layout.samples(unit), [*_SAMPLE, "failure_class"], threads=False)
         samples = samples.filter(pc.is_null(samples.column("failure_class"))).take(pa.array(places))
+        tables = _UnitTables(
+            self._items(unit), self._rows.read(unit), self._verdicts.read(unit), self._groups.read(unit)
+        )
+        boxes = self._boxes(unit)
+        for start in range(0, samples.num_rows, _AT_ONCE):
+            yield from self._some(split, samples.slice(start, _AT_ONCE), tables, boxes)
+
+    def _some(self, split: str, samples: pa.Table, tables: _UnitTables, boxes: pa.Table | None) -> Iterator[PackSample]:
+        """Few samples of a unit, for as Python's own values they take much room."""
         ids = samples.column("id").combine_chunks()
-        items = _Owned.of(self._items(unit), ids)
-        rows = _Owned.of(self._rows.read(unit), ids, "rows.parquet")
-        verdicts = _Owned.of(self._verdicts.read(unit), ids, "verdicts.parquet")
-        groups = _Owned.of(self._groups.read(unit), ids, "groups.parquet")
+        items = _Owned.of(tables.items, ids)
+        rows = _Owned.of(tables.rows, ids, "rows.parquet")
+        verdicts = _Owned.of(tables.verdicts, ids, "verdicts.parquet")
+        groups = _Owned.of(tables.groups, ids, "groups.parquet")
         firsts, drawn = rows.firsts(), groups.firsts()
         rights = {**{name: samples.column(name) for name in _RIGHTS}, "spdx": _column(firsts, "spdx")}
         fields = zip(
             *(samples.column(name).to_pylist() for name in ("id", "key", "source")),
-            _images(items, rows, self._coverings(unit, ids)),
+            _images(items, rows, self._coverings(boxes, ids)),
             _texts(items, verdicts, rows),
             _records(rights, len(ids)),
             _records({name: _column(firsts, name) for name in self._carried}, len(ids)),
@@ -108,14 +118,19 @@ class ShardSamples:
         for identity, key, source, *rest in fields:
             yield PackSample(identity, key, source, split, *rest)
 
-    def _coverings(self, unit: int, ids: pa.Array) -> dict[int, Covering]:
-        """What to cover in the images of a unit, by the key of the image."""
+    def _boxes(self, unit: int) -> pa.Table | None:
+        """What is to be covered in the images of a unit."""
         if self._covering is None:
+            return None
+        return read_table(self._layout.boxes(self._covering.store, unit), ["id", "item", "boxes"], threads=False)
+
+    def _coverings(self, boxes: pa.Table | None, ids: pa.Array) -> dict[int, Covering]:
+        """What to cover in the images of the samples `ids`, by the key of the image."""
+        if self._covering is None or boxes is None:
             return {}
-        table = read_table(self._layout.boxes(self._covering.store, unit), ["id", "item", "boxes"], threads=False)
-        found = _Owned.of(table, ids)
-        boxes = zip(found.keys("item").tolist(), found.table.column("boxes").to_pylist(), strict=True)
-        return {key: covering for key, one in boxes if (covering := self._covering.of(one))}
+        found = _Owned.of(boxes, ids)
+        of_images = zip(found.keys("item").tolist(), found.table.column("boxes").to_pylist(), strict=True)
+        return {key: covering for key, one in of_images if (covering := self._covering.of(one))}
 
     def _items(self, unit: int) -> pa.Table:
         """The items of a unit, with those captions that were generated."""
@@ -129,6 +144,16 @@ class ShardSamples:
         made = made.append_column(_ORIGIN, pa.array([one.get("captioner") for one in told], pa.string()))
         stays = pa.array([not one.get("left_out") for one in told], pa.bool_())
         return pa.concat_tables([items, made.filter(stays).select(items.column_names)])
+
+
+@dataclass(frozen=True)
+class _UnitTables:
+    """What the ledger says of the samples of a unit, in four tables."""
+
+    items: pa.Table
+    rows: pa.Table
+    verdicts: pa.Table
+    groups: pa.Table
 
 
 @dataclass(frozen=True)
@@ -149,7 +174,7 @@ class _Owned:
         if (np.diff(owner) < 0).any():
             order = np.argsort(owner, kind="stable")
             table, owner = table.take(pa.array(order)), owner[order]
-        if complete and len(np.unique(owner)) != len(ids):
+        if complete and len(distinct_numbers(owner)) != len(ids):
             raise RunError(f"{complete} lacks samples that are to be packed: it is damaged; remove it and run again")
         return _Owned(table, owner, len(ids))
 

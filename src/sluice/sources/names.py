@@ -7,6 +7,8 @@ from bisect import bisect_left
 
 import numpy as np
 
+from sluice.table.arrays import distinct_numbers
+
 
 class Names:
     """A set of names as sorted 64-bit hashes; add all, then ask. A false yes has odds of about n in 2^64.
@@ -31,7 +33,7 @@ class Names:
         if not self._hashes:
             return
         ordered = np.sort(np.frombuffer(self._hashes, np.int64))
-        self._repeated = array("q", np.unique(ordered[1:][ordered[1:] == ordered[:-1]]).tobytes())
+        self._repeated = array("q", distinct_numbers(ordered[1:][ordered[1:] == ordered[:-1]]).tobytes())
         self._hashes = array("q", ordered.tobytes())
 
     def __contains__(self, name: str) -> bool:

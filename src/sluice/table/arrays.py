@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +36,53 @@ def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     if len(pieces) == 1:
         return pieces[0]
     return np.concatenate([np.zeros(0, np.bool_ if column.type == pa.bool_() else _WIDTHS[column.type]), *pieces])
+
+
+def filled(column: pa.ChunkedArray, absent: int) -> npt.NDArray[Any]:
+    """The numbers of a column, `absent` where it is null. Not by `pyarrow.compute`, whose import takes 30 ms.
+
+    >>> filled(pa.chunked_array([[1, None], [3]]), -1).tolist()
+    [1, -1, 3]
+    """
+    if not column.null_count:
+        return numbers(column)
+    known = [_values(chunk) for chunk in column.chunks]
+    return np.where(valid(column), np.concatenate(known), np.array(absent, known[0].dtype))
+
+
+def distinct_numbers(values: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Numbers, each once, ascending. Not by `np.unique`: it is slower, and imports `numpy.ma` first.
+
+    >>> distinct_numbers([3, 1, 3]).tolist()
+    [1, 3]
+    """
+    ascending = np.sort(np.asarray(values).ravel())
+    first = np.ones(len(ascending), np.bool_)
+    np.not_equal(ascending[1:], ascending[:-1], out=first[1:])
+    return ascending[first]
+
+
+def strings(column: pa.ChunkedArray) -> list[str]:
+    """The texts of a column without nulls: where they are ASCII, as ids are, in a fifth of the time of `to_pylist`.
+
+    >>> strings(pa.chunked_array([["a", "bc"], ["ü"]]))
+    ['a', 'bc', 'ü']
+    """
+    return [text for chunk in column.chunks for text in (_ascii(chunk) or chunk.to_pylist())]
+
+
+def _ascii(chunk: pa.Array) -> list[str]:
+    """The texts of a chunk where all are ASCII and none is null; else nothing."""
+    if chunk.type != pa.string() or chunk.null_count or not len(chunk):
+        return []
+    _, ends, data = chunk.buffers()
+    places = np.frombuffer(ends, np.int32, chunk.offset + len(chunk) + 1)[chunk.offset :].tolist()
+    first = places[0]
+    held = b"" if data is None else data.slice(first, places[-1] - first).to_pybytes()
+    if not held.isascii():
+        return []
+    text = held.decode()
+    return [text[start - first : end - first] for start, end in pairwise(places)]
 
 
 def codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
