@@ -40,7 +40,7 @@ from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import take
 from sluice.run.rules.sandbox import sandbox
 from sluice.run.text_step import measure_texts
-from sluice.table.arrays import numbers
+from sluice.table.arrays import numbers, span
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
@@ -192,8 +192,8 @@ def caption_speakers(facts: CorpusFacts, config: DuplicatesAsked, first: int, ro
 
 def in_range(table: pa.Table, column: str, first: int, count: int) -> pa.Table:
     """The rows of a table in which `column`, which ascends, is one of `count` numbers from `first` on."""
-    start, end = np.searchsorted(numbers(table.column(column)), [first, first + count])
-    return table.slice(start, end - start)
+    here = span(numbers(table.column(column)), first, count)
+    return table.slice(here.start, here.stop - here.start)
 
 
 def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts, first: int) -> Speaker | None:
@@ -249,8 +249,7 @@ class Duplicates:
 
     def within(self, first: int, samples: int) -> Duplicates:
         """The same of some samples, counted from the first of them; their keepers may be others, so `chosen` stays."""
-        start, end = np.searchsorted(self.members, [first, first + samples])
-        part = slice(start, end)
+        part = span(self.members, first, samples)
         return Duplicates(
             samples,
             self.members[part] - first,
