@@ -100,6 +100,18 @@ def test_the_command_finds_adds_and_tells(tmp_path: Path, capsys: pytest.Capture
     ]
 
 
+@pytest.mark.parametrize("more", [[], ["--add"]])
+def test_a_file_that_is_not_there_is_named_before_an_index_that_is_not_there(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "monday.csv"
+    with pytest.raises(SystemExit) as refused:
+        main(["dedup", str(new), "--against", str(tmp_path / "seen.arrow"), *more])
+    assert refused.value.code == 2
+    assert capsys.readouterr().err == f"sluice: {new}: there is no such file of hashes\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_index_is_a_reference_set(tmp_path: Path) -> None:
     add_to_index(tmp_path / "seen.arrow", np.array([3, 1], np.uint64), ["three", "one"], "phash")
     hashes, keys = load_hashes(tmp_path / "seen.arrow")
