@@ -140,7 +140,7 @@ def measure_corpus(
         if not _has(layout.corpus("captions"), name):
             _write(layout.corpus("captions"), captions_of_several(layout.rows), name)
     if references:
-        digests = [fingerprint(ref.name, str(ref.distance), ref.hashes.tobytes().hex()) for ref in references]
+        digests = [fingerprint(ref.name, str(ref.distance), ref.hashes) for ref in references]
         name = fingerprint("against/1", rows_name, *digests)
         if not _has(layout.corpus("contaminated"), name):
             hash_column = near.hash if near else "phash"

@@ -99,7 +99,7 @@ def filter_fingerprint(
 ) -> str:
     """What 01_filtered was decided from."""
     lists = [one.fingerprint for one in opt_outs]
-    sets = [fingerprint(ref.name, ref.hashes.tobytes().hex(), *ref.keys) for ref in references]
+    sets = [fingerprint(ref.name, ref.hashes, *ref.keys) for ref in references]
     return fingerprint("filter/1", rows, config.model_dump_json(), orders.near.sql, orders.text.sql, *sets, *lists)
 
 
