@@ -2,7 +2,7 @@
 
 | subject | files |
 | --- | --- |
-| what is to be done | `recipe` (with `yaml_lines`), `template`, `init`, `lock`, `recipe_reference` |
+| what is to be done | `recipe` (with `yaml_lines`), its sections (`..._config`), `template`, `init`, `lock`, `recipe_reference` |
 | doing it | `conductor`; `ingest`; `measure_plan`, `measuring`; `filtering`; `reporting` |
 | packing | `final`, `kept`, `shards`, `packing`, `shard_samples`, `facts`; `exports`, `export_command` |
 | in a store | `stored`, `sending` |

@@ -48,7 +48,7 @@ from sluice.table.layout import FILTERED, Layout
 from sluice.table.read import read_table
 
 if TYPE_CHECKING:
-    from sluice.run.recipe import DuplicatesConfig, NearConfig
+    from sluice.run.filter_config import DuplicatesConfig, NearConfig
 
 NEAR: Final = "near_duplicate"
 SAME_BYTES: Final = "duplicate_bytes"

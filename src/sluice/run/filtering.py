@@ -16,14 +16,16 @@ from sluice.run import corpus_steps
 from sluice.run.alike_step import write_clusters
 from sluice.run.corpus_steps import CorpusFacts, Orders, Reference
 from sluice.run.events import Events, compared
+from sluice.run.filter_config import FilterConfig
 from sluice.run.judging import Judging, filter_rules, rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob
 from sluice.run.opt_outs import check_opt_outs, load_opt_outs, measure_opt_outs
-from sluice.run.recipe import FilterConfig, RecipeFile, RuleConfig, RulesConfig
+from sluice.run.recipe import RecipeFile
 from sluice.run.recording import record
 from sluice.run.rights_gate import NAMES
 from sluice.run.rows import write_rows
+from sluice.run.rule_config import RuleConfig, RulesConfig
 from sluice.run.rules.rule import CompiledRule, Rule, compile_rule
 from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.run.units import run_units

@@ -38,7 +38,8 @@ from sluice.table.layout import FILTERED, Layout
 
 if TYPE_CHECKING:
     from sluice.measures.base import Grain
-    from sluice.run.recipe import FilterConfig, RulesConfig
+    from sluice.run.filter_config import FilterConfig
+    from sluice.run.rule_config import RulesConfig
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
