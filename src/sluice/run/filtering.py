@@ -14,7 +14,8 @@ from sluice.engine import Engine, Task
 from sluice.measures.base import Measure
 from sluice.run import corpus_steps
 from sluice.run.alike_step import write_clusters
-from sluice.run.corpus_steps import CorpusFacts, Orders, Reference
+from sluice.run.corpus_measuring import Orders, Reference, measure_corpus
+from sluice.run.corpus_steps import CorpusFacts
 from sluice.run.events import Events, compared
 from sluice.run.filter_config import FilterConfig
 from sluice.run.judging import Judging, filter_rules, rules_of
@@ -128,7 +129,7 @@ def decide_stage(
         return False
     reopen(layout, FILTERED)
     measure_opt_outs(layout, opt_outs, rows_name)
-    corpus = corpus_steps.measure_corpus(layout, config.duplicates, orders, references, rows_name, compared(events))
+    corpus = measure_corpus(layout, config.duplicates, orders, references, rows_name, compared(events))
     give_back()
     recorded = record(Judging(layout, rules, config.duplicates, corpus), raw["kept"])
     clusters = corpus_steps.cluster_table(corpus, recorded.duplicates, recorded.keepers)

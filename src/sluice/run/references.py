@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from sluice.corpus.against import load_hashes
 from sluice.engine import Engine
-from sluice.run.corpus_steps import Reference
+from sluice.run.corpus_measuring import Reference
 from sluice.run.events import Events
 from sluice.run.filter_config import AgainstConfig
 from sluice.run.filtering import measure_units
