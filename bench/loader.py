@@ -21,12 +21,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from pathlib import Path
 
 from loader_timing import BATCH, SIDE, measure
-from pipeline import sluice, tree_pss
+from pipeline import sluice
+from processes import tree_pss, watched
 
 PEERS = ("webdataset", "mosaicml", "litdata", "datasets")
 MODES = ("raw", "pil", "draft", "same")
@@ -83,22 +83,12 @@ def whole(command: list[str]) -> dict[str, float]:
         "HF_HUB_OFFLINE": "1",
     }
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True)
-    peak = 0.0
-
-    def watch() -> None:
-        nonlocal peak
-        while process.poll() is None:
-            peak = max(peak, tree_pss(process.pid))
-            time.sleep(0.25)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    said, errors = process.communicate()
-    watcher.join()
+    with watched(process.pid, 0.25) as memory:
+        said, errors = process.communicate()
     lines = [line for line in said.splitlines() if line.startswith("{")]
     if not lines:
         raise SystemExit(f"{' '.join(command)}: exit {process.returncode}\n{errors[-3000:]}")
-    return {**json.loads(lines[-1]), "memory": peak}
+    return {**json.loads(lines[-1]), "memory": memory.peak}
 
 
 def drop(folder: Path) -> None:

@@ -13,7 +13,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import tree_pss
+from processes import kill, watched
 from tars import Planted, make
 
 BASE = 20_000
@@ -55,51 +54,28 @@ def start(recipe: Path) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
 
 
-def children(pid: int) -> list[int]:
-    """All processes below one."""
-    found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found += [child, *children(child)]
-    return found
-
-
-def kill(process: "subprocess.Popen[bytes]") -> None:
-    """SIGKILL to the process and all below it."""
-    below = children(process.pid)
-    process.kill()
-    for pid in below:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    process.wait()
-
-
-def watch(recipe: Path, cost: Cost, most: float | None, timeline: list[tuple[float, float]] | None) -> bool:
+def watch(recipe: Path, cost: Cost, most: float | None, timeline: list[tuple[float, float]]) -> bool:
     """One start, killed after `most` seconds; whether it came to its end."""
     process = start(recipe)
-    started = time.perf_counter()
-    while process.poll() is None:
-        pss = tree_pss(process.pid)
-        cost.memory = max(cost.memory, pss)
-        elapsed = time.perf_counter() - started
-        if timeline is not None:
-            timeline.append((elapsed, pss))
-        if most is not None and elapsed > most:
-            kill(process)
-            cost.seconds += time.perf_counter() - started
-            cost.kills += 1
-            return False
-        time.sleep(0.1)
-    cost.seconds += time.perf_counter() - started
-    if process.returncode:
+    started, ended = time.perf_counter(), True
+    with watched(process.pid) as memory:
+        try:
+            process.wait(most)
+        except subprocess.TimeoutExpired:
+            kill(process.pid)
+            process.wait()
+            ended = False
+        cost.seconds += time.perf_counter() - started
+    cost.memory = max(cost.memory, memory.peak)
+    cost.kills += not ended
+    timeline += memory.timeline
+    if ended and process.returncode:
         assert process.stderr is not None
         raise SystemExit(f"sluice run: exit {process.returncode}\n{process.stderr.read().decode()[-3000:]}")
-    return True
+    return ended
 
 
-def carry_out(recipe: Path, kills: list[float], timeline: list[tuple[float, float]] | None = None) -> Cost:
+def carry_out(recipe: Path, kills: list[float], timeline: list[tuple[float, float]]) -> Cost:
     """The run, killed after so many seconds of each of its first starts."""
     cost = Cost()
     todo = list(kills)

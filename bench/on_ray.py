@@ -22,7 +22,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import tree_pss
+from processes import watched
 
 RECIPE = """\
 name: bench
@@ -55,14 +55,13 @@ def run(recipe: Path, folder: Path) -> Took:
     process = subprocess.Popen([sys.executable, "-m", "sluice.cli", "run", str(recipe)], stderr=subprocess.PIPE)
     spent: dict[int, float] = {}
     starting: float | None = None
-    peak = 0.0
     told = folder / "events.jsonl"
-    while process.poll() is None:
-        peak = max(peak, tree_pss(process.pid))
-        note(process.pid, spent)
-        if starting is None and told.is_file() and '"stage_started"' in told.read_text():
-            starting = sum(spent.values())
-        time.sleep(0.2)
+    with watched(process.pid, 0.2) as memory:
+        while process.poll() is None:
+            note(process.pid, spent)
+            if starting is None and told.is_file() and '"stage_started"' in told.read_text():
+                starting = sum(spent.values())
+            time.sleep(0.2)
     ended = time.time()
     _, errors = process.communicate()
     if process.returncode:
@@ -72,7 +71,7 @@ def run(recipe: Path, folder: Path) -> Took:
     last = max(event["time"] for event in events)
     before = starting or 0.0
     start = when["stage_started"] - began + ended - last
-    return Took(ended - began, start, sum(spent.values()) - before, before, peak)
+    return Took(ended - began, start, sum(spent.values()) - before, before, memory.peak)
 
 
 def note(pid: int, spent: dict[int, float]) -> None:

@@ -25,13 +25,13 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
-from processes import tree_pss
+from processes import watched
 
 LOOPS = ("library", "bare", "bare+")
 RECIPE = """\
@@ -146,24 +146,13 @@ def timed(command: list[str], memory: list[float] | None = None) -> tuple[float,
     # Modules compiled once, as an installation from a wheel leaves them: some machines of developers keep none.
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**environment, **one})
-    peak = 0.0
-
-    def watch() -> None:
-        nonlocal peak
-        while process.poll() is None:
-            peak = max(peak, tree_pss(process.pid))
-            time.sleep(0.1)
-
-    watcher = threading.Thread(target=watch)
-    if memory is not None:
-        watcher.start()
-    _, errors = process.communicate()
-    elapsed = time.perf_counter() - started
+    with nullcontext() if memory is None else watched(process.pid) as seen:
+        _, errors = process.communicate()
+        elapsed = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    if memory is not None:
-        watcher.join()
-        memory.append(peak)
+    if memory is not None and seen is not None:
+        memory.append(seen.peak)
     if process.returncode:
         raise SystemExit(f"{command}: exit {process.returncode}\n{errors.decode()[-3000:]}")
     return elapsed, cpu

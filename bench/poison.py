@@ -26,6 +26,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from processes import kill
+
 IMAGES = 500
 PLANTED = 250
 BATCH = 16
@@ -297,20 +299,7 @@ def last_words(errors: Path, code: int) -> str:
 
 def end(process: subprocess.Popen[bytes]) -> None:
     """End the engine and all processes below it, also those in sessions of their own."""
-    tree, todo = [], [process.pid]
-    while todo:
-        pid = todo.pop()
-        tree.append(pid)
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            try:
-                todo += map(int, task.read_text().split())
-            except OSError:
-                continue
-    for pid in tree:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
+    kill(process.pid)
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # those whose parents are gone
     process.wait()

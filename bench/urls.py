@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +30,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+from processes import watched
 
 PORT = 18_741
 
@@ -90,35 +91,6 @@ def serve(latency: float, small: bool) -> None:
     asyncio.run(run())
 
 
-def tree(root: int) -> list[int]:
-    """The process `root` and all below it."""
-    parents: dict[int, int] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            parents[int(entry.name)] = int(fields[1])
-    found = [root]
-    for one in found:
-        found += [pid for pid, parent in parents.items() if parent == one]
-    return found
-
-
-def pss(pids: list[int]) -> float:
-    """Megabytes that these processes take together."""
-    total = 0
-    for pid in pids:
-        try:
-            for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                if line.startswith("Pss:"):
-                    total += int(line.split()[1])
-        except OSError:
-            continue
-    return total / 1024
-
-
 @dataclass
 class Cost:
     seconds: float
@@ -132,18 +104,9 @@ def measured(command: list[str], folder: Path) -> Cost:
     before, started = os.times(), time.perf_counter()
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-        peak = [0.0]
-
-        def watch() -> None:
-            while process.poll() is None:
-                peak[0] = max(peak[0], pss(tree(process.pid)))
-                time.sleep(0.2)
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        code = process.wait()
-    seconds = time.perf_counter() - started
-    watcher.join()
+        with watched(process.pid, 0.2) as memory:
+            code = process.wait()
+            seconds = time.perf_counter() - started
     after = os.times()
     if code:
         raise SystemExit(f"{command[:4]} failed:\n{(folder / 'log').read_text()[-3000:]}")
@@ -152,7 +115,7 @@ def measured(command: list[str], folder: Path) -> Cost:
     for path in folder.rglob("*.tar"):
         with tarfile.open(path) as tar:
             images += sum(member.name.endswith((".jpg", ".jpeg")) for member in tar)
-    return Cost(seconds, cpu, peak[0], images)
+    return Cost(seconds, cpu, memory.peak, images)
 
 
 def write_list(path: Path, count: int, hosts: int) -> None:

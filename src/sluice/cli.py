@@ -1,25 +1,19 @@
-"""The command line: parses, calls, prints; no logic. `sluice COMMAND --help` says what each command takes."""
+"""The command line: what can be asked for, and how a command ends. What each calls: `commands`."""
 
 from __future__ import annotations
 
 import argparse
 import gc
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
+from sluice import commands
 from sluice.errors import SluiceError
-from sluice.wording import counted
-
-if TYPE_CHECKING:
-    from sluice.run.ledger import Run
 
 INTERRUPTED: Final = 130
-PROBLEMS_FOUND: Final = 1
-NO_GO: Final = 3
 _OBJECTS: Final = 20_000  # made between two looks for dead circles, instead of 700: a fiftieth of a run's time was that
 
 
@@ -46,219 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code or 0)
 
 
-def _run(options: argparse.Namespace) -> None:
-    from sluice.run.conductor import run
-    from sluice.run.progress import listener_for
-    from sluice.run.recipe import load_recipe
-
-    listener, close = listener_for(sys.stderr)
-    try:
-        file = load_recipe(options.recipe)
-        run(file, only=options.only, listener=listener)
-    finally:
-        close()
-    print(file.layout.named)
-
-
-def _retry(options: argparse.Namespace) -> None:
-    from sluice.run.conductor import run
-    from sluice.run.progress import listener_for
-    from sluice.run.recipe import load_recipe
-    from sluice.run.retrying import forget
-
-    opened = _open(options)
-    forgotten = forget(opened, options.failure_class)
-    print(forgotten)
-    if forgotten.anything:
-        listener, close = listener_for(sys.stderr)
-        try:
-            print(run(load_recipe(opened.file.path), again=True, listener=listener))
-        finally:
-            close()
-
-
-def _plan(options: argparse.Namespace) -> None:
-    from sluice.run.plan import plan
-    from sluice.run.recipe import load_recipe
-
-    _show(plan(load_recipe(options.recipe), options.sample, ask=options.ask), options)
-
-
-def _init(options: argparse.Namespace) -> None:
-    from sluice.run.init import write_recipe
-
-    path, findings = write_recipe(options.folder, options.output, overwrite=options.force)
-    for finding in findings:
-        print(finding)
-    print(f"wrote {path}; next: sluice run {path}")
-
-
-def _recipe_check(options: argparse.Namespace) -> None:
-    from sluice.run.conductor import prepare
-    from sluice.run.recipe import load_recipe
-
-    prepared = prepare(load_recipe(options.recipe))
-    print(
-        f"{options.recipe}: fine ({counted(len(prepared.measures), 'measure')}, {counted(len(prepared.rules), 'rule')})"
-    )
-
-
-def _recipe_schema(_: argparse.Namespace) -> None:
-    from sluice.run.recipe_reference import json_schema
-
-    print(json.dumps(json_schema(), indent=2, ensure_ascii=False))
-
-
-def _measures(options: argparse.Namespace) -> None:
-    from sluice.measures.reference import listing
-    from sluice.run.measure_plan import load_plugins
-
-    load_plugins(tuple(str(path.absolute()) for path in options.plugin))
-    print(listing())
-
-
-def _why(options: argparse.Namespace) -> None:
-    _show(_open(options).why(options.sample), options)
-
-
-def _what_if(options: argparse.Namespace) -> None:
-    _show(_open(options).what_if(options.set), options)
-
-
-def _curve(options: argparse.Namespace) -> None:
-    _show(_open(options).curve(options.column), options)
-
-
-def _calibrate(options: argparse.Namespace) -> None:
-    from sluice.run.calibrating import stored_calibration
-
-    _show(stored_calibration(_open(options)), options)
-
-
-def _status(options: argparse.Namespace) -> None:
-    _show(_open(options, glance=True).status(), options)
-
-
-def _report(options: argparse.Namespace) -> None:
-    from sluice.run.reporting import write_report
-
-    print(write_report(_open(options)))
-
-
-def _export(options: argparse.Namespace) -> None:
-    from sluice.run.export_command import export
-    from sluice.run.progress import listener_for
-
-    opened = _open(options)
-    listener, close = listener_for(sys.stderr)
-    try:
-        sizes = {"shard_bytes": options.shard_bytes, "shard_samples": options.shard_samples}
-        result = export(opened, options.to, into=options.into, listener=listener, **sizes)
-    finally:
-        close()
-    _show(result, options)
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from sluice.run.verifying import is_pack, verify_exported, verify_run
-
-    result = verify_exported(options.run) if is_pack(options.run) else verify_run(_open(options).layout)
-    _show(result, options)
-    return 0 if result.fine else PROBLEMS_FOUND
-
-
-def _index(options: argparse.Namespace) -> int:
-    from sluice.load.indexing import index_tars
-
-    counting = {"tokenizer": options.tokenizer, "pattern": options.pattern}
-    result = index_tars(options.folder, options.into, splits=options.split, measure=options.measure, **counting)
-    _show(result, options)
-    return 0 if result.fine else PROBLEMS_FOUND
-
-
-def _dedup(options: argparse.Namespace) -> None:
-    from sluice.run.dedup_command import deduplicate
-    from sluice.run.progress import share_told
-
-    told = share_told(sys.stderr, "compare")
-    asked = {"distance": options.distance, "column": options.hash, "add": options.add, "out": options.out}
-    _show(deduplicate(options.new, options.against, **asked, progress=told), options)
-
-
-def _receipt(options: argparse.Namespace) -> int:
-    from sluice.load.receipt_check import check_receipts, when_served
-
-    if options.id is not None:
-        times = when_served(options.folder, options.id)
-        for row in times:
-            print(json.dumps(row))
-        if not times:
-            print(f"{options.id} is in no receipt of {options.folder}: it was never served", file=sys.stderr)
-        return 0 if times else PROBLEMS_FOUND
-    result = check_receipts(options.folder, options.pack)
-    _show(result, options)
-    return 0 if result.fine else NO_GO
-
-
-def _audit(options: argparse.Namespace) -> None:
-    from sluice.run.audit.drawing import draw_audit
-    from sluice.run.audit.result import judge_audit
-
-    opened = _open(options)
-    if options.verdicts:
-        _show(judge_audit(opened, options.verdicts), options)
-    else:
-        _show(draw_audit(opened, options.n, options.seed), options)
-
-
-def _gate(options: argparse.Namespace) -> int:
-    from sluice.run.gate.gating import gate
-
-    decision = gate(_open(options), fast=options.fast)
-    _show(decision, options)
-    return 0 if decision.go else NO_GO
-
-
-def _takedown(options: argparse.Namespace) -> None:
-    from sluice.run.takedown_command import Request, take_down
-
-    request = Request(options.ids, options.url, options.domain, options.hash)
-    _show(take_down(_open(options), request), options)
-
-
-def _demo(options: argparse.Namespace) -> None:
-    from sluice.run.demo import demo
-    from sluice.run.progress import listener_for
-
-    listener, close = listener_for(sys.stderr)
-    try:
-        print(demo(options.folder, options.count, options.seed, listener=listener))
-    finally:
-        close()
-
-
-def _train_encoder(options: argparse.Namespace) -> None:
-    from sluice.train.command import train_encoder
-
-    def told(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    print(train_encoder(options.out, options.name, options.minutes, options.seed, told))
-
-
-def _open(options: argparse.Namespace, *, glance: bool = False) -> Run:
-    from sluice.run.ledger import Run
-
-    return Run.open(options.run, glance=glance)
-
-
-def _show(result: Any, options: argparse.Namespace) -> None:
-    if options.json:
-        print(json.dumps(result.to_json(), indent=2, ensure_ascii=False, default=str))
-    else:
-        print(result)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sluice",
@@ -266,10 +47,10 @@ def _parser() -> argparse.ArgumentParser:
         epilog="A first look: `sluice demo`. With your own images: `sluice init FOLDER`, then `sluice run`.",
     )
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    parsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(name: str, call: Callable[[argparse.Namespace], int | None], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        added = parsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         added.set_defaults(call=call)
         return added
 
@@ -279,25 +60,27 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--json", action="store_true", help="print JSON")
         return added
 
-    one = command("demo", _demo, "draw a world whose truth is known, run a recipe on it, print what it caught")
+    one = command("demo", commands.demo, "draw a world whose truth is known, run a recipe on it, print what it caught")
     one.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=Path("demo"), help="default: demo")
     one.add_argument("--count", type=_positive, default=2000, help="samples to draw; default: 2000")
     one.add_argument("--seed", type=int, default=0, help="default: 0")
 
-    one = command("init", _init, "look at a folder and write a commented recipe for what is in it")
+    one = command("init", commands.init, "look at a folder and write a commented recipe for what is in it")
     one.add_argument("folder", metavar="FOLDER", help="folder, file or URL")
     one.add_argument("--output", "-o", type=Path, default=Path("recipe.yaml"), help="default: recipe.yaml")
     one.add_argument("--force", action="store_true", help="replace a recipe that is there")
 
-    one = command("run", _run, "carry out a recipe, or go on with it where it was")
+    one = command("run", commands.run, "carry out a recipe, or go on with it where it was")
     one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
     one.add_argument("--only", metavar="STAGE", help="stop after this stage, e.g. 01_filtered")
 
-    one = command("retry", _retry, "try again what failed with a class, such as api or io, and go on with the run")
+    one = command(
+        "retry", commands.retry, "try again what failed with a class, such as api or io, and go on with the run"
+    )
     one.add_argument("run", metavar="RUN", type=_place, help="the run folder, or its URL")
     one.add_argument("--class", dest="failure_class", metavar="CLASS", required=True, help="e.g. api, io, timeout")
 
-    one = command("plan", _plan, "measure a sample and forecast yield, time and disk for the whole")
+    one = command("plan", commands.plan, "measure a sample and forecast yield, time and disk for the whole")
     one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
     one.add_argument("--sample", type=_share, default=0.01, metavar="SHARE", help="e.g. 1%%; default: 1%%")
     one.add_argument(
@@ -308,20 +91,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--json", action="store_true", help="print JSON")
 
-    recipe = commands.add_parser("recipe", help="check a recipe, or print the schema for editors")
+    recipe = parsers.add_parser("recipe", help="check a recipe, or print the schema for editors")
     inner = recipe.add_subparsers(title="commands", metavar="COMMAND", required=True)
     one = inner.add_parser("check", help="check a recipe without running it")
     one.add_argument("recipe", metavar="RECIPE", type=Path, help="the recipe, a YAML file")
-    one.set_defaults(call=_recipe_check)
-    inner.add_parser("schema", help="print the JSON Schema of recipes").set_defaults(call=_recipe_schema)
+    one.set_defaults(call=commands.recipe_check)
+    inner.add_parser("schema", help="print the JSON Schema of recipes").set_defaults(call=commands.recipe_schema)
 
-    one = command("measures", _measures, "list the measures and their columns")
+    one = command("measures", commands.measures, "list the measures and their columns")
     one.add_argument("--plugin", type=Path, action="append", default=[], help="a Python file with measures of your own")
 
-    run_command("status", _status, "show the stages, counts, reasons, seconds and bytes of a run")
-    one = run_command("why", _why, "tell the whole story of a sample")
+    run_command("status", commands.status, "show the stages, counts, reasons, seconds and bytes of a run")
+    one = run_command("why", commands.why, "tell the whole story of a sample")
     one.add_argument("sample", metavar="SAMPLE", help="id or its beginning, key, file name, or shard member")
-    one = run_command("what-if", _what_if, "decide again with other rules, from the stored measurements alone")
+    one = run_command("what-if", commands.what_if, "decide again with other rules, from the stored measurements alone")
     one.add_argument(
         "--set",
         action="append",
@@ -329,11 +112,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="'RULE: SQL'",
         help="'blurry: sharpness < 150' or 'blurry: off'",
     )
-    one = run_command("curve", _curve, "show the yield at every threshold of a column")
+    one = run_command("curve", commands.curve, "show the yield at every threshold of a column")
     one.add_argument("--column", required=True, help="a numeric column, e.g. sharpness")
-    run_command("calibrate", _calibrate, "show what a cosine of the encoder means: true against mismatched pairs")
-    run_command("report", _report, "write report.html again")
-    one = run_command("export", _export, "write the packed samples in another format too, without touching the rest")
+    run_command(
+        "calibrate", commands.calibrate, "show what a cosine of the encoder means: true against mismatched pairs"
+    )
+    run_command("report", commands.report, "write report.html again")
+    one = run_command(
+        "export", commands.export, "write the packed samples in another format too, without touching the rest"
+    )
     one.add_argument(
         "--to", metavar="FORMAT", action="append", required=True, help="e.g. tfrecord, mds, litdata, llava"
     )
@@ -345,9 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--shard-bytes", type=_positive, metavar="N", help="default: as the recipe's first format")
     one.add_argument("--shard-samples", type=_positive, metavar="N", help="default: as the recipe's first format")
-    run_command("verify", _verify, "read every shard again and check it against the manifest")
+    run_command("verify", commands.verify, "read every shard again and check it against the manifest")
     one = command(
-        "index", _index, "list the samples of WebDataset tars that others wrote, so that the loader reads them"
+        "index", commands.index, "list the samples of WebDataset tars that others wrote, so that the loader reads them"
     )
     one.add_argument("folder", metavar="FOLDER", help="folder or URL with tars, nested or not")
     one.add_argument("--into", metavar="FOLDER", type=Path, help="where the manifest goes; default: into FOLDER")
@@ -363,7 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--tokenizer", type=Path, metavar="FILE", help="count the tokens of captions, for token budgets")
     one.add_argument("--pattern", help="how a tiktoken file splits texts, e.g. cl100k_base")
     one.add_argument("--json", action="store_true", help="print JSON")
-    one = command("dedup", _dedup, "hold new hashes against a stored index of hashes, and add them to it")
+    one = command("dedup", commands.dedup, "hold new hashes against a stored index of hashes, and add them to it")
     one.add_argument("new", metavar="NEW", type=Path, help="a CSV, TSV or Parquet file with a column of hashes")
     one.add_argument("--against", metavar="INDEX", type=Path, required=True, help="the index, an .arrow file")
     one.add_argument("--distance", type=_from_zero, default=8, metavar="BITS", help="default: 8")
@@ -371,7 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     one.add_argument("--add", action="store_true", help="add the new ones to the index; make it where it is not there")
     one.add_argument("--out", type=Path, metavar="FILE", help="what is near which, a Parquet file with a row a hash")
     one.add_argument("--json", action="store_true", help="print JSON")
-    one = command("receipt", _receipt, "hold what a training was served against its packs: every id once an epoch")
+    one = command(
+        "receipt", commands.receipt, "hold what a training was served against its packs: every id once an epoch"
+    )
     one.add_argument("folder", metavar="FOLDER", type=Path, help="where loader.write_receipt() wrote")
     one.add_argument(
         "--pack",
@@ -382,13 +171,17 @@ def _parser() -> argparse.ArgumentParser:
     )
     one.add_argument("--id", metavar="ID", help="print when, where and by whom this sample was served, JSON a line")
     one.add_argument("--json", action="store_true", help="print JSON")
-    one = run_command("audit", _audit, "draw a sample of what is packed for a person to judge, or read the verdicts")
+    one = run_command(
+        "audit", commands.audit, "draw a sample of what is packed for a person to judge, or read the verdicts"
+    )
     one.add_argument("--n", type=_positive, default=200, help="samples to draw; default: 200")
     one.add_argument("--seed", type=_from_zero, help="default: the recipe's")
     one.add_argument("--verdicts", type=Path, metavar="SHEET", help="the sheet, filled in: CSV, or the same as JSON")
-    one = run_command("gate", _gate, "go or no-go: cost, compliance, sampling and traceability against the recipe")
+    one = run_command(
+        "gate", commands.gate, "go or no-go: cost, compliance, sampling and traceability against the recipe"
+    )
     one.add_argument("--fast", action="store_true", help="do not read the shards again")
-    one = run_command("takedown", _takedown, "remove samples and their content; the fact stays in the ledger")
+    one = run_command("takedown", commands.takedown, "remove samples and their content; the fact stays in the ledger")
     for name, text in (
         ("ids", "file of sample ids"),
         ("url", "file of source URLs"),
@@ -397,14 +190,14 @@ def _parser() -> argparse.ArgumentParser:
     ):
         one.add_argument(f"--{name}", type=Path, metavar="FILE", help=f"{text}, one a line")
 
-    training = commands.add_parser("train", help="train a model of our own; needs torch: pip install 'sluice[train]'")
+    training = parsers.add_parser("train", help="train a model of our own; needs torch: pip install 'sluice[train]'")
     inner = training.add_subparsers(title="commands", metavar="COMMAND", required=True)
     one = inner.add_parser("encoder", help="train a dual encoder on drawn worlds, score it and write its card")
     one.add_argument("--recipe", dest="name", metavar="NAME", default="builtin", help="default: builtin")
     one.add_argument("--out", metavar="FOLDER", type=Path, required=True, help="where the model goes")
     one.add_argument("--minutes", type=float, metavar="N", help="a shorter training, of about N minutes on two cores")
     one.add_argument("--seed", type=int, default=0, help="default: 0")
-    one.set_defaults(call=_train_encoder)
+    one.set_defaults(call=commands.train_encoder)
     return parser
 
 

@@ -100,6 +100,18 @@ def test_the_command_finds_adds_and_tells(tmp_path: Path, capsys: pytest.Capture
     ]
 
 
+@pytest.mark.parametrize("more", [[], ["--add"]])
+def test_a_file_that_is_not_there_is_named_before_an_index_that_is_not_there(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = tmp_path / "monday.csv"
+    with pytest.raises(SystemExit) as refused:
+        main(["dedup", str(new), "--against", str(tmp_path / "seen.arrow"), *more])
+    assert refused.value.code == 2
+    assert capsys.readouterr().err == f"sluice: {new}: there is no such file of hashes\n"
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_index_is_a_reference_set(tmp_path: Path) -> None:
     add_to_index(tmp_path / "seen.arrow", np.array([3, 1], np.uint64), ["three", "one"], "phash")
     hashes, keys = load_hashes(tmp_path / "seen.arrow")
@@ -165,4 +177,21 @@ def test_a_killed_addition_leaves_the_index_as_it_was(step: str, tmp_path: Path)
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(path), step], check=False, capture_output=True)
     assert killed.returncode == -9, killed.stderr.decode()
     assert path.read_bytes() == before
+    assert len(list(tmp_path.iterdir())) == 2, "what it had begun to write"
     assert len(add_to_index(path, np.arange(9, dtype=np.uint64), [str(place) for place in range(9)], "phash")) == 9
+    assert [left.name for left in tmp_path.iterdir()] == ["seen.arrow"]
+
+
+def test_what_an_addition_that_lives_has_begun_to_write_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "seen.arrow"
+    one, other = (np.array([number], np.uint64) for number in (1, 2))
+    plain = pa.ipc.new_file
+
+    def another_adds(file: pa.OSFile, schema: pa.Schema) -> pa.RecordBatchFileWriter:
+        monkeypatch.setattr(pa.ipc, "new_file", plain)
+        assert len(add_to_index(path, other, ["two"], "phash")) == 1
+        return plain(file, schema)
+
+    monkeypatch.setattr(pa.ipc, "new_file", another_adds)
+    assert len(add_to_index(path, one, ["one"], "phash")) == 1
+    assert [left.name for left in tmp_path.iterdir()] == ["seen.arrow"]

@@ -18,6 +18,7 @@ from sluice.corpus.concepts import fold
 from sluice.corpus.minhash import Bands, bands_for, near_texts
 from sluice.corpus.ngrams import Grams, distinct, folded
 from sluice.corpus.signatures import signatures
+from sluice.native import calling
 
 WORDS = ["red", "cube", "a", "on", "the", "Straße", "日本", "é", "e\u0301", "\U0001f600", "ﬁne", "X1", "İ", "ß"]
 GAPS = [" ", "  ", "\t", "\n ", "\u00a0", "\u3000", "\x1f"]
@@ -34,14 +35,14 @@ def with_numpy(call):
     """What `call` gives without the kernels."""
     before = os.environ.get("SLUICE_KERNELS")
     os.environ["SLUICE_KERNELS"] = "numpy"
-    native.kernels.cache_clear()
+    calling.forget()
     try:
         return call()
     finally:
         del os.environ["SLUICE_KERNELS"]
         if before is not None:
             os.environ["SLUICE_KERNELS"] = before
-        native.kernels.cache_clear()
+        calling.forget()
 
 
 def gram_set(text: str, unit: str, n: int) -> set[tuple[str, ...]]:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sluice.errors import RecipeError, RunError
 from sluice.load import cache
 from sluice.load.cache import DiskCache, Fill, NoRoomError, Slot
-from sluice.load.file_lock import lock, unlock
+from sluice.table.file_lock import lock, unlock
 from sluice.table.remote import RemoteError
 from support.disks import small_disk
 
@@ -162,7 +162,7 @@ def test_what_a_killed_process_left_is_no_use_and_goes(tmp_path: Path) -> None:
 
 def test_a_forked_child_does_not_keep_the_lock_of_a_killed_parent(tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys, time; from sluice.load.file_lock import lock\n"
+        "import os, signal, sys, time; from sluice.table.file_lock import lock\n"
         "lock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), wait=True)\n"
         "child = os.fork()\n"
         "if child: print(child, flush=True); os.kill(os.getpid(), signal.SIGKILL)\n"

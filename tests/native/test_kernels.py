@@ -5,14 +5,14 @@ import shutil
 import pytest
 
 from sluice import native
-from sluice.native import build
+from sluice.native import build, calling
 
 
 @pytest.fixture(autouse=True)
 def forget():
-    native.kernels.cache_clear()
+    calling.forget()
     yield
-    native.kernels.cache_clear()
+    calling.forget()
 
 
 def test_an_installation_builds_them():
@@ -22,6 +22,16 @@ def test_an_installation_builds_them():
 def test_numpy_can_be_asked_for(monkeypatch):
     monkeypatch.setenv("SLUICE_KERNELS", "numpy")
     assert native.kernels() is None
+
+
+@pytest.mark.parametrize("gives", [calling.NUMBER, calling.OBJECT])
+def test_a_kernel_is_looked_for_once_and_again_after_forgetting(monkeypatch, gives):
+    kernel = calling.bound("hamming_wide", gives=gives)
+    assert kernel() is kernel() is not None
+    monkeypatch.setenv("SLUICE_KERNELS", "numpy")
+    assert kernel() is not None
+    calling.forget()
+    assert kernel() is None
 
 
 def test_a_library_of_other_sources_is_not_used(monkeypatch, tmp_path):

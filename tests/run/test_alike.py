@@ -61,12 +61,12 @@ def by_key(run, stage="01_filtered"):
 
 @pytest.mark.parametrize("kernels", ["", "numpy"])
 def test_a_near_duplicate_text_is_left_out_and_the_best_stays(tmp_path, pairs, inline, monkeypatch, kernels):
-    from sluice import native
+    from sluice.native import calling
 
     monkeypatch.setenv("SLUICE_KERNELS", kernels)
-    native.kernels.cache_clear()
+    calling.forget()
     run = sluice.run(recipe_over(tmp_path / "recipe.yaml", pairs))
-    native.kernels.cache_clear()
+    calling.forget()
     found = by_key(run)
     verdicts = {key: (row["verdict"], tuple(row["rules"])) for key, row in found.items()}
     gone = ("rejected", ("near_duplicate_text",))

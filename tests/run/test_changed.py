@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 import sluice
-from sluice.run import corpus_steps
+from sluice.run import corpus_measuring
 from support.commands import last_events, named
 from support.corpus import build_corpus, encoded, picture
 from support.folders import differing, tree_digest
@@ -53,7 +53,7 @@ def test_a_changed_threshold_measures_nothing(tmp_path, carry_out):
 
 def test_a_lesser_distance_of_near_duplicates_compares_no_hash_again(tmp_path, carry_out, monkeypatch):
     carry_out()
-    monkeypatch.setattr(corpus_steps, "near_index", None)
+    monkeypatch.setattr(corpus_measuring, "near_index", None)
     run = carry_out(filter={"reject": RULES, "duplicates": {"boilerplate": 2, "near": {"distance": 5}}})
     monkeypatch.undo()
     assert same_as_fresh(tmp_path, run) == []

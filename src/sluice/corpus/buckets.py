@@ -13,8 +13,9 @@ import numpy as np
 
 from sluice.corpus.alike import Similarities, joined
 from sluice.corpus.hamming import Indices
-from sluice.corpus.ngrams import Grams, Texts, Words, pointers, text_kernels
+from sluice.corpus.ngrams import Grams, Texts, Words
 from sluice.corpus.signatures import Signatures
+from sluice.native.calling import LONG, NUMBER, POINTER, REAL, addresses, bound
 
 CROWD: Final = 64  # texts of one key that are compared all with all
 _ROOM: Final = 1 << 20  # pairs told at a time
@@ -48,20 +49,24 @@ def buckets_of(keys: Words, nodes: Indices, crowd: int = CROWD) -> tuple[Buckets
 
 def candidates(buckets: Buckets, signatures: Signatures, jaccard: float) -> Iterator[Words]:
     """All pairs of a bucket that may have this Jaccard index, as one << 32 | other, the lesser first."""
-    library = text_kernels()
-    if library is None:
+    kernel = _candidates()
+    if kernel is None:
         yield from _candidates_by_numpy(buckets, signatures, jaccard)
         return
     out, found, at = np.empty(_ROOM, np.uint64), np.zeros(1, np.int64), 0
     order, sketch = (
-        pointers(buckets.text, buckets.starts, buckets.ends),
-        pointers(signatures.counts, signatures.bits),
+        addresses(buckets.text, buckets.starts, buckets.ends),
+        addresses(signatures.counts, signatures.bits),
     )
     while at < buckets.starts.size:
-        at = library.sluice_candidates(
-            *order, buckets.starts.size, at, *sketch, jaccard, *pointers(out), _ROOM, *pointers(found)
-        )
+        at = kernel(*order, buckets.starts.size, at, *sketch, jaccard, *addresses(out), _ROOM, *addresses(found))
         yield out[: int(found[0])].copy()
+
+
+_SKETCH: Final = (POINTER, POINTER)  # counts, bits
+_candidates: Final = bound(
+    "candidates", POINTER, POINTER, POINTER, LONG, LONG, *_SKETCH, REAL, POINTER, LONG, POINTER, gives=LONG
+)
 
 
 def _candidates_by_numpy(buckets: Buckets, signatures: Signatures, jaccard: float) -> Iterator[Words]:
@@ -100,7 +105,7 @@ def hubs_of(texts: Texts, grams: Grams, signatures: Signatures, bucket: Indices,
     """
     group = np.full(bucket.size, -1, np.int64)
     within = max(0.0, 2 * jaccard - 1 - 1e-6)
-    if text_kernels() is None:
+    if _hubs() is None:
         parts = _hubs_by_numpy(texts, grams, signatures, bucket, (jaccard, within), group)
     else:
         parts = _hubs_by_kernel(texts, grams, signatures, bucket, (jaccard, within), group)
@@ -113,21 +118,24 @@ _Told = Iterator[tuple[Indices, Indices, Similarities]]
 def _hubs_by_kernel(
     texts: Texts, grams: Grams, signatures: Signatures, bucket: Indices, asked: tuple[float, float], group: Indices
 ) -> _Told:
-    library = text_kernels()
-    assert library is not None
+    kernel = _hubs()
+    assert kernel is not None
     room, at = max(_ROOM, 2 * bucket.size + 1), 0
     hub, other, likeness = np.empty(room, np.int64), np.empty(room, np.int64), np.empty(room, np.float32)
     found = np.zeros(1, np.int64)
-    of_texts = *pointers(texts.data, texts.offsets), grams.words, grams.n
-    sketch, out = pointers(signatures.counts, signatures.bits), pointers(group, hub, other, likeness)
+    of_texts = *addresses(texts.data, texts.offsets), grams.words, grams.n
+    sketch, out = addresses(signatures.counts, signatures.bits), addresses(group, hub, other, likeness)
     while at < bucket.size:
-        at = library.sluice_hubs(
-            *of_texts, *pointers(bucket), bucket.size, at, *sketch, *asked, *out, room, *pointers(found)
-        )
+        at = kernel(*of_texts, *addresses(bucket), bucket.size, at, *sketch, *asked, *out, room, *addresses(found))
         if at < 0:
             raise MemoryError("no memory for the n-grams of a text")
         told = slice(int(found[0]))
         yield hub[told].copy(), other[told].copy(), likeness[told].copy()
+
+
+_TEXTS: Final = (POINTER, POINTER, NUMBER, NUMBER)  # buffer, offsets, of words, n
+_TOLD: Final = (POINTER, POINTER, POINTER, POINTER, LONG, POINTER)  # group, hub, other, likeness, room, how many
+_hubs: Final = bound("hubs", *_TEXTS, POINTER, LONG, LONG, *_SKETCH, REAL, REAL, *_TOLD, gives=LONG)
 
 
 def _hubs_by_numpy(

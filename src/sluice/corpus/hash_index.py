@@ -8,7 +8,10 @@ in an index does not depend on how its hashes were dealt to days, only on their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import glob
+import os
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,7 +24,8 @@ from sluice.corpus.blocks import Hashes
 from sluice.corpus.hamming import Distances, Indices, collapse, matches_against, pairs_within
 from sluice.corpus.native_join import Progress
 from sluice.errors import SourceError
-from sluice.table.commit import commit
+from sluice.table.commit import PARTIAL, commit
+from sluice.table.file_lock import lock, remove_if_left, unlock
 
 _VERSION_KEY: Final = b"sluice.hash_index"
 _VERSION: Final = b"1"
@@ -132,6 +136,24 @@ def add_to_index(path: Path, hashes: Hashes, keys: Sequence[str], column: str) -
         values = pa.Array.from_buffers(pa.binary(width), len(unique), [None, pa.py_buffer(unique.tobytes())])
     table = pa.table({column: values, "key": named.take(pa.array(first)).combine_chunks()})
     table = table.replace_schema_metadata({_VERSION_KEY: _VERSION})
-    with commit(path) as partial, pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+    with _commit(path) as partial, pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=max(1, table.num_rows))
     return open_index(path)
+
+
+@contextmanager
+def _commit(path: Path) -> Generator[Path]:
+    """`commit`, and what a killed addition left half-written is removed: one that lives holds the lock of its file.
+
+    On a file system that knows no locks it stays.
+    """
+    for left in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}"):
+        with suppress(OSError):
+            remove_if_left(left)
+    with ExitStack() as held, commit(path) as partial:  # locked until it has its final name
+        descriptor = os.open(partial, os.O_CREAT | os.O_RDWR, 0o666)
+        held.callback(os.close, descriptor)
+        with suppress(OSError):
+            lock(descriptor, wait=False)
+            held.callback(unlock, descriptor)
+        yield partial

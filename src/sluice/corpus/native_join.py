@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from sluice.corpus.blocks import Hashes
 from sluice.corpus.tree_plan import TreePlan
-from sluice.native import kernels
+from sluice.native.calling import NUMBER, POINTER, SIZE, WORD, address, bound
 from sluice.table.arrays import distinct_numbers
 
 Take = Callable[[Hashes, Hashes, npt.NDArray[np.uint16]], None]
@@ -61,6 +61,13 @@ class _Join(ctypes.Structure):
     ]
 
 
+_JOIN: Final = ctypes.POINTER(_Join)
+_hamming_wide: Final = bound("hamming_wide", gives=NUMBER)
+_hamming_spread: Final = bound("hamming_spread", POINTER, SIZE, WORD, POINTER, POINTER, WORD, SIZE, gives=NUMBER)
+_hamming_count: Final = bound("hamming_count", _JOIN, POINTER, SIZE, WORD, POINTER)
+_hamming_join: Final = bound("hamming_join", _JOIN, POINTER, SIZE, POINTER, SIZE, WORD, WORD, WORD, gives=NUMBER)
+
+
 @dataclass(frozen=True)
 class Work:
     """What a join took: pairs looked at, and hashes copied from one place to another."""
@@ -71,8 +78,8 @@ class Work:
 
 def has_wide() -> bool:
     """Whether this processor counts bits in 512-bit registers."""
-    library = kernels()
-    return library is not None and bool(library.sluice_hamming_wide())
+    kernel = _hamming_wide()
+    return kernel is not None and bool(kernel())
 
 
 def spread(hashes: Hashes, order: npt.NDArray[np.uint32], out: Hashes | None = None, *, named: bool = False) -> Hashes:
@@ -80,12 +87,9 @@ def spread(hashes: Hashes, order: npt.NDArray[np.uint32], out: Hashes | None = N
     count, words = hashes.shape
     stride = words + named
     out = np.empty((count, stride), np.uint64) if out is None else out
-    library = kernels()
-    assert library is not None
-    code = library.sluice_hamming_spread(
-        _at(hashes), _size(count), ctypes.c_uint32(words), _at(order), _at(out), ctypes.c_uint32(stride), _size(0)
-    )
-    if code:
+    kernel = _hamming_spread()
+    assert kernel is not None
+    if kernel(address(hashes), count, words, address(order), address(out), stride, 0):
         raise MemoryError
     return out
 
@@ -144,7 +148,6 @@ class _Run:
         self._distance, self._take, self._wide = distance, take, wide
         self._places = chosen.places()
         self._blocks = (_Block * len(self._places))(*self._places)
-        self._library: Any = kernels()
         self._lock = threading.Lock()
         self._done = np.zeros(0, np.uint64)
         self.stop = np.zeros(1, np.int32)
@@ -168,12 +171,12 @@ class _Run:
         total = len(self._hashes) + (0 if self._reference is None else len(self._reference))
         if bands <= 1:
             return [0, values], [total]
+        kernel = _hamming_count()
+        assert kernel is not None
         counts = np.zeros(values, np.uint64)
         for side in (self._hashes, self._reference):
             if side is not None:
-                self._library.sluice_hamming_count(
-                    ctypes.byref(self._struct(0)), _at(side), _size(len(side)), ctypes.c_uint32(block), _at(counts)
-                )
+                kernel(ctypes.byref(self._struct(0)), address(side), len(side), block, address(counts))
         before = np.concatenate([[0], np.cumsum(counts.astype(np.int64))])
         inner = np.searchsorted(before, np.arange(1, bands) * total / bands)
         edges = distinct_numbers([0, *inner.tolist(), values])
@@ -184,8 +187,8 @@ class _Run:
         made.words, made.stride, made.distance = self._chosen.words, self._hashes.shape[1], self._distance
         made.blocks, made.agree, made.wide = len(self._places), self._chosen.agree, self._wide
         made.block = self._blocks
-        made.stop = self.stop.ctypes.data
-        made.done = self._done.ctypes.data + 8 * place if self._done.size else None
+        made.stop = address(self.stop)
+        made.done = address(self._done) + 8 * place if self._done.size else None
         return made
 
     def carry_out(self, place: int, piece: _Piece) -> None:
@@ -202,14 +205,13 @@ class _Run:
             return len(raised)
 
         made = self._struct(place)
-        made.pairs, made.distances, made.room = pairs.ctypes.data, distances.ctypes.data, _ROOM
+        made.pairs, made.distances, made.room = address(pairs), address(distances), _ROOM
         made.flush = _FLUSH(flush)
-        sides = (self._hashes, self._reference)
-        code = self._library.sluice_hamming_join(
-            ctypes.byref(made),
-            *(part for side in sides for part in (_at(side), _size(0 if side is None else len(side)))),
-            *(ctypes.c_uint32(number) for number in (piece.block, piece.low, piece.high)),
-        )
+        kernel, others = _hamming_join(), self._reference
+        assert kernel is not None
+        reference = (None, 0) if others is None else (address(others), len(others))
+        sides = address(self._hashes), len(self._hashes), *reference
+        code = kernel(ctypes.byref(made), *sides, piece.block, piece.low, piece.high)
         with self._lock:
             self.compared += made.compared
             self.moved += made.moved
@@ -225,11 +227,3 @@ class _Run:
             for piece, count in zip(pieces, self._done.tolist(), strict=True)
         )
         return done / max(1e-9, sum(piece.nanoseconds for piece in pieces))
-
-
-def _at(array: npt.NDArray[Any] | None) -> ctypes.c_void_p:
-    return ctypes.c_void_p(None if array is None else array.ctypes.data)
-
-
-def _size(count: int) -> ctypes.c_size_t:
-    return ctypes.c_size_t(count)

@@ -5,10 +5,8 @@ A kernel in C does it where it is there (`sluice.native`), NumPy where it is not
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -17,7 +15,7 @@ import pyarrow as pa
 
 from sluice.corpus.concepts import fold
 from sluice.corpus.hamming import Indices
-from sluice.native import kernels
+from sluice.native.calling import LONG, NUMBER, POINTER, addresses, bound
 from sluice.table.arrays import distinct_numbers
 from sluice.table.compute import pc
 
@@ -56,11 +54,18 @@ def folded(texts: pa.Array | Sequence[str | None]) -> Texts:
         mask = np.zeros(len(column), np.bool_)
         mask[foreign] = True
         column = pc.replace_with_mask(column, pa.array(mask), pa.array(said, pa.large_string()))
-    _, ends, data = column.buffers()
-    offsets = np.frombuffer(ends, np.int64)[column.offset : column.offset + len(column) + 1]
+    _, places, data = column.buffers()
+    offsets = np.frombuffer(places, np.int64)[column.offset : column.offset + len(column) + 1]
     raw = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    library = text_kernels()
-    return _folded_by_numpy(raw, offsets) if library is None else _folded_by_kernel(library, raw, offsets)
+    kernel = _fold()
+    if kernel is None:
+        return _folded_by_numpy(raw, offsets)
+    out, ends = np.empty(int(offsets[-1] - offsets[0]), np.uint8), np.empty(offsets.size, np.int64)
+    length = kernel(*addresses(raw, offsets), offsets.size - 1, *addresses(out, ends))
+    return Texts(out[:length], ends)
+
+
+_fold: Final = bound("fold", POINTER, POINTER, LONG, POINTER, POINTER, gives=LONG)
 
 
 def distinct(texts: Texts) -> tuple[Texts, Indices]:
@@ -89,13 +94,13 @@ class Grams:
         [0.5]
         """
         shared, either = np.zeros(one.size, np.int64), np.zeros(one.size, np.int64)
-        library = text_kernels()
-        if library is None:
+        kernel = _shared()
+        if kernel is None:
             self._shared_by_numpy(texts, one, other, shared, either)
         elif one.size:
             one, other = (np.ascontiguousarray(column, np.int64) for column in (one, other))
-            of_texts = *pointers(texts.data, texts.offsets), self.words, self.n
-            if library.sluice_shared(*of_texts, *pointers(one, other), one.size, *pointers(shared, either)):
+            of_texts = *addresses(texts.data, texts.offsets), self.words, self.n
+            if kernel(*of_texts, *addresses(one, other), one.size, *addresses(shared, either)):
                 raise MemoryError("no memory for the n-grams of a text")
         return np.divide(shared, either, out=np.ones(one.size), where=either > 0).astype(np.float32)
 
@@ -133,6 +138,11 @@ class Grams:
                     known[text] = distinct_numbers(self.hashes(texts, text, text + 1)[0])
             shared[pair] = np.intersect1d(known[left], known[right], assume_unique=True).size
             either[pair] = known[left].size + known[right].size - shared[pair]
+
+
+_shared: Final = bound(
+    "shared", POINTER, POINTER, NUMBER, NUMBER, POINTER, POINTER, LONG, POINTER, POINTER, gives=NUMBER
+)
 
 
 def _hashed_words(points: Words, start: Indices) -> tuple[Words, Indices]:
@@ -175,35 +185,3 @@ def _folded_by_numpy(raw: npt.NDArray[np.uint8], offsets: Indices) -> Texts:
     out[place] = low[letters]
     length = np.bincount(text, minlength=len(start) - 1) + np.bincount(text, gap, minlength=len(start) - 1)
     return Texts(out, np.concatenate([[0], np.cumsum(length)]).astype(np.int64))
-
-
-def _folded_by_kernel(library: ctypes.CDLL, raw: npt.NDArray[np.uint8], offsets: Indices) -> Texts:
-    out = np.empty(int(offsets[-1] - offsets[0]), np.uint8)
-    ends = np.empty(offsets.size, np.int64)
-    length = library.sluice_fold(*pointers(raw, offsets), offsets.size - 1, *pointers(out, ends))
-    return Texts(out[:length], ends)
-
-
-def pointers(*arrays: npt.NDArray[Any]) -> tuple[int, ...]:
-    """Where the arrays lie, for a kernel."""
-    return tuple(array.ctypes.data for array in arrays)
-
-
-def text_kernels() -> ctypes.CDLL | None:
-    """The kernels of `minhash.c`, if they are there."""
-    library = kernels()
-    if library is not None:
-        _typed(library)
-    return library
-
-
-@cache
-def _typed(library: ctypes.CDLL) -> None:
-    """Say what the kernels take: without it a pointer would be cut to 32 bits."""
-    at, many, few, real = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_double
-    library.sluice_fold.argtypes, library.sluice_fold.restype = (at, at, many, at, at), many
-    library.sluice_minhash.argtypes = (at, at, many, many, few, few, at, at, few, few, at, many, at, at)
-    library.sluice_shared.argtypes = (at, at, few, few, at, at, many, at, at)
-    library.sluice_candidates.argtypes = (at, at, at, many, many, at, at, real, at, many, at)
-    library.sluice_hubs.argtypes = (at, at, few, few, at, many, many, at, at, real, real, at, at, at, at, many, at)
-    library.sluice_candidates.restype = library.sluice_hubs.restype = many

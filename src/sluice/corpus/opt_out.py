@@ -48,7 +48,7 @@ class OptOut:
     def fingerprint(self) -> str:
         """Equal for lists that say the same."""
         listed = "\n".join(f"{key} {entry}" for key, entry in sorted(self.entries.items()))
-        return fingerprint(self.name, self.kind, str(self.distance), listed, self.hashes.tobytes().hex(), *self.keys)
+        return fingerprint(self.name, self.kind, str(self.distance), listed, self.hashes, *self.keys)
 
 
 def load_opt_out(name: str, path: Path, kind: Kind, distance: int = 4) -> OptOut:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sluice.corpus.hamming import Indices
-from sluice.corpus.ngrams import BASE, Grams, Texts, Words, mixed_hashes, pointers, text_kernels
+from sluice.corpus.ngrams import BASE, Grams, Texts, Words, mixed_hashes
+from sluice.native.calling import LONG, NUMBER, POINTER, addresses, bound
 
 _LANES: Final = 32  # as in minhash.c: room for a multiple of it
 _BITMAP: Final = 4  # words of 64 bits, as there
@@ -44,24 +45,27 @@ def signatures(texts: Texts, grams: Grams, bands: int, rows: int, threads: int =
     a, b = _permutations(bands * rows, first_band * rows)
     counts, bits = np.zeros(len(texts), np.uint32), np.zeros((len(texts), _BITMAP), np.uint64)
     found = Signatures(np.empty((bands, len(texts)), np.uint64), counts, bits)
-    library = text_kernels()
-    if library is None:
+    kernel = _minhash()
+    if kernel is None:
         for first, last in _slices(texts):
             _by_numpy(texts, grams, (first, last), (a, b), rows, found)
         return found
-    of_texts, drawn, out = pointers(texts.data, texts.offsets), pointers(a, b), pointers(found.keys)
-    sketch = pointers(counts, bits)
+    of_texts, drawn, out = addresses(texts.data, texts.offsets), addresses(a, b), addresses(found.keys)
+    sketch = addresses(counts, bits)
 
     def some(first: int) -> int:
         span = first, min(first + _PARTS, len(texts))
-        return library.sluice_minhash(
-            *of_texts, *span, grams.words, grams.n, *drawn, bands, rows, *out, len(texts), *sketch
-        )
+        return kernel(*of_texts, *span, grams.words, grams.n, *drawn, bands, rows, *out, len(texts), *sketch)
 
     with ThreadPoolExecutor(threads) as pool:
         if any(pool.map(some, range(0, len(texts), _PARTS))):
             raise MemoryError("no memory for the n-grams of a text")
     return found
+
+
+_TEXTS: Final = (POINTER, POINTER, LONG, LONG, NUMBER, NUMBER)  # buffer, offsets, from, to, of words, n
+_DRAWN: Final = (POINTER, POINTER, NUMBER, NUMBER)  # a, b, bands, rows
+_minhash: Final = bound("minhash", *_TEXTS, *_DRAWN, POINTER, LONG, POINTER, POINTER, gives=NUMBER)
 
 
 def _by_numpy(

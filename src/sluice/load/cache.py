@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from sluice.errors import RecipeError, RunError
-from sluice.load.file_lock import is_open_at, lock, remove_if_left, unlock
+from sluice.table.file_lock import is_open_at, lock, remove_if_left, unlock
 from sluice.table.remote import RemoteError
 
 Fill: TypeAlias = "Callable[[Slot], None]"

@@ -6,16 +6,14 @@ says what is wrong with the others.
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from sluice.load.reading import Sample
-from sluice.native import LIBRARY, kernels
+from sluice.native.calling import LONG, NUMBER, OBJECT, POINTER, TEXT, address, bound
 
 _ID: Final = 32  # characters
 _MOST: Final = 16 * 2**20  # bytes of a sample beside its first image
@@ -29,17 +27,9 @@ def read_together(file: int, ids: Sequence[str], places: npt.NDArray[np.int64]) 
     given = np.ascontiguousarray(places)
     beside = given[:, 1] - given[:, 3]
     around = np.empty(min(int(beside.max(initial=0)), _MOST), np.uint8)
-    found = kernel(file, len(ids), given.ctypes.data, names, _ID, around.ctypes.data, around.size)
+    found = kernel(file, len(ids), address(given), names, _ID, address(around), around.size)
     return [None if one is None else Sample(id, *one) for id, one in zip(ids, found, strict=True)]
 
 
-@cache
-def _kernel() -> Any:
-    """The kernel, called with Python's lock held: it makes objects, and lets go of the lock while it reads."""
-    if kernels() is None:
-        return None
-    kernel = ctypes.PyDLL(str(LIBRARY)).sluice_tar_samples
-    pointer, number = ctypes.c_void_p, ctypes.c_int64
-    kernel.argtypes = (ctypes.c_int, number, pointer, ctypes.c_char_p, number, pointer, number)
-    kernel.restype = ctypes.py_object
-    return kernel
+# It makes objects, so it is called with Python's lock held, and lets go of the lock while it reads.
+_kernel: Final = bound("tar_samples", NUMBER, LONG, POINTER, TEXT, LONG, POINTER, LONG, gives=OBJECT)

@@ -6,9 +6,8 @@ that colourfulness is made of.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -77,14 +76,8 @@ def colour_products(images: Sequence[Pixels]) -> Reals:
     return products
 
 
-@cache
-def _gray_kernel() -> Callable[..., None] | None:
-    return bound("gray_sums", (POINTER, SIZE, SIZE, SIZE, POINTER, POINTER))
-
-
-@cache
-def _colour_kernel() -> Callable[..., None] | None:
-    return bound("colour_products", (POINTER, SIZE, SIZE, DISTANCE, DISTANCE, POINTER))
+_gray_kernel: Final = bound("gray_sums", POINTER, SIZE, SIZE, SIZE, POINTER, POINTER)
+_colour_kernel: Final = bound("colour_products", POINTER, SIZE, SIZE, DISTANCE, DISTANCE, POINTER)
 
 
 def _variance(height: int, width: int, total: int, squares: int) -> float | None:

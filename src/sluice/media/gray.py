@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
-from functools import cache
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from sluice.native.calling import POINTER, SIZE, address, bound
+from sluice.native.calling import NUMBER, POINTER, SIZE, address, bound
 
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
@@ -62,11 +59,5 @@ def _by_pillow(gray: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(narrow.resize(size, method, box=(0, 0, size[0], height / factor[1])))
 
 
-@cache
-def _gray() -> Callable[..., None] | None:
-    return bound("gray", (POINTER, SIZE, SIZE, POINTER))
-
-
-@cache
-def _box() -> Callable[..., int] | None:
-    return bound("box", (POINTER, SIZE, SIZE, SIZE, SIZE, POINTER), ctypes.c_int)
+_gray: Final = bound("gray", POINTER, SIZE, SIZE, POINTER)
+_box: Final = bound("box", POINTER, SIZE, SIZE, SIZE, SIZE, POINTER, gives=NUMBER)

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import ctypes
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from sluice.errors import SampleFailure
 from sluice.media.exif import orientation
 from sluice.media.stored import Stored
-from sluice.native.calling import POINTER, SIZE, bound
+from sluice.native.calling import NUMBER, POINTER, SIZE, TEXT, bound
 
 _SOI: Final = b"\xff\xd8"
 _APP0, _APP1, _APP2, _APP14, _DQT, _SOS, _EOI, _TEM = 0xE0, 0xE1, 0xE2, 0xEE, 0xDB, 0xDA, 0xD9, 0x01
@@ -85,11 +84,7 @@ def stored(data: bytes) -> Stored:
 
 
 _Facts: Final = ctypes.c_int64 * 9  # what `_read` gives
-
-
-@cache
-def _kernel() -> Callable[..., int] | None:
-    return bound("jpeg_header", (ctypes.c_char_p, SIZE, POINTER), ctypes.c_int)
+_kernel: Final = bound("jpeg_header", TEXT, SIZE, POINTER, gives=NUMBER)
 
 
 def _as_stored(

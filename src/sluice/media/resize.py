@@ -6,8 +6,6 @@ loses much more height than width; single levels then differ by one. Here all ve
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -43,10 +41,8 @@ def resize(pixels: Pixels, size: tuple[int, int], window: Window | None = None, 
     return resized
 
 
-@cache
-def _kernel() -> Callable[..., int] | None:
-    shape = (POINTER, NUMBER, NUMBER, NUMBER)
-    return bound("resize", (*shape, POINTER, POINTER, NUMBER, NUMBER, NUMBER), NUMBER)
+_SHAPE: Final = (POINTER, NUMBER, NUMBER, NUMBER)  # pixels, width, height, channels
+_kernel: Final = bound("resize", *_SHAPE, POINTER, POINTER, NUMBER, NUMBER, NUMBER, gives=NUMBER)
 
 
 def _by_pillow(pixels: Pixels, size: tuple[int, int], shown: npt.NDArray[np.float32], filter: Filter) -> Pixels:

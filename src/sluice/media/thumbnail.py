@@ -6,15 +6,14 @@ NumPy takes five times as long, Pillow's loops fifteen times on an image of 300 
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from sluice.native.calling import POINTER, SIZE, address, bound
+from sluice.native.calling import NUMBER, POINTER, SIZE, address, bound
 from sluice.table.memory import kept
 
 Size: TypeAlias = tuple[int, int]  # width, height
@@ -52,10 +51,8 @@ def thumbnails(pixels: npt.NDArray[np.uint8], sizes: Sequence[Size]) -> list[Lev
     return made
 
 
-@cache
-def _kernel() -> Callable[..., int] | None:
-    filters = (POINTER, POINTER, POINTER, SIZE)
-    return bound("thumbnail", (POINTER, SIZE, SIZE, *filters, *filters, POINTER), ctypes.c_int)
+_FILTERS: Final = (POINTER, POINTER, POINTER, SIZE)  # weights, first, end, how many
+_kernel: Final = bound("thumbnail", POINTER, SIZE, SIZE, *_FILTERS, *_FILTERS, POINTER, gives=NUMBER)
 
 
 def _by_products(pixels: npt.NDArray[np.uint8], sizes: Sequence[Size]) -> list[Levels]:

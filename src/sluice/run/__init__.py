@@ -2,11 +2,11 @@
 
 | subject | files |
 | --- | --- |
-| what is to be done | `recipe` (with `yaml_lines`), `template`, `init`, `lock`, `recipe_reference` |
+| what is to be done | `recipe` (with `yaml_lines` and `..._config`), `template`, `init`, `lock`, `recipe_reference` |
 | doing it | `conductor`; `ingest`; `measure_plan`, `measuring`; `filtering`; `reporting` |
 | packing | `final`, `kept`, `shards`, `packing`, `shard_samples`, `facts`; `exports`, `export_command` |
 | in a store | `stored`, `sending` |
-| deciding | `rows`, `judging`, `decide`, `corpus_steps`, `references`, `verdicts`, `stage` |
+| deciding | `rows`, `judging`, `decide`, `corpus_measuring`, `corpus_steps`, `references`, `verdicts`, `stage` |
 | rules | the folder `rules/`: conditions and orders in SQL, checked, then worked out in a sandbox |
 | asking | `ledger` (`Run`), `locked`, `find`, `why`, `what_if`, `curve`, `status`, `plan`, `verifying` |
 | telling | `events`, `progress` |

@@ -21,7 +21,7 @@ from sluice.run.decide import REJECTED, Flags, Indices, Speaker
 from sluice.run.rules.order import Order
 from sluice.run.rules.row_columns import MAX_TEXT, take
 from sluice.run.rules.sandbox import sandbox
-from sluice.table.arrays import distinct_numbers, numbers
+from sluice.table.arrays import distinct_numbers, numbers, span
 from sluice.table.commit import write_table
 from sluice.table.compute import pc
 from sluice.table.layout import CHECKED, FILTERED, Layout
@@ -71,9 +71,8 @@ class AlikeFound:
 
     def speaker(self, first: int, rows: int) -> Speaker:
         """What this says of the `rows` rows from the `first` on."""
-        start, end = np.searchsorted(self.row, [first, first + rows])
         severity = np.zeros(rows, np.int8)
-        severity[self.row[start:end] - first] = REJECTED
+        severity[self.row[span(self.row, first, rows)] - first] = REJECTED
         return Speaker(self.rule, severity, self.about_text)
 
 

@@ -28,6 +28,7 @@ from sluice.run.captioning import (
     captioned_for,
     known_folders,
 )
+from sluice.run.captions_config import CaptionsConfig
 from sluice.run.checking import Checks
 from sluice.run.corpus_steps import BOILERPLATE, NO_CORPUS, SAME_CAPTION
 from sluice.run.decide import KEPT
@@ -39,7 +40,7 @@ from sluice.run.locked import NO_DUPLICATES
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.pair_rules import compile_pair_rules, counted_pairs
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
-from sluice.run.recipe import CaptionsConfig, RecipeFile
+from sluice.run.recipe import RecipeFile
 from sluice.run.recording import record
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule

@@ -26,8 +26,9 @@ from sluice.run.filtering import compile_rules
 from sluice.run.generated_rows import GENERATED
 from sluice.run.judging import Judging
 from sluice.run.locked import NO_DUPLICATES, LockedNear
+from sluice.run.quality_config import QualityConfig
 from sluice.run.quality_rows import ALIGNMENT, RowsOf, write_quality_rows
-from sluice.run.recipe import QualityConfig, RecipeFile
+from sluice.run.recipe import RecipeFile
 from sluice.run.recording import record
 from sluice.run.retrieving import check_retrieval
 from sluice.run.rules.order import Order, compile_order

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from sluice.run.corpus_steps import duplicate_members, find_duplicates
 from sluice.run.decide import KEPT
 from sluice.run.judging import JudgedPart, Judging, Tally, told
-from sluice.table.arrays import codes
+from sluice.table.arrays import codes, span
 from sluice.table.layout import FILTERED
 
 _EXAMPLES: Final = 5
@@ -58,9 +58,9 @@ def compare(judging: Judging) -> Compared:
             overlap.add(judged)
             first, samples = judged.part.first_sample, judged.facts.samples
             kept, was = judged.decision.severity == KEPT, verdicts.next(samples)
-            start, end = np.searchsorted(members, [first, first + samples])
-            local = members[start:end] - first
-            alive[start:end], before[start:end] = kept[local], was[local]
+            here = span(members, first, samples)
+            local = members[here] - first
+            alive[here], before[here] = kept[local], was[local]
             was[local] = kept[local]  # of duplicates it is told below, when all are known
             gained.add(np.flatnonzero(kept & ~was), first)
             lost.add(np.flatnonzero(was & ~kept), first)

@@ -21,7 +21,7 @@ from sluice.run.balancing import check_balance
 from sluice.run.boxes import box_plan
 from sluice.run.caption_stage import Captions, asking_again, caption_stage, prepare_captions
 from sluice.run.checking import Checks, check_stage, prepare_checks
-from sluice.run.corpus_steps import Orders
+from sluice.run.corpus_measuring import Orders
 from sluice.run.engines import make_engine, make_model_engine
 from sluice.run.events import Events, Listener
 from sluice.run.filtering import MEASURE_UNIT, compile_filter, decide_stage, measure_units

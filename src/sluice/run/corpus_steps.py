@@ -1,7 +1,8 @@
 """The corpus steps of 01_filtered: what must see all samples at once, over ids and small columns only.
 
-Each is first a *measurement* over all samples, stored under `corpus/` and independent of the rules; deciding then
-restricts it to the samples that the rules left. So a changed threshold joins no hashes again.
+Each is first a *measurement* over all samples, stored under `corpus/` and independent of the rules
+(`corpus_measuring`); deciding then restricts it to the samples that the rules left. So a changed threshold joins no
+hashes again.
 
 Duplicates are sought among pairs: samples of one image whose texts are captions. Two conversations about the same
 image are two samples.
@@ -12,50 +13,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from sluice.corpus.clusters import diameters
 from sluice.corpus.duplicates import (
     Cluster,
     NearIndex,
     load_near_index,
-    measured_near_index,
     near_clusters,
-    near_index,
     same_bytes,
-    save_near_index,
 )
-from sluice.corpus.hamming import matches_against
-from sluice.corpus.native_join import Progress
 from sluice.run.alike_step import AlikeFacts, load_facts
-from sluice.run.corpus_values import captions_of_several, first_rows, first_values, rows_of_repeated
 from sluice.run.decide import REJECTED, Flags, Indices, RowFacts, Speaker
 from sluice.run.rights_gate import OPTED_OUT
-from sluice.run.rules.order import Order
-from sluice.run.rules.row_columns import take
-from sluice.run.rules.sandbox import sandbox
-from sluice.run.text_step import measure_texts
-from sluice.table.arrays import distinct_numbers, numbers
-from sluice.table.commit import write_table
-from sluice.table.compute import pc
-from sluice.table.ids import fingerprint
+from sluice.table.arrays import distinct_numbers, numbers, span
 from sluice.table.layout import FILTERED, Layout
 from sluice.table.read import read_table
-
-if TYPE_CHECKING:
-    from sluice.run.recipe import DuplicatesConfig, NearConfig
 
 NEAR: Final = "near_duplicate"
 SAME_BYTES: Final = "duplicate_bytes"
 SAME_CAPTION: Final = "duplicate_caption"
 BOILERPLATE: Final = "boilerplate_caption"
 CONTAMINATED: Final = "contaminated"
-_FINGERPRINT: Final = b"sluice.fingerprint"
 
 
 class NearAsked(Protocol):
@@ -83,24 +65,6 @@ class DuplicatesAsked(Protocol):
 
 
 @dataclass(frozen=True)
-class Orders:
-    """Which member of a cluster is kept."""
-
-    near: Order  # of images
-    text: Order
-
-
-@dataclass(frozen=True)
-class Reference:
-    """The hashes of a reference set, with what to call each."""
-
-    name: str
-    hashes: Any  # NDArray[uint64]
-    keys: list[str]
-    distance: int
-
-
-@dataclass(frozen=True)
 class CorpusFacts:
     """What the corpus steps measured, as loaded from `corpus/`."""
 
@@ -111,43 +75,6 @@ class CorpusFacts:
     contaminated: pa.Table  # ordinal, reference, key, distance
     opted_out: pa.Table  # ordinal, list, entry, value, distance
     alike: AlikeFacts | None = None
-
-
-def measure_corpus(
-    layout: Layout,
-    config: DuplicatesConfig,
-    orders: Orders,
-    references: list[Reference],
-    rows_name: str,
-    progress: Progress | None = None,
-) -> CorpusFacts:
-    """Bring the tables under `corpus/` up to date with rows.parquet; each is made again only if its inputs changed.
-
-    `progress` is told the share of the comparing of all images that is done.
-    """
-    columns = set(pq.read_schema(layout.rows).names)
-    near, order = config.near, orders.near
-    if near is not None:
-        name = fingerprint("near/1", rows_name, near.hash, str(near.distance), order.sql)
-        if not _has(layout.corpus("near_members"), name):
-            _measure_near(layout, near, order, name, fingerprint("pairs/1", rows_name, near.hash), progress)
-    if config.bytes and "sha256" in columns:
-        name = fingerprint("bytes/1", rows_name, order.sql)
-        if not _has(layout.corpus("same_bytes"), name):
-            _write(layout.corpus("same_bytes"), _members(layout, rows_of_repeated(layout.rows, "sha256"), order), name)
-    if "text_hash" in columns and (config.captions or config.boilerplate):
-        name = fingerprint("captions/1", rows_name)
-        if not _has(layout.corpus("captions"), name):
-            _write(layout.corpus("captions"), captions_of_several(layout.rows), name)
-    if references:
-        digests = [fingerprint(ref.name, str(ref.distance), ref.hashes.tobytes().hex()) for ref in references]
-        name = fingerprint("against/1", rows_name, *digests)
-        if not _has(layout.corpus("contaminated"), name):
-            hash_column = near.hash if near else "phash"
-            _write(layout.corpus("contaminated"), _contaminated(layout, references, hash_column), name)
-    if config.text is not None:
-        measure_texts(layout, config.text, orders.text, rows_name)
-    return load_corpus(layout, config)
 
 
 def load_corpus(layout: Layout, config: DuplicatesAsked, stage: str = FILTERED) -> CorpusFacts:
@@ -168,7 +95,7 @@ def load_corpus(layout: Layout, config: DuplicatesAsked, stage: str = FILTERED) 
         read("near_members", near),
         read("same_bytes", config.bytes, "value"),
         read("captions", config.captions or config.boilerplate is not None),
-        contaminated if contaminated is not None else pa.Table.from_batches([], _CONTAMINATED),
+        contaminated if contaminated is not None else pa.Table.from_batches([], CONTAMINATED_SCHEMA),
         opted_out if opted_out is not None else pa.Table.from_batches([], OPTED_OUT_SCHEMA),
         alike,
     )
@@ -192,8 +119,8 @@ def caption_speakers(facts: CorpusFacts, config: DuplicatesAsked, first: int, ro
 
 def in_range(table: pa.Table, column: str, first: int, count: int) -> pa.Table:
     """The rows of a table in which `column`, which ascends, is one of `count` numbers from `first` on."""
-    start, end = np.searchsorted(numbers(table.column(column)), [first, first + count])
-    return table.slice(start, end - start)
+    here = span(numbers(table.column(column)), first, count)
+    return table.slice(here.start, here.stop - here.start)
 
 
 def contamination_speaker(facts: CorpusFacts, row_facts: RowFacts, first: int) -> Speaker | None:
@@ -249,8 +176,7 @@ class Duplicates:
 
     def within(self, first: int, samples: int) -> Duplicates:
         """The same of some samples, counted from the first of them; their keepers may be others, so `chosen` stays."""
-        start, end = np.searchsorted(self.members, [first, first + samples])
-        part = slice(start, end)
+        part = span(self.members, first, samples)
         return Duplicates(
             samples,
             self.members[part] - first,
@@ -340,11 +266,9 @@ def _caption_speaker(name: str, rows: Any, total: int) -> Speaker:
     return Speaker(name, severity, about_text=True)
 
 
-_CONTAMINATED: Final = pa.schema(
+CONTAMINATED_SCHEMA: Final = pa.schema(
     [("ordinal", pa.int64()), ("reference", pa.string()), ("key", pa.string()), ("distance", pa.uint8())]
 )
-
-
 OPTED_OUT_SCHEMA: Final = pa.schema(
     [
         ("ordinal", pa.int64()),
@@ -355,66 +279,6 @@ OPTED_OUT_SCHEMA: Final = pa.schema(
     ]
 )
 NO_CORPUS: Final = CorpusFacts(
-    None, None, None, None, pa.Table.from_batches([], _CONTAMINATED), pa.Table.from_batches([], OPTED_OUT_SCHEMA)
+    None, None, None, None, pa.Table.from_batches([], CONTAMINATED_SCHEMA), pa.Table.from_batches([], OPTED_OUT_SCHEMA)
 )
 """What is known where no corpus step is asked for."""
-
-
-def _measure_near(
-    layout: Layout, config: NearConfig, order: Order, name: str, hashes: str, progress: Progress | None
-) -> None:
-    layout.corpus("near_members").unlink(missing_ok=True)  # it names what the pairs were made from: goes first
-    pairs = layout.corpus("near_pairs")
-    index = measured_near_index(pairs, hashes, config.distance)
-    if index is None:
-        values = first_values(layout.rows, config.hash)
-        index = near_index(values, config.distance, folder=layout.state, progress=progress)
-    save_near_index(index, pairs, hashes)
-    near = distinct_numbers(np.concatenate([index.unique[index.pairs.a], index.unique[index.pairs.b]]))
-    _write(
-        layout.corpus("near_members"),
-        _members(layout, rows_of_repeated(layout.rows, config.hash, near), order, near),
-        name,
-    )
-
-
-def _members(layout: Layout, first: pa.Table, order: Order, also: Any = None) -> pa.Table:
-    """ordinal, value, rank of the samples whose value another shares, or whose value is among `also`; by ordinal.
-
-    `rank` is their order of preference by the recipe's `keep`; ties fall to the earlier sample.
-    """
-    value = first.column("value").combine_chunks()
-    counts = pc.value_counts(value)
-    shared = counts.field("values").filter(pc.greater(counts.field("counts"), 1))
-    belongs = pc.is_in(value, shared)
-    if also is not None:
-        belongs = pc.or_(belongs, pc.is_in(value, pa.array(also)))
-    members = first.filter(belongs)
-    ordinal = members.column("ordinal").to_numpy()
-    with sandbox() as duck:  # `order` is the recipe's own SQL
-        rows = take(layout.rows, list({*order.columns, "ordinal"}), members.column("row").to_numpy())
-        duck.register("members", rows)
-        best_first = duck.sql(f"SELECT ordinal FROM members ORDER BY {order.sql}, ordinal").to_arrow_table()
-    rank = np.empty(len(ordinal), np.int64)
-    rank[np.searchsorted(ordinal, best_first.column("ordinal").to_numpy())] = np.arange(1, len(ordinal) + 1)
-    return members.drop_columns(["row"]).append_column("rank", pa.array(rank))
-
-
-def _contaminated(layout: Layout, references: list[Reference], column: str) -> pa.Table:
-    table = first_rows(layout.rows, column)
-    hashes, ordinal = table.column("value").to_numpy(), table.column("ordinal").to_numpy()
-    found: list[pa.Table] = []
-    for reference in references:
-        index, match, bits = matches_against(hashes, reference.hashes, reference.distance)
-        keys = pa.array(reference.keys, pa.string()).take(pa.array(match))
-        names = pa.array([reference.name] * len(index), pa.string())
-        found.append(pa.table([pa.array(ordinal[index]), names, keys, pa.array(bits)], schema=_CONTAMINATED))
-    return pa.concat_tables(found).sort_by([("ordinal", "ascending"), ("reference", "ascending")])
-
-
-def _has(path: Path, name: str) -> bool:
-    return path.is_file() and (pq.read_schema(path).metadata or {}).get(_FINGERPRINT) == name.encode()
-
-
-def _write(path: Path, table: pa.Table, name: str) -> None:
-    write_table(path, table.replace_schema_metadata({_FINGERPRINT: name.encode()}))

@@ -56,6 +56,8 @@ def deduplicate(
 
     `out`, a Parquet file, gets a row for each of them, in their order; rows that repeat key and hash count once.
     """
+    if not new.is_file():
+        raise SourceError(f"{new}: there is no such file of hashes")
     index = open_index(against) if against.is_file() else None
     if index is None and not add:
         raise SourceError(f"{against}: no index of hashes is there; --add makes one")

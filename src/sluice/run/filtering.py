@@ -14,16 +14,19 @@ from sluice.engine import Engine, Task
 from sluice.measures.base import Measure
 from sluice.run import corpus_steps
 from sluice.run.alike_step import write_clusters
-from sluice.run.corpus_steps import CorpusFacts, Orders, Reference
+from sluice.run.corpus_measuring import Orders, Reference, measure_corpus
+from sluice.run.corpus_steps import CorpusFacts
 from sluice.run.events import Events, compared
+from sluice.run.filter_config import FilterConfig
 from sluice.run.judging import Judging, filter_rules, rules_of
 from sluice.run.measure_plan import MeasurePlan
 from sluice.run.measuring import MeasureJob
 from sluice.run.opt_outs import check_opt_outs, load_opt_outs, measure_opt_outs
-from sluice.run.recipe import FilterConfig, RecipeFile, RuleConfig, RulesConfig
+from sluice.run.recipe import RecipeFile
 from sluice.run.recording import record
 from sluice.run.rights_gate import NAMES
 from sluice.run.rows import write_rows
+from sluice.run.rule_config import RuleConfig, RulesConfig
 from sluice.run.rules.rule import CompiledRule, Rule, compile_rule
 from sluice.run.stage import done, finish, reopen, stage_record, stage_seconds
 from sluice.run.units import run_units
@@ -99,7 +102,7 @@ def filter_fingerprint(
 ) -> str:
     """What 01_filtered was decided from."""
     lists = [one.fingerprint for one in opt_outs]
-    sets = [fingerprint(ref.name, ref.hashes.tobytes().hex(), *ref.keys) for ref in references]
+    sets = [fingerprint(ref.name, ref.hashes, *ref.keys) for ref in references]
     return fingerprint("filter/1", rows, config.model_dump_json(), orders.near.sql, orders.text.sql, *sets, *lists)
 
 
@@ -126,7 +129,7 @@ def decide_stage(
         return False
     reopen(layout, FILTERED)
     measure_opt_outs(layout, opt_outs, rows_name)
-    corpus = corpus_steps.measure_corpus(layout, config.duplicates, orders, references, rows_name, compared(events))
+    corpus = measure_corpus(layout, config.duplicates, orders, references, rows_name, compared(events))
     give_back()
     recorded = record(Judging(layout, rules, config.duplicates, corpus), raw["kept"])
     clusters = corpus_steps.cluster_table(corpus, recorded.duplicates, recorded.keepers)

@@ -31,14 +31,15 @@ from sluice.run.row_parts import EVERY_ROW, PART_ROWS, RowPart, row_parts
 from sluice.run.rows import stored_grains
 from sluice.run.rules.rule import CompiledRule, Rule, evaluate
 from sluice.run.takedown import kept_until
-from sluice.table.arrays import numbers, three_valued, valid
+from sluice.table.arrays import numbers, span, three_valued, valid
 from sluice.table.compute import pc
 from sluice.table.footer import counts_up, one_value
 from sluice.table.layout import FILTERED, Layout
 
 if TYPE_CHECKING:
     from sluice.measures.base import Grain
-    from sluice.run.recipe import FilterConfig, RulesConfig
+    from sluice.run.filter_config import FilterConfig
+    from sluice.run.rule_config import RulesConfig
 
 _NULLS: Final = {"held": HELD, "rejected": REJECTED, "pass": KEPT}
 _EFFECTS: Final = {"held": HELD, "rejected": REJECTED}
@@ -192,13 +193,14 @@ def told(judging: Judging) -> Told:
     for judged in judging.parts():
         facts, decision, part = judged.facts, judged.decision, judged.part
         tally.add(decision, judged.speakers)
-        start, end = np.searchsorted(members, [part.first_sample, part.first_sample + facts.samples])
-        alive[start:end] = decision.severity[members[start:end] - part.first_sample] == KEPT
-        start, end = np.searchsorted(rows, [part.first_row, part.first_row + part.rows])
-        own = rows[start:end] - part.first_row
-        sample[start:end] = facts.sample[own] + part.first_sample
+        kept = decision.severity == KEPT
+        here = span(members, part.first_sample, facts.samples)
+        alive[here] = kept[members[here] - part.first_sample]
+        here = span(rows, part.first_row, part.rows)
+        own = rows[here] - part.first_row
+        sample[here] = facts.sample[own] + part.first_sample
         about_text = corpus.alike is not None and corpus.alike.about_text
-        speaks[start:end] = (decision.severity[facts.sample[own]] == KEPT) & ~(decision.left_out[own] & about_text)
+        speaks[here] = kept[facts.sample[own]] & ~(decision.left_out[own] & about_text)
     duplicates = corpus_steps.find_duplicates(corpus, judging.config, members, alive, tally.samples)
     if corpus.alike is None or asked is None:
         return Told(judging, duplicates, tally)

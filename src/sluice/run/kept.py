@@ -18,7 +18,7 @@ from sluice.run.balance_draw import Balanced
 from sluice.run.balancing import balance
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.recipe import RecipeFile
-from sluice.table.arrays import distinct_numbers, numbers
+from sluice.table.arrays import distinct_numbers, numbers, span
 from sluice.table.commit import ROW_GROUP, piece_writer
 from sluice.table.compute import pc
 from sluice.table.layout import CAPTIONED, FILTERED, Layout
@@ -197,8 +197,7 @@ def ids_at(layout: Layout, rows: npt.NDArray[np.int64]) -> pa.Array:
     found = [pa.array([], pa.string())]
     if len(rows):
         for start, ids in _id_batches(layout.verdicts(FILTERED)):
-            first, end = np.searchsorted(rows, [start, start + len(ids)])
-            found.append(ids.take(pa.array(rows[first:end] - start)))
+            found.append(ids.take(pa.array(rows[span(rows, start, len(ids))] - start)))
     return pa.concat_arrays(found)
 
 

@@ -11,21 +11,16 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from sluice.caption.config import CaptionerConfig
-from sluice.caption.variation_config import CONSENSUS, METHODS, ConsensusConfig, VariationsConfig
-from sluice.corpus.opt_out import Kind
 from sluice.errors import RecipeError
 from sluice.load.augment.steps import Step
 from sluice.media.limits import Limits
-from sluice.models.config import VectorsConfig
-from sluice.run.alike_config import KEEP_BEST, SemanticDuplicatesConfig, TextDuplicatesConfig
 from sluice.run.balance_config import BalanceConfig
+from sluice.run.captions_config import CaptionsConfig
 from sluice.run.engine_config import EngineConfig, EngineField
+from sluice.run.filter_config import FilterConfig
 from sluice.run.gate_config import GateConfig
-from sluice.run.quality_config import RetrievalConfig, Share
+from sluice.run.quality_config import QualityConfig
 from sluice.run.redact_config import RedactConfig
-from sluice.run.rights_gate import NAMES, Unknown
-from sluice.run.score_config import ScoreConfig
 from sluice.run.stored import checked, is_url, layout_of
 from sluice.run.yaml_lines import Place, dotted, line_of, load_with_lines, read_text
 from sluice.sources.config import SourceConfig
@@ -37,22 +32,6 @@ _LARGEST_OFFSETS = 4_000_000_000  # bytes: offsets of 32 bits, and room for the 
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class RuleConfig(_Model):
-    """A named SQL predicate over the columns; the name is the reason."""
-
-    when: str = Field(description="SQL predicate over one row of measured columns, e.g. `sharpness < 100`")
-    null: Literal["held", "rejected", "pass"] = Field(
-        "held", description="what it means when the predicate is NULL because a column could not be measured"
-    )
-
-
-def _rule(value: Any) -> Any:
-    return {"when": value} if isinstance(value, str) else value
-
-
-RuleField = Annotated[RuleConfig, BeforeValidator(_rule)]
 
 
 class MeasureConfig(_Model):
@@ -84,212 +63,6 @@ class LimitsConfig(_Model):
     def limits(self) -> Limits:
         """The same as the value that `media` works with."""
         return Limits(**self.model_dump())
-
-
-class NearConfig(_Model):
-    """Near-duplicate images: all pairs within a Hamming distance, one keeper a cluster."""
-
-    hash: str = Field("phash", description="the 64-bit hash column to join on: `phash` or `dhash`")
-    distance: int = Field(8, ge=0, le=12, description="largest Hamming distance in bits that counts as near")
-    cluster: Literal["star", "components"] = Field(
-        "star", description="`star`: every member is within `distance` of its keeper; `components`: chains are followed"
-    )
-    keep: str = Field(KEEP_BEST, description="ORDER BY expression over the columns; the first member is kept")
-
-
-class AgainstConfig(_Model):
-    """A reference set, such as a benchmark's test images: what matches it is rejected as `contaminated`."""
-
-    name: str = Field(description="name of the reference set, shown in the reason")
-    source: SourceConfig | None = Field(None, description="images to hash: any source")
-    hashes: str | None = Field(
-        None,
-        description="or a Parquet/CSV file with a column of 64-bit hashes, or an index that `sluice dedup --add` wrote",
-    )
-    distance: int = Field(4, ge=0, le=12, description="largest Hamming distance in bits that counts as a match")
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> AgainstConfig:
-        if (self.source is None) == (self.hashes is None):
-            raise ValueError("give either `source` (images) or `hashes` (a file of hashes)")
-        return self
-
-
-class DuplicatesConfig(_Model):
-    """Which repeats are left out."""
-
-    bytes: bool = Field(True, description="reject images whose bytes equal a kept one's")
-    captions: bool = Field(True, description="leave out a caption that repeats an earlier one of the same sample")
-    boilerplate: int | None = Field(20, ge=1, description="leave out captions that stand on more images than this")
-    near: NearConfig | None = Field(NearConfig(), description="near-duplicate images; `null` turns it off")  # pyright: ignore[reportCallIssue] - every field has a default
-    text: TextDuplicatesConfig | None = Field(None, description="near-duplicate texts; default: not looked for")
-    against: tuple[AgainstConfig, ...] = Field((), description="reference sets to be free of")
-
-    @property
-    def alike(self) -> TextDuplicatesConfig | None:
-        """The step that looks for what is alike."""
-        return self.text
-
-
-class OptOutConfig(_Model):
-    """A list of what must not be used: what it names is rejected as `opted_out`."""
-
-    name: str = Field(description="name of the list, shown in the reason")
-    path: str = Field(description="a text file with an entry a line, or a CSV, TSV or Parquet file")
-    kind: Kind = Field(description="what the entries are; a domain stands for its subdomains, too")
-    distance: int = Field(4, ge=0, le=12, description="`phash` only: largest Hamming distance in bits that matches")
-
-
-class RightsConfig(_Model):
-    """The rights gate: which licences may enter, and which lists of opt-outs are honoured."""
-
-    allow: tuple[str, ...] | None = Field(
-        None, min_length=1, description="SPDX ids that may enter, all others are rejected; default: any licence"
-    )
-    unknown: Unknown = Field("reject", description="what becomes of a licence that is not stated or not understood")
-    opt_out: tuple[OptOutConfig, ...] = Field((), description="lists of opt-outs")
-
-    @field_validator("allow")
-    @classmethod
-    def _are_licences(cls, allow: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        from sluice.measures.rights import near_ids, spdx
-
-        for name in allow or ():
-            if spdx(name) != name:
-                hint = near_ids(name)
-                raise ValueError(f"{name!r} is no SPDX id{f' (did you mean {hint}?)' if hint else ''}")
-        return allow
-
-    @field_validator("opt_out")
-    @classmethod
-    def _each_list_once(cls, lists: tuple[OptOutConfig, ...]) -> tuple[OptOutConfig, ...]:
-        names = [one.name for one in lists]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"the list {name!r} is given twice")
-        return lists
-
-
-class RulesConfig(_Model):
-    """The rules of a stage."""
-
-    reject: dict[str, RuleField] = Field({}, description="rules whose samples leave the dataset")
-    hold: dict[str, RuleField] = Field({}, description="rules whose samples wait for a review")
-
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> RulesConfig:
-        for name in self.reject:
-            if name in self.hold:
-                raise ValueError(f"rule {name!r} stands under both `reject` and `hold`; a name is one reason")
-        return self
-
-
-class FilterConfig(RulesConfig):
-    """What 01_filtered decides."""
-
-    rights: RightsConfig | None = Field(None, description="which licences may enter, whose opt-outs are honoured")
-    duplicates: DuplicatesConfig = Field(DuplicatesConfig(), description="which repeats are left out")  # pyright: ignore[reportCallIssue]
-
-    @model_validator(mode="after")
-    def _names_are_not_of_the_gate(self) -> FilterConfig:
-        for name in NAMES if self.rights else ():
-            if name in self.reject or name in self.hold:
-                raise ValueError(f"{name!r} is a reason that `rights` gives; give your rule another name")
-        return self
-
-
-class RouteConfig(RuleConfig):
-    """A rule that sends a sample out before it is captioned; what it cannot judge goes on."""
-
-    null: Literal["held", "rejected", "pass"] = Field(
-        "pass", description="what it means when the predicate is NULL, as where there is no caption yet"
-    )
-
-
-RouteField = Annotated[RouteConfig, BeforeValidator(_rule)]
-
-
-class CaptionsConfig(_Model):
-    """What 02_captioned does: samples are kept as they are, captioned, or rejected, by rules over the columns."""
-
-    captioners: tuple[CaptionerConfig, ...] = Field((), description="who captions, in order")
-    consensus: ConsensusConfig | None = Field(
-        None, description="what two or three captioners agree on, as one more caption; what one claims is flagged"
-    )
-    variations: VariationsConfig | None = Field(None, description="new captions made from those that there are")
-    recaption: dict[str, RuleField] = Field(
-        {}, description="rules whose samples are captioned; default: all samples are. NULL counts as yes"
-    )
-    reject: dict[str, RouteField] = Field({}, description="rules whose samples are not worth a caption and leave")
-    pairs: dict[str, RuleField] = Field(
-        {}, description="rules whose question-answer pairs (`kind: qa`) are left out; they read measures of texts"
-    )
-    take_up: bool = Field(
-        True, description="whether samples that 01_filtered holds for their captions alone are captioned, not held"
-    )
-
-    @field_validator("captioners")
-    @classmethod
-    def _each_captioner_once(cls, captioners: tuple[CaptionerConfig, ...]) -> tuple[CaptionerConfig, ...]:
-        names = [one.name for one in captioners]
-        for name in names:
-            if names.count(name) > 1:
-                raise ValueError(f"the captioner {name!r} is given twice")
-            if name in (CONSENSUS, *METHODS):
-                raise ValueError(f"{name!r} is the origin of captions made from captions; give another name")
-        return captioners
-
-    @model_validator(mode="after")
-    def _somebody_writes(self) -> CaptionsConfig:
-        if not self.captioners and not self.variations:
-            raise ValueError("give `captioners`, or `variations` of the captions that there are")
-        if self.recaption and not self.captioners:
-            raise ValueError("`recaption` says which samples the captioners describe, and there are none")
-        if self.consensus and not 2 <= len(self.captioners) <= 3:
-            raise ValueError(f"a consensus is one of two or three captioners, and there are {len(self.captioners)}")
-        return self
-
-
-class QualityRuleConfig(RuleConfig):
-    """A rule over all columns and `alignment`; or the share of mismatched pairs that it may let through."""
-
-    when: str = Field("", description="SQL predicate over one row, e.g. `alignment < 0.58`; or give `false_accept`")
-    false_accept: Share | None = Field(
-        None, description="`1%`: at most this share of mismatched pairs passes; short for `when: false_accept > 0.01`"
-    )
-
-    @model_validator(mode="after")
-    def _one_of_two(self) -> QualityRuleConfig:
-        if self.false_accept is None:
-            if not self.when:
-                raise ValueError("give either `when` (a condition) or `false_accept` (a share)")
-            return self
-        meant = f"false_accept > {self.false_accept:.10g}"
-        if self.when not in ("", meant):  # a locked recipe has both
-            raise ValueError("give either `when` (a condition) or `false_accept` (a share), not both")
-        object.__setattr__(self, "when", meant)  # frozen for all others
-        return self
-
-
-QualityRuleField = Annotated[QualityRuleConfig, BeforeValidator(_rule)]
-
-
-class QualityConfig(RulesConfig):
-    """What 03_quality_checked decides: its rules may read `alignment`, the cosine of image and text, too."""
-
-    reject: dict[str, QualityRuleField] = Field({}, description="rules whose samples leave the dataset")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    hold: dict[str, QualityRuleField] = Field({}, description="rules whose samples wait for a review")  # pyright: ignore[reportIncompatibleVariableOverride] - frozen
-    encoder: VectorsConfig = Field(description="what makes vectors of images and texts; a threshold belongs to it")
-    scores: dict[str, ScoreConfig] = Field(
-        {}, description="scores of safety and the like, by name: a head over the vectors, or a service; columns of 03"
-    )
-    duplicates: SemanticDuplicatesConfig | None = Field(
-        None, description="samples whose vectors are nearly the same; default: not looked for"
-    )
-    retrieval: RetrievalConfig | None = Field(None, description="a check of the kept set as a whole; default: none")
-    alternatives: int | None = Field(
-        None, ge=0, description="captions kept beside the one that fits best; default: all that no rule speaks against"
-    )
 
 
 class ModelsConfig(_Model):

@@ -7,12 +7,13 @@ import pyarrow as pa
 
 from sluice.corpus.against import load_hashes
 from sluice.engine import Engine
-from sluice.run.corpus_steps import Reference
+from sluice.run.corpus_measuring import Reference
 from sluice.run.events import Events
+from sluice.run.filter_config import AgainstConfig
 from sluice.run.filtering import measure_units
 from sluice.run.ingest import ingest, unit_count
 from sluice.run.measure_plan import measure_plan
-from sluice.run.recipe import AgainstConfig, MeasureConfig, Recipe, RecipeFile
+from sluice.run.recipe import MeasureConfig, Recipe, RecipeFile
 from sluice.table.compute import pc
 from sluice.table.layout import Layout
 from sluice.table.read import read_table

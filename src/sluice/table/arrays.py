@@ -85,6 +85,15 @@ def _ascii(chunk: pa.Array) -> list[str]:
     return [text[start - first : end - first] for start, end in pairwise(places)]
 
 
+def span(ascending: npt.NDArray[Any], first: int, count: int) -> slice[int, int]:
+    """Where those of some ascending numbers stand that are one of `count` from `first` on.
+
+    >>> span(np.array([2, 5, 6, 9]), 5, 4)
+    slice(1, 3, None)
+    """
+    return slice(*np.searchsorted(ascending, [first, first + count]).tolist())
+
+
 def codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """A number for each value of a column of dictionaries, equal for equal values, counted from 0; -1 where it is null.
 
