@@ -8,7 +8,7 @@ from typing import Any
 
 import fsspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sluice.errors import RunError
@@ -60,6 +60,9 @@ _step = st.one_of(_changes, st.tuples(st.integers(0, 1), st.sampled_from(("take"
 
 @settings(max_examples=80)
 @given(st.lists(_step, max_size=40))
+@example(
+    [(1, "take"), (0, "take"), (0, "take"), (1, "send")]
+)  # the second takes the record away that would tell the first
 def test_whoever_took_the_folder_last_commits_and_nobody_else_does(steps: list[tuple[Any, ...]]) -> None:
     url = "memory://mirror/any"
     files = fsspec.filesystem("memory")

@@ -58,8 +58,7 @@ def read_log(url: str) -> Snapshot | None:
 
 
 def _read(url: str) -> Snapshot | None:
-    found = in_rounds(url, lambda: remote.find(f"{url}/{COMMITS}"))
-    listed = {int(name.rpartition("/")[2].partition(".")[0]): facts for name, facts in found.items()}
+    listed = _listed(url)
     if not listed:
         return None
     last = number = max(listed)
@@ -81,7 +80,8 @@ def _read(url: str) -> Snapshot | None:
 def commit(url: str, snapshot: Snapshot, changes: Mapping[str, Content | None] | None) -> None:
     """Make `snapshot` the last commit; TakenError where another process has made one of that number.
 
-    `changes` since the one before, None for a file that is gone; without them the record is whole.
+    `changes` since the one before, None for a file that is gone; without them the record is whole. Whoever took the
+    folder over twice has removed the record of that number: a later one tells that this comes too late.
     """
     named = snapshot.files if changes is None else changes
     record = {
@@ -93,15 +93,13 @@ def commit(url: str, snapshot: Snapshot, changes: Mapping[str, Content | None] |
         "files": {name: content and [content.size, content.sha256] for name, content in sorted(named.items())},
     }
     create(_record(url, snapshot.number), json.dumps(record, ensure_ascii=False).encode())
+    if not is_last(url, snapshot.number):
+        raise TakenError(f"{_record(url, snapshot.number)}: there is a later one")
 
 
 def is_last(url: str, number: int) -> bool:
     """Whether nobody has committed after `number`: one request."""
-    try:
-        in_rounds(url, lambda: remote.info(_record(url, number + 1)))
-    except MissingRemoteError:
-        return True
-    return False
+    return max(_listed(url), default=0) <= number
 
 
 def check_commits(url: str, number: int) -> None:
@@ -119,9 +117,13 @@ def check_commits(url: str, number: int) -> None:
 
 def forget_before(url: str, number: int) -> None:
     """Remove the records before the whole one `number`."""
+    remove(_record(url, one) for one in sorted(_listed(url)) if one < number)
+
+
+def _listed(url: str) -> dict[int, Mapping[str, Any]]:
+    """The records that are there, by number, with what the store says of each."""
     found = in_rounds(url, lambda: remote.find(f"{url}/{COMMITS}"))
-    listed = (int(name.rpartition("/")[2].partition(".")[0]) for name in found)
-    remove(_record(url, one) for one in sorted(listed) if one < number)
+    return {int(name.rpartition("/")[2].partition(".")[0]): facts for name, facts in found.items()}
 
 
 def _record(url: str, number: int) -> str:
