@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.table.arrays import codes, filled
+from sluice.table.read import column_statistics
 
 Numbers = npt.NDArray[np.int64]
 
@@ -30,15 +31,18 @@ class Run(NamedTuple):
 
 def shard_runs(manifest: pq.ParquetFile) -> list[Run]:
     """All shards, in their order."""
+    everywhere = {name: _same_in_all(manifest, name) for name in NAMES[:-1]}
+    varying = [name for name in NAMES if everywhere.get(name) is None]
     runs: list[Run] = []
-    for first, piece in _pieces(manifest, NAMES):
-        columns = [piece.column(name).unify_dictionaries() for name in NAMES]
+    for first, piece in _pieces(manifest, varying):
+        columns = [piece.column(name).unify_dictionaries() for name in varying]
         numbered = [codes(column) for column in columns]
         names: list[list[str]] = [column.chunk(0).dictionary.to_pylist() for column in columns]
         changes = np.logical_or.reduce([one[1:] != one[:-1] for one in numbered])
         starts = [0, *(np.flatnonzero(changes) + 1).tolist()]
         for start, stop in zip(starts, [*starts[1:], piece.num_rows], strict=True):
-            format, split, shard = (known[one[start]] for one, known in zip(numbered, names, strict=True))
+            here = {name: known[one[start]] for name, one, known in zip(varying, numbered, names, strict=True)}
+            format, split, shard = (here.get(name) or everywhere[name] for name in NAMES)
             if runs and runs[-1][:3] == (format, split, shard):  # a shard that goes on in this piece
                 runs[-1] = runs[-1]._replace(rows=runs[-1].rows + stop - start)
             else:
@@ -48,6 +52,9 @@ def shard_runs(manifest: pq.ParquetFile) -> list[Run]:
 
 def summed(manifest: pq.ParquetFile, column: str, first: Numbers, rows: Numbers) -> Numbers:
     """The sum of a column over each of some stretches of rows, none as 1; the stretches are in order."""
+    every = _same_in_all(manifest, column)
+    if every is not None:
+        return rows * int(every)
     sums = np.zeros(len(first), np.int64)
     for start, piece in _pieces(manifest, (column,)):
         values = piece.column(column)
@@ -59,6 +66,20 @@ def summed(manifest: pq.ParquetFile, column: str, first: Numbers, rows: Numbers)
         end = np.clip(first[low:high] + rows[low:high] - start, 0, piece.num_rows)
         sums[low:high] += ends[end] - ends[begin]
     return sums
+
+
+def _same_in_all(manifest: pq.ParquetFile, column: str) -> Any:
+    """The value that a column has in every row, as far as the footer tells; else None."""
+    metadata, place = manifest.metadata, manifest.schema_arrow.names.index(column)
+    found: set[Any] = set()
+    for group in range(metadata.num_row_groups):
+        known = column_statistics(metadata.row_group(group), column, place)
+        if known is None or known.null_count or known.min != known.max:
+            return None
+        found.add(known.min)
+        if len(found) > 1:
+            return None
+    return found.pop() if found else None
 
 
 def _pieces(manifest: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
