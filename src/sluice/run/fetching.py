@@ -27,19 +27,18 @@ from sluice.run.opt_outs import load_opt_outs
 from sluice.run.recipe import RecipeFile
 from sluice.sources.config import UrlsConfig
 from sluice.sources.urls import DONE_FILE, ROWS_FILE, UrlsSource, open_urls
-from sluice.table.commit import commit, explain, table_writer, write_json, write_table
+from sluice.table.commit import explain, piece_writer, write_json, write_table
 from sluice.table.compute import pc
-from sluice.table.duck import connect
 from sluice.table.ids import fingerprint, fingerprint_of
 from sluice.table.layout import Layout
 from sluice.table.memory import give_back
+from sluice.table.merging import merged
 from sluice.table.read import read_table
 
 Tell = Callable[..., None]
 
 _BATCH: Final = 512  # rows of a list read at a time
 _GROUP: Final = 2_048  # rows that are read at a time when units are made: small, whatever the list
-_MEMORY: Final = "64MB"  # for sorting what became of a list's rows; the rest goes through the disk
 
 
 def silent(*_: object, **__: object) -> None:
@@ -94,7 +93,7 @@ def _fetch(source: UrlsSource, lists: Sequence[OptOut], layout: Layout, tell: Te
         except ExceptionGroup as group:
             error = _first(group)
             raise (explain(error, folder / ROWS_FILE) if isinstance(error, OSError) else error) from group
-    _merge(folder, name, missing.urls)
+        _merge(folder, name, missing.urls)
     with (folder / ROWS_FILE).open("rb") as rows:
         digest = hashlib.file_digest(rows, "sha256").hexdigest()
     give_back()
@@ -227,25 +226,22 @@ def _merge(folder: Path, name: str, urls: int) -> None:
     from sluice.web.store import FETCHED, LIST
 
     paths = [
-        str(path)
+        path
         for path in sorted(folder.glob("store-*.parquet"))
         if (pq.read_schema(path).metadata or {}).get(LIST) == name.encode()
     ]
-    with connect(threads=1) as duck, commit(folder / ROWS_FILE) as partial:
-        duck.execute(f"SET memory_limit = '{_MEMORY}'; SET temp_directory = '{folder}/sorting.partial'")
-        last, count = -1, 0
-        with table_writer(partial, FETCHED) as writer:
-            if paths:
-                query = duck.sql("SELECT * FROM read_parquet($paths) ORDER BY row", params={"paths": paths})
-                reader: Any = query.to_arrow_reader(_GROUP)
-                for batch in reader:
-                    numbers = batch.column("row").to_numpy()
-                    if int(numbers[0]) <= last or (np.diff(numbers) <= 0).any():
-                        raise RunError(f"{folder}: a row of the list has two outcomes; this is a bug in Sluice")
-                    last, count = int(numbers[-1]), count + len(numbers)
-                    writer.write_batch(batch.cast(FETCHED))
-        if count != urls:
-            raise RunError(f"{folder}: {urls:,} URLs were listed, {count:,} have an outcome; this is a bug in Sluice")
+    last = -1
+    with piece_writer(folder / ROWS_FILE, FETCHED, group=_GROUP) as writer:
+        for piece in merged(paths, "row", folder):
+            numbers = piece.column("row").to_numpy()
+            if int(numbers[0]) <= last or (np.diff(numbers) <= 0).any():
+                raise RunError(f"{folder}: a row of the list has two outcomes; this is a bug in Sluice")
+            last = int(numbers[-1])
+            writer.write(piece.cast(FETCHED))
+        if writer.rows != urls:
+            raise RunError(
+                f"{folder}: {urls:,} URLs were listed, {writer.rows:,} have an outcome; this is a bug in Sluice"
+            )
 
 
 def _said(path: Path) -> dict[str, Any]:

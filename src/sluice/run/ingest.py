@@ -28,6 +28,7 @@ from sluice.table.commit import piece_writer, table_writer, write_bytes, write_t
 from sluice.table.duck import connect
 from sluice.table.ids import fingerprint, fingerprint_of, sample_id
 from sluice.table.layout import CHECKED, FILTERED, RAW, Layout
+from sluice.table.memory import give_back
 from sluice.table.read import read_table
 from sluice.table.schema import ITEMS, SAMPLES, VERDICTS
 
@@ -62,6 +63,7 @@ def ingesting(file: RecipeFile, layout: Layout, tell: Tell = silent) -> Sequence
 
 def _writing(sources: Sequence[Source], size: int, layout: Layout, name: str, spent: float) -> Iterator[int]:
     """Write unit after unit, then the stage's record; `spent` counts the seconds before, others' do not count."""
+    give_back()  # what listing the files took
     written = _Written()
     gone = set(taken_down(layout))
     with piece_writer(layout.verdicts(RAW), VERDICTS) as writer:
@@ -104,7 +106,7 @@ def _stamps(sources: Iterable[Source]) -> pa.Table:
     while some := list(islice(files, _FILES)):
         columns = [file.uri for file in some], [file.size for file in some], [file.stamp for file in some]
         batches.append(pa.record_batch(list(map(pa.array, columns, _STAMPS.types)), schema=_STAMPS))
-    return pa.Table.from_batches(batches, _STAMPS).combine_chunks()
+    return pa.Table.from_batches(batches, _STAMPS)  # not as one piece: of many files that is twice the room
 
 
 def _stamp_file(layout: Layout) -> Path:

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-_FRESH: Final = 65_536  # ids that are held as Python's own objects
+_FRESH: Final = 8_192  # ids that are held as Python's own objects: a megabyte
 
 
 class SeenIds:

@@ -190,7 +190,7 @@ class UrlsSource:
         if said["failure_class"] is not None:
             failure = (said["failure_class"], f"{row.url}: {said['failure']}")
             return RawSample(row.key, tuple(captions), rights, meta, failure)
-        uri = str((self.stores or Path()) / said["tar"])
+        uri = f"{self.stores}/{said['tar']}" if self.stores else said["tar"]  # no Path: each would keep its parts
         image = Item("image", "image", None, Ref("tar", uri, said["member"], said["offset"], said["size"]))
         return RawSample(row.key, (image, *captions), rights, meta)
 

@@ -93,10 +93,10 @@ def write_pieces(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> i
 
 
 @contextmanager
-def piece_writer(path: Path, schema: pa.Schema) -> Generator[PieceWriter]:
-    """What takes the rows of a file piece by piece; it is committed in the end."""
+def piece_writer(path: Path, schema: pa.Schema, *, group: int = ROW_GROUP) -> Generator[PieceWriter]:
+    """What takes the rows of a file piece by piece, `group` rows to a row group; it is committed in the end."""
     with commit(path) as partial, table_writer(partial, schema) as writer:
-        pieces = PieceWriter(writer)
+        pieces = PieceWriter(writer, group)
         yield pieces
         pieces.flush()
 
@@ -107,8 +107,9 @@ class PieceWriter:
     Row groups are cut anew, so the bytes depend on the rows alone and not on how the pieces cut them.
     """
 
-    def __init__(self, writer: pq.ParquetWriter) -> None:
+    def __init__(self, writer: pq.ParquetWriter, group: int) -> None:
         self._writer = writer
+        self._group = group
         self._waiting: list[pa.Table] = []
         self._held = 0
         self.rows = 0  # taken so far
@@ -118,11 +119,11 @@ class PieceWriter:
         self._waiting.append(piece)
         self._held += piece.num_rows
         self.rows += piece.num_rows
-        if self._held >= ROW_GROUP:
+        if self._held >= self._group:
             table = pa.concat_tables(self._waiting)
-            whole = self._held - self._held % ROW_GROUP
-            for start in range(0, whole, ROW_GROUP):
-                self._write(table.slice(start, ROW_GROUP))
+            whole = self._held - self._held % self._group
+            for start in range(0, whole, self._group):
+                self._write(table.slice(start, self._group))
             self._waiting = [table.slice(whole).combine_chunks()]
             self._held -= whole
 
@@ -132,7 +133,7 @@ class PieceWriter:
             self._write(pa.concat_tables(self._waiting))
 
     def _write(self, group: pa.Table) -> None:
-        self._writer.write_table(group.combine_chunks(), row_group_size=ROW_GROUP)
+        self._writer.write_table(group.combine_chunks(), row_group_size=self._group)
 
 
 def table_writer(path: Path | IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:

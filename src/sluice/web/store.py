@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from sluice.pack.tar import header, padded, write_end
 from sluice.table.commit import commit, write_table
+from sluice.table.memory import give_back
 from sluice.web.answer import Outcome, Place, Said, Stored, outcome_from, text_of
 from sluice.web.body import Body
 from sluice.web.config import FetchConfig
@@ -142,6 +143,7 @@ class Store:
     def _commit(self, shard: _Shard) -> None:
         shard.commit(self._fingerprint)
         self._index.add(shard.outcomes, shard.places, shard.path.relative_to(self._root).with_suffix("").as_posix())
+        give_back()  # each thread that commits has a heap of its own, whose gaps would grow with the list
 
     def _path(self) -> Path:
         return self._root / self._name / f"store-{self._number:05d}.tar"
