@@ -36,6 +36,16 @@ def test_workers_are_reused_by_the_next_run():
     assert (first, second) == ([9], [90])
 
 
+def test_workers_that_are_renewed_have_nothing_of_the_run_before():
+    with LocalEngine(2) as engine:
+        tasks = [Task(number) for number in range(2)]
+        first = {outcome.result for outcome in engine.run("tasks:process", None, tasks)}
+        kept = {outcome.result for outcome in engine.run("tasks:process", None, tasks)}
+        engine.renew("tasks:process")
+        renewed = {outcome.result for outcome in engine.run("tasks:process", None, tasks)}
+    assert kept & first and not renewed & (first | kept)
+
+
 def test_tasks_are_made_as_workers_come_free_a_few_ahead():
     made = []
 

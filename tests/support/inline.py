@@ -30,6 +30,9 @@ class InlineEngine:
     def warm(self, function):
         """There is no worker to start."""
 
+    def renew(self, function):
+        """Nor is there one to end."""
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task."""
         listed = list(tasks)

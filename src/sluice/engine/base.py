@@ -55,6 +55,10 @@ class Engine(Protocol):
         """Have workers ready that know `function`; nothing is owed."""
         ...
 
+    def renew(self, function: str) -> None:
+        """The same, between two runs that share nothing: what the first left in the workers may go."""
+        ...
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends, in any order; tasks are asked for as workers come free."""
         ...

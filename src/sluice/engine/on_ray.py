@@ -123,6 +123,9 @@ class RayEngine:
         """Ask for the workers and have them import `function`, while this process does something else."""
         self._hire(self.size, Setup(function, None, self._memory))
 
+    def renew(self, function: str) -> None:
+        """Nothing: a node has room for a worker's modules, and none to wait for another one."""
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends. Left early, the tasks in hand are dropped."""
         self._cluster.turn_of(self)

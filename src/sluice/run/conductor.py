@@ -39,6 +39,7 @@ from sluice.run.rows import rows_schema
 from sluice.run.rules.order import compile_order
 from sluice.run.rules.rule import CompiledRule
 from sluice.run.scores import score_fields
+from sluice.run.shards import PACK_SHARDS
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
@@ -151,6 +152,8 @@ def _work(
     with events.stage(FILTERED):
         spent = measure_units(layout, prepared.plan, tuple(prepared.measures), units, engine, events)
         references = load_references(file, layout, engine, events)
+        if spent and (only is None or only == FINAL) and not prepared.captions and not prepared.checks:
+            engine.renew(PACK_SHARDS)  # they start while this process decides
         count = unit_count(layout)
         decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.orders, spent, count, events)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))

@@ -28,17 +28,18 @@ from sluice.run.packing import (
     ShardGroup,
     ShardJob,
     Written,
-    pack_shards,
     read_receipt,
     write_augment,
     write_redactions,
 )
 from sluice.run.recipe import PackConfig
-from sluice.run.sending import forget_lost, is_settled, pack_and_send
+from sluice.run.sending import forget_lost, is_settled
 from sluice.run.shard_samples import CoveringPlan
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
 
+PACK_SHARDS: Final = "sluice.run.packing:pack_shards"
+PACK_AND_SEND: Final = "sluice.run.sending:pack_and_send"
 CARRIED: Final = ("width", "height", "format", "sha256", "phash", "sharpness", "language", "spdx")
 
 
@@ -104,8 +105,8 @@ class Packing:
         shared = PackShared(self.layout, self.place, self.limits, split_groups, self.covering)
         events.tell("packing", shards=len(planned), missing=len(missing))
         tasks = (Task(number, self._group(group)) for number, group in enumerate(groups.values()))
-        work = pack_shards if self.place.store is None else pack_and_send
-        for outcome in engine.run(f"{work.__module__}:{work.__name__}", shared, tasks):
+        work = PACK_SHARDS if self.place.store is None else PACK_AND_SEND
+        for outcome in engine.run(work, shared, tasks):
             for name, samples, size in outcome.result:
                 events.tell("shard_written", shard=name, samples=samples, bytes=size)
 
