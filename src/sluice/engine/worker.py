@@ -76,6 +76,7 @@ def main() -> None:
             if isinstance(message, Setup):
                 forget_kept()
                 function, shared = resolve(message.function), message.shared
+                _look_past_what_stays()
                 gives_back = message.gives_back
                 _hold_memory(message.memory)
                 continue
@@ -83,6 +84,7 @@ def main() -> None:
             journal.clear()
             connection.send(reply)
             if gives_back:
+                gc.collect()  # a unit's lists hang in circles, which the next one's would be laid beside
                 give_back()
     except (EOFError, ConnectionError):
         return
@@ -129,6 +131,13 @@ def _keep_freed_memory() -> None:
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _KEPT)
         ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def _look_past_what_stays() -> None:
+    """Have the looks for dead circles skip the modules that are there by now: they are most of what there is."""
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()
 
 
 def _die_with(supervisor: int) -> None:
