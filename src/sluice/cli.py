@@ -12,6 +12,7 @@ from typing import Final
 
 from sluice import commands
 from sluice.errors import SluiceError
+from sluice.table.memory import map_large_blocks
 
 INTERRUPTED: Final = 130
 _OBJECTS: Final = 20_000  # made between two looks for dead circles, instead of 700: a fiftieth of a run's time was that
@@ -22,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Arrow's own allocator keeps what it has freed: 70 MB here at 20,000 images. It is read when Arrow is imported.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     gc.set_threshold(_OBJECTS)
+    map_large_blocks()
     parser = _parser()
     options = parser.parse_args(arguments)
     try:

@@ -22,7 +22,7 @@ from sluice.engine.base import WorkerContext
 from sluice.engine.journal import Journal
 from sluice.engine.spool import Spool
 from sluice.errors import FailureClass, SluiceError
-from sluice.table.memory import forget_kept, give_back
+from sluice.table.memory import collect, forget_kept
 
 _PR_SET_PDEATHSIG: Final = 1
 _M_TRIM_THRESHOLD: Final = -1
@@ -84,8 +84,7 @@ def main() -> None:
             journal.clear()
             connection.send(reply)
             if gives_back:
-                gc.collect()  # a unit's lists hang in circles, which the next one's would be laid beside
-                give_back()
+                collect()  # a unit's lists hang in circles, which the next one's would be laid beside
     except (EOFError, ConnectionError):
         return
 

@@ -43,7 +43,7 @@ from sluice.run.shards import PACK_SHARDS
 from sluice.run.stage import stage_record, stage_seconds, unneeded
 from sluice.table.commit import sweep
 from sluice.table.layout import CAPTIONED, CHECKED, FILTERED, FINAL, RAW, STAGES, Layout
-from sluice.table.memory import give_back
+from sluice.table.memory import collect
 
 if TYPE_CHECKING:
     from sluice.run.ledger import Run
@@ -157,7 +157,7 @@ def _work(
         count = unit_count(layout)
         decide_stage(file, layout, prepared.measures, prepared.rules, references, prepared.orders, spent, count, events)
     events.tell("stage_counts", stage=FILTERED, **_counts(layout, FILTERED))
-    give_back()  # the columns of the whole corpus: packing needs none of them
+    collect()  # the columns of the whole corpus: packing needs none of them
     if only == FILTERED:
         return
     if prepared.captions:

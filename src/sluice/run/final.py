@@ -39,7 +39,7 @@ from sluice.table.commit import ROW_GROUP, write_pieces
 from sluice.table.compute import pc
 from sluice.table.ids import fingerprint
 from sluice.table.layout import FILTERED, FINAL, Layout
-from sluice.table.memory import give_back
+from sluice.table.memory import collect
 from sluice.table.read import read_table
 from sluice.table.schema import REASON, VERDICTS
 from sluice.wording import counted
@@ -86,7 +86,7 @@ def final_stage(
         failed, unknown = without_boxes(layout, boxes.store, units)
         unsure = {} if recipe.redact.null == "pass" else dict.fromkeys(unknown, recipe.redact.null)
     kept = Kept.load(layout, file, basis.balancing)
-    give_back()  # what it was chosen from: the workers need the room
+    collect()  # what it was chosen from: the workers need the room
     packing = basis.packing(file, layout, kept, asked, place_of(layout))
     for _ in range(_TRIES):
         jobs = packing.jobs({*gone, *failed, *unsure})

@@ -4,11 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import sys
 from collections.abc import Callable
 from typing import Final
 
 _KEPT: Final[list[Callable[[], None]]] = []
+
+
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE: Final = 2**20  # bytes
+
+
+def map_large_blocks() -> None:
+    """Have what is large lie by itself, so that it goes back to the system when it is freed.
+
+    glibc would lay it among the small things once the first such block was freed, and the gaps would stay. Another
+    allocator is left as it is.
+    """
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 def kept(forget: Callable[[], None]) -> None:
@@ -20,6 +35,12 @@ def forget_kept() -> None:
     """Let go of all that is kept: the process is going to do something else."""
     for forget in _KEPT:
         forget()
+    give_back()
+
+
+def collect() -> None:
+    """Give back what hangs in dead circles, too: a look through all objects, for the end of a stage."""
+    gc.collect()
     give_back()
 
 
