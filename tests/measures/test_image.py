@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import io
+import weakref
 
 import numpy as np
 import numpy.typing as npt
@@ -167,3 +169,19 @@ def test_a_blurred_image_is_less_sharp_at_any_size() -> None:
         soft = crisp.resize((side // 40, side // 40)).resize((side, side), Image.Resampling.BICUBIC)
         values = measured("image.quality", encoded(np.asarray(crisp)), encoded(np.asarray(soft))).columns["sharpness"]
         assert values[0] > 20 * values[1]
+
+
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_row_that_fails_hangs_in_no_circle(cut: bool) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (70, 90, 3), dtype=np.uint8)
+    data = encoded(noise, "JPEG")[:900] if cut else b"not an image"
+    measure = registered("image.quality")
+    row = ImageRow("png", lambda: data, DecodePlan.of([measure]), Limits(), None)
+    there = weakref.ref(row)
+    gc.disable()  # so that only counting references frees it
+    try:
+        assert apply(measure, [row]).errors[0]
+        del row
+        assert there() is None
+    finally:
+        gc.enable()

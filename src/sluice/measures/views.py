@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -75,6 +75,13 @@ class Row(Protocol):
         ...
 
 
+class _Failed(NamedTuple):
+    """Why a view cannot be had. The exception itself would hang in a circle: its frames hold the row, that its unit."""
+
+    failure_class: FailureClass
+    message: str
+
+
 class ImageRow:
     """An image item."""
 
@@ -110,10 +117,10 @@ class ImageRow:
             try:
                 self._known[key] = self._compute(kind, side)
             except SampleFailure as failure:
-                self._known[key] = failure
+                self._known[key] = _Failed(failure.failure_class, failure.message)
         value = self._known[key]
-        if isinstance(value, SampleFailure):
-            raise value
+        if isinstance(value, _Failed):
+            raise SampleFailure(*value)
         return value
 
     def _compute(self, kind: str, side: int | None) -> Any:
