@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from sluice.errors import RecipeError
 from sluice.pack.base import SHARD_NAMES
+from sluice.table.arrays import places_of
 
 Splits: TypeAlias = pa.Array | pa.ChunkedArray | npt.NDArray[np.str_] | Sequence[str]
 
@@ -23,7 +24,7 @@ class Shard:
 
     split: str
     index: int  # from 0 in its split
-    rows: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.signedinteger[Any]]
 
     def path(self, format: str) -> str:
         """Its path below `04_final/`, as the manifest names it; names sort as numbers do.
@@ -56,7 +57,7 @@ def cut_shards(
         raise ValueError(f"{len(sizes)} sizes, {len(codes)} splits")
     shards: list[Shard] = []
     for code in sorted(range(len(names)), key=names.__getitem__):
-        rows = np.flatnonzero(codes == code).astype(np.int64)
+        rows = places_of(codes == code)
         cuts = _cuts(np.asarray(sizes, np.int64)[rows], max_bytes, max_samples)
         shards += [Shard(names[code], index, rows[start:end]) for index, (start, end) in enumerate(pairwise(cuts))]
     return shards

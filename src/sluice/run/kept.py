@@ -18,7 +18,7 @@ from sluice.run.balance_draw import Balanced
 from sluice.run.balancing import balance
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.recipe import RecipeFile
-from sluice.table.arrays import distinct_numbers, numbers, span
+from sluice.table.arrays import distinct_numbers, numbers, places_of, span
 from sluice.table.commit import ROW_GROUP, piece_writer
 from sluice.table.compute import pc
 from sluice.table.layout import CAPTIONED, FILTERED, Layout
@@ -41,7 +41,7 @@ _TEXT_ROOM: Final = 2_048  # bytes that a sample's texts, JSON and padding take 
 class Kept:
     """The samples that the stages before kept, in order: those of them that were drawn. A few numbers each, no id."""
 
-    row: npt.NDArray[np.int64]  # among all that entered 01_filtered
+    row: npt.NDArray[np.signedinteger[Any]]  # among all that entered 01_filtered
     starts: npt.NDArray[np.int64]  # by unit, the first row of it
     sizes: npt.NDArray[np.int64]  # bytes in a shard, about
     splits: pa.DictionaryArray
@@ -66,7 +66,7 @@ class Kept:
             kept[kept] = balanced.drawn
         splits = _write_groups(layout, file, weight, repeats)
         sizes, contents = _sizes(layout, starts)
-        row = np.flatnonzero(kept)
+        row = places_of(kept)
         return Kept(
             row,
             starts,
@@ -77,7 +77,7 @@ class Kept:
             balanced,
         )
 
-    def places(self, some: npt.NDArray[np.int64]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    def places(self, some: npt.NDArray[np.signedinteger[Any]]) -> tuple[tuple[int, tuple[int, ...]], ...]:
         """By unit, the places of some of the kept samples among those of it that entered."""
         row = self.row[some]
         unit = np.searchsorted(self.starts, row, side="right") - 1

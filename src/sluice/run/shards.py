@@ -48,7 +48,7 @@ class PlannedShard:
     """A shard to write, and which of the kept samples it is to hold, by their place among them."""
 
     job: ShardJob
-    rows: npt.NDArray[np.int64]
+    rows: npt.NDArray[np.signedinteger[Any]]
 
     @cached_property
     def holds(self) -> bytes:

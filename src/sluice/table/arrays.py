@@ -50,6 +50,15 @@ def filled(column: pa.ChunkedArray, absent: int) -> npt.NDArray[Any]:
     return np.where(valid(column), np.concatenate(known), np.array(absent, known[0].dtype))
 
 
+def places_of(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.signedinteger[Any]]:
+    """Where a mask is true, in four bytes each as long as they suffice.
+
+    >>> places_of(np.array([True, False, True]))
+    array([0, 2], dtype=int32)
+    """
+    return np.flatnonzero(mask).astype(np.int32 if len(mask) < 2**31 else np.int64)
+
+
 def distinct_numbers(values: npt.ArrayLike) -> npt.NDArray[Any]:
     """Numbers, each once, ascending. Not by `np.unique`: it is slower, and imports `numpy.ma` first.
 
