@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -78,17 +77,6 @@ def test_swapped_attributes_are_caught_at_the_same_precision(pairs: Pairs, score
 def test_retrieval_among_few_pairs_is_near_perfect_in_every_language(pairs: Pairs, code: str) -> None:
     assert min(pairs.languages[code].recall_at(10)) > FLOOR_AT_10
     assert min(pairs.languages[code].recall_at(1)) > FLOOR_AT_1
-
-
-def test_400_images_a_second_on_one_core(towers: Towers) -> None:
-    images = list(np.random.default_rng(0).integers(0, 256, (128, 192, 256, 3), dtype=np.uint8))
-    towers.images(images[:8])
-    spent = []
-    for _ in range(3):  # CPU seconds, the least of three: others may be at work on the machine
-        started = time.process_time()
-        towers.images(images)
-        spent.append(time.process_time() - started)
-    assert len(images) / min(spent) >= 400
 
 
 def test_a_vector_does_not_depend_on_its_company(towers: Towers) -> None:
