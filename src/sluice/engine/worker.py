@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import gc
 import importlib
@@ -22,12 +21,9 @@ from sluice.engine.base import WorkerContext
 from sluice.engine.journal import Journal
 from sluice.engine.spool import Spool
 from sluice.errors import FailureClass, SluiceError
-from sluice.table.memory import collect, forget_kept
+from sluice.table.memory import collect, forget_kept, keep_freed_memory
 
 _PR_SET_PDEATHSIG: Final = 1
-_M_TRIM_THRESHOLD: Final = -1
-_M_MMAP_THRESHOLD: Final = -3
-_KEPT: Final = 32 * 2**20  # bytes: freed memory that a worker keeps for the next image; the most that glibc allows
 _OBJECTS: Final = 20_000  # made between two looks for dead circles, instead of 700
 
 
@@ -63,7 +59,7 @@ class Reply:
 def main() -> None:
     """Serve jobs until the supervisor closes the socket."""
     _die_with(int(sys.argv[1]))
-    _keep_freed_memory()
+    keep_freed_memory()
     gc.set_threshold(_OBJECTS)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's to handle
     connection = Connection(int(sys.argv[2]))
@@ -120,16 +116,6 @@ def _portable(error: SluiceError) -> SluiceError:
     except (TypeError, pickle.PickleError):
         return SluiceError(str(error))
     return error
-
-
-def _keep_freed_memory() -> None:
-    """Have images use the pages of those before them: glibc would map and clear new ones for each, a tenth of the time.
-
-    Without glibc (macOS, musl) the allocator stays as it is.
-    """
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _KEPT)
-        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
 def _look_past_what_stays() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.table.arrays import codes, filled
-from sluice.table.read import column_statistics
+from sluice.table.footer import one_value, parts
 
 Numbers = npt.NDArray[np.int64]
 
@@ -31,7 +31,7 @@ class Run(NamedTuple):
 
 def shard_runs(manifest: pq.ParquetFile) -> list[Run]:
     """All shards, in their order."""
-    everywhere = {name: _same_in_all(manifest, name) for name in NAMES[:-1]}
+    everywhere = {name: one_value(parts(manifest.metadata, name)) for name in NAMES[:-1]}
     varying = [name for name in NAMES if everywhere.get(name) is None]
     runs: list[Run] = []
     for first, piece in _pieces(manifest, varying):
@@ -52,7 +52,7 @@ def shard_runs(manifest: pq.ParquetFile) -> list[Run]:
 
 def summed(manifest: pq.ParquetFile, column: str, first: Numbers, rows: Numbers) -> Numbers:
     """The sum of a column over each of some stretches of rows, none as 1; the stretches are in order."""
-    every = _same_in_all(manifest, column)
+    every = one_value(parts(manifest.metadata, column))
     if every is not None:
         return rows * int(every)
     sums = np.zeros(len(first), np.int64)
@@ -66,20 +66,6 @@ def summed(manifest: pq.ParquetFile, column: str, first: Numbers, rows: Numbers)
         end = np.clip(first[low:high] + rows[low:high] - start, 0, piece.num_rows)
         sums[low:high] += ends[end] - ends[begin]
     return sums
-
-
-def _same_in_all(manifest: pq.ParquetFile, column: str) -> Any:
-    """The value that a column has in every row, as far as the footer tells; else None."""
-    metadata, place = manifest.metadata, manifest.schema_arrow.names.index(column)
-    found: set[Any] = set()
-    for group in range(metadata.num_row_groups):
-        known = column_statistics(metadata.row_group(group), column, place)
-        if known is None or known.null_count or known.min != known.max:
-            return None
-        found.add(known.min)
-        if len(found) > 1:
-            return None
-    return found.pop() if found else None
 
 
 def _pieces(manifest: pq.ParquetFile, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:

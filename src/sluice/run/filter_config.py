@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from sluice.corpus.opt_out import Kind
 from sluice.run.alike_config import KEEP_BEST, TextDuplicatesConfig
-from sluice.run.rights_gate import NAMES, Unknown
+from sluice.run.rights_gate import NAMES, Unknown, spdx_ids
 from sluice.run.rule_config import RulesConfig
 from sluice.sources.config import SourceConfig
 
@@ -83,13 +83,7 @@ class RightsConfig(_Model):
     @field_validator("allow")
     @classmethod
     def _are_licences(cls, allow: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        from sluice.measures.rights import near_ids, spdx
-
-        for name in allow or ():
-            if spdx(name) != name:
-                hint = near_ids(name)
-                raise ValueError(f"{name!r} is no SPDX id{f' (did you mean {hint}?)' if hint else ''}")
-        return allow
+        return spdx_ids(allow)
 
     @field_validator("opt_out")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
 from sluice.run.quality_config import Share
+from sluice.run.rights_gate import spdx_ids
 
 
 class SafetyLimit(BaseModel):
@@ -52,10 +53,4 @@ class GateConfig(BaseModel):
     @field_validator("licences")
     @classmethod
     def _are_licences(cls, licences: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        from sluice.measures.rights import near_ids, spdx
-
-        for name in licences or ():
-            if spdx(name) != name:
-                hint = near_ids(name)
-                raise ValueError(f"{name!r} is no SPDX id{f' (did you mean {hint}?)' if hint else ''}")
-        return licences
+        return spdx_ids(licences)

@@ -15,6 +15,17 @@ NAMES: Final = (UNKNOWN, NOT_ALLOWED, OPTED_OUT)  # reasons that the gate gives;
 Unknown = Literal["reject", "hold", "pass"]
 
 
+def spdx_ids(licences: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The same; ValueError where one of them is no SPDX id, with what it may have been meant to be."""
+    from sluice.measures.rights import near_ids, spdx
+
+    for name in licences or ():
+        if spdx(name) != name:
+            hint = near_ids(name)
+            raise ValueError(f"{name!r} is no SPDX id{f' (did you mean {hint}?)' if hint else ''}")
+    return licences
+
+
 class RightsAsked(Protocol):
     """Of `RightsConfig`, what deciding needs."""
 

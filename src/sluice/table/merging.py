@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.table.commit import PARTIAL, piece_writer
+from sluice.table.footer import parts
 
 _AT_ONCE: Final = 16  # tables
 _BATCH: Final = 512  # rows held of each
@@ -56,10 +57,8 @@ def merged(
 def _span(path: Path, column: str) -> _Span | None:
     """None where the table is empty."""
     with pq.ParquetFile(path) as file:
-        metadata, place = file.metadata, file.schema_arrow.names.index(column)
-        groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
-        found = [group.column(place).statistics for group in groups if group.num_rows]
-    return _Span(path, found[0].min, found[-1].max) if found else None
+        found = parts(file.metadata, column)
+    return _Span(path, found[0].least, found[-1].greatest) if found else None
 
 
 def _deepest(spans: Sequence[_Span]) -> int:

@@ -57,7 +57,7 @@ def read_where(path: Path, column: str, value: Any, columns: Sequence[str] | Non
         place = schema.names.index(column)
         found = [schema.empty_table().select(wanted)]
         for group in range(file.num_row_groups):
-            statistics = column_statistics(file.metadata.row_group(group), column, place)
+            statistics = _statistics(file.metadata.row_group(group), column, place)
             if statistics is None or statistics.min <= value <= statistics.max:
                 sought = file.read_row_group(group, columns=[column], use_threads=False).column(0)
                 here = pc.equal(sought, value)
@@ -87,9 +87,7 @@ class UnitReader:
         schema = self._file.schema_arrow
         self._empty = schema.empty_table().select(self._columns)
         metadata, place = self._file.metadata, schema.names.index("unit")
-        found = (
-            column_statistics(metadata.row_group(group), "unit", place) for group in range(metadata.num_row_groups)
-        )
+        found = (_statistics(metadata.row_group(group), "unit", place) for group in range(metadata.num_row_groups))
         self._spans = [(known.min, known.max) if known else None for known in found]
         self._held: dict[int, pa.Table] = {}
 
@@ -118,7 +116,7 @@ def _of_unit(table: pa.Table, columns: Sequence[str], unit: int) -> pa.Table:
     return table.slice(start, end - start).select(list(columns))
 
 
-def column_statistics(group: Any, column: str, place: int) -> Any:
+def _statistics(group: Any, column: str, place: int) -> Any:
     """Least and greatest of a column in a row group; None where they are not known."""
     for chunk in range(place, group.num_columns):  # nested columns before it take several places
         if group.column(chunk).path_in_schema == column:
