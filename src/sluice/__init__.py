@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sluice.load.loader import Loader
-    from sluice.measures.base import data, gray, header, measure, rgb, sample, text, thumbnail
+    from sluice.measures.base import data, digest, gray, header, measure, rgb, sample, text, thumbnail
     from sluice.run.events import Listener
     from sluice.run.ledger import Run
 
@@ -47,6 +47,7 @@ __all__ = [
     "SluiceError",
     "SourceError",
     "data",
+    "digest",
     "gray",
     "header",
     "measure",
@@ -57,7 +58,7 @@ __all__ = [
     "thumbnail",
 ]
 
-_VIEWS = ("data", "gray", "header", "rgb", "sample", "text", "thumbnail")
+_VIEWS = ("data", "digest", "gray", "header", "rgb", "sample", "text", "thumbnail")
 _HOMES = dict.fromkeys(("measure", *_VIEWS), "sluice.measures.base") | {
     "Loader": "sluice.load.loader",
     "Run": "sluice.run.ledger",

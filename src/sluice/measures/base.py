@@ -39,7 +39,7 @@ DECODE_VERSION: Final = "simplejpeg+pillow/1"  # sharpness depends on how pixels
 class View:
     """One way to look at an item; `grain` says of what, `max_side` (px) at which scale."""
 
-    kind: Literal["header", "bytes", "gray", "rgb", "thumbnail", "text", "sample"]
+    kind: Literal["header", "bytes", "digest", "gray", "rgb", "thumbnail", "text", "sample"]
     grain: Grain
     max_side: int | None = None
     exact: bool = True  # the longer side is `max_side`; else it is that or more, as the decoder gave it
@@ -60,6 +60,11 @@ def header() -> View:
 def data() -> View:
     """The encoded bytes of an image."""
     return View("bytes", "image")
+
+
+def digest() -> View:
+    """The SHA-256 of the encoded bytes, in hexadecimal: taken as they are read, while they lie in the cache."""
+    return View("digest", "image")
 
 
 def gray(max_side: int, *, exact: bool = True) -> View:
@@ -110,6 +115,8 @@ class Batch(Protocol):
     def header(self) -> Sequence[Header]: ...
     @property
     def bytes(self) -> Sequence[bytes]: ...
+    @property
+    def digest(self) -> Sequence[str]: ...
     @property
     def gray(self) -> Sequence[Pixels]: ...
     @property

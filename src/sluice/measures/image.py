@@ -6,14 +6,13 @@ threshold means the same for a thumbnail's worth of a photo from any camera. Sma
 
 from __future__ import annotations
 
-from hashlib import sha256
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from sluice.measures.base import Batch, Columns, Pixels, data, gray, header, measure, rgb
+from sluice.measures.base import Batch, Columns, Pixels, digest, gray, header, measure, rgb
 from sluice.measures.image_hash import dhash, image_dhash, image_phash, phash
 from sluice.measures.pixel_sums import Reals, colour_products, gray_sums
 
@@ -146,13 +145,13 @@ def image_quality(batch: Batch) -> Columns:
     }
 
 
-@measure("image.content_hash", version=1, reads=data(), writes={"sha256": pa.string()})
+@measure("image.content_hash", version=1, reads=digest(), writes={"sha256": pa.string()})
 def image_content_hash(batch: Batch) -> Columns:
     """What makes two files the same file.
 
     - `sha256`: of the encoded bytes, in hexadecimal; equal only for the same file, bit for bit
     """
-    return {"sha256": [sha256(encoded).hexdigest() for encoded in batch.bytes]}
+    return {"sha256": batch.digest}
 
 
 def sharpness(pixels: Pixels) -> float | None:

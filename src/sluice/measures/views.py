@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -129,6 +130,8 @@ class ImageRow:
         match kind:
             case "bytes":
                 return self._read()
+            case "digest":
+                return sha256(self._get("bytes")).hexdigest()
             case "header":
                 return read_header(self._get("bytes"), self._limits)
             case "decoded":
@@ -213,6 +216,10 @@ class _Batch:
     @property
     def bytes(self) -> Sequence[bytes]:
         return self._column("bytes")
+
+    @property
+    def digest(self) -> Sequence[str]:
+        return self._column("digest")
 
     @property
     def gray(self) -> Sequence[Pixels]:

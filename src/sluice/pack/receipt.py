@@ -16,9 +16,11 @@ from sluice.errors import SampleFailure
 from sluice.media.redact import Redaction, covered
 from sluice.pack.base import Loaded, PackImage, PackSample, Read, ShardReceipt
 from sluice.table.schema import MANIFEST, REDACTIONS
+from sluice.table.writeback import begin_writing
 
 _HELD: Final = 2**18  # bytes for one system call; what is held longer has left the processor's cache
 _PARTS: Final = 512  # for one system call: half of what Linux takes
+_BEGUN: Final = 2**23  # bytes that the disk is given at a time, while the next are made
 _OFFSET, _SIZE, _IMAGE = (MANIFEST.get_field_index(name) for name in ("offset", "size", "image_offset"))
 
 
@@ -59,6 +61,7 @@ class HashedFile:
         self._hash = hashlib.sha256()
         self._parts: list[Any] = []  # bytes-like; Arrow hands over its own buffers
         self._held = 0
+        self._begun = 0  # bytes that the disk was told of
         self.position = 0
 
     def __enter__(self) -> HashedFile:
@@ -92,6 +95,9 @@ class HashedFile:
                 rest = rest[self._file.write(rest) :]
         self._parts.clear()
         self._held = 0
+        if self.position - self._begun >= _BEGUN:
+            begin_writing(self._file.fileno(), self._begun, self.position - self._begun)
+            self._begun = self.position
 
     def tell(self) -> int:
         """Bytes written so far."""

@@ -199,7 +199,7 @@ class UnitPass:
     def _look(self, rows: Sequence[Row], position: int, wanted: Mapping[str, Measure]) -> None:
         """Compute every view that the measures will ask for, row by row, so that a death names its row."""
         views = dict.fromkeys(view for measure in wanted.values() for view in measure.reads)
-        cheap = [view for view in views if not view.pixels]  # bytes and header first
+        cheap = [view for view in views if not view.pixels]  # bytes, their digest and the header first
         pixels = [view for view in views if view.pixels]
         for row in rows:
             self._context.journal.mark(position)

@@ -13,16 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.engine import WorkerContext
-from sluice.load.augment.declared import Recorded
-from sluice.load.augment.steps import Step
 from sluice.media.limits import Limits
 from sluice.pack.base import Contents, ShardReceipt
 from sluice.pack.formats import packer
-from sluice.pack.manifest import AUGMENT_FILE
 from sluice.pack.takedown import rewrite_shard_without
 from sluice.pack.writing import Target, write_shards
 from sluice.run.shard_samples import CoveringPlan, Places, ShardSamples
-from sluice.table.commit import commit, table_writer, write_bytes, write_table
+from sluice.table.commit import commit, table_writer, write_table
 from sluice.table.compute import pc
 from sluice.table.layout import REDACTIONS_FILE, Layout
 from sluice.table.read import read_table
@@ -163,16 +160,6 @@ def write_redactions(place: Place, shards: Sequence[str], covering: CoveringPlan
     of_one = [name for name in shards if name.partition("/")[0] == shards[0].partition("/")[0]]
     tables = [read_table(_redacted_path(place, name)) for name in of_one]
     write_table(path, pa.concat_tables([pa.Table.from_batches([], REDACTIONS), *tables]))
-    return {path.name: _sha256(path)}
-
-
-def write_augment(folder: Path, steps: tuple[Step, ...]) -> dict[str, str]:
-    """Write the steps that a recipe declares, or remove those of an earlier one; the file's SHA-256 by its name."""
-    path = folder / AUGMENT_FILE
-    if not steps:
-        path.unlink(missing_ok=True)
-        return {}
-    write_bytes(path, Recorded(steps).to_json())
     return {path.name: _sha256(path)}
 
 

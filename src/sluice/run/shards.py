@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from hashlib import blake2b
+from hashlib import blake2b, sha256
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,11 +15,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sluice.engine import Engine, Task
+from sluice.load.augment.declared import Recorded
 from sluice.load.augment.steps import Step
 from sluice.media.limits import Limits
 from sluice.pack.base import FORMATS, Contents
 from sluice.pack.indexes import finish_pack
 from sluice.pack.listed import Listed
+from sluice.pack.manifest import AUGMENT_FILE
 from sluice.pack.plan import Shard, cut_shards
 from sluice.run.events import Events
 from sluice.run.kept import Kept
@@ -29,12 +32,12 @@ from sluice.run.packing import (
     ShardJob,
     Written,
     read_receipt,
-    write_augment,
     write_redactions,
 )
 from sluice.run.recipe import PackConfig
 from sluice.run.sending import forget_lost, is_settled
 from sluice.run.shard_samples import CoveringPlan
+from sluice.table.commit import write_bytes
 from sluice.table.ids import fingerprint
 from sluice.table.layout import Layout
 
@@ -124,7 +127,7 @@ class Packing:
         """Write what lists the finished `shards`, in order, and remove what is not of this pack."""
         listed = [Listed(name, found.samples, found.bytes, found.sha256, found.rows) for name, found in shards.items()]
         others = write_redactions(self.place, list(shards), self.covering)
-        others |= write_augment(self.place.folder, self.augment)
+        others |= _write_augment(self.place.folder, self.augment)
         self._remove_others(finish_pack(self.place.folder, listed, others), shards)
 
     def _remove_others(self, files: Mapping[str, str], shards: Mapping[str, Written]) -> None:
@@ -143,3 +146,14 @@ class Packing:
 def _is_there(place: Place, job: ShardJob) -> bool:
     written = read_receipt(place, job.name)
     return written is not None and written.is_of(job)
+
+
+def _write_augment(folder: Path, steps: tuple[Step, ...]) -> dict[str, str]:
+    """Write the steps that a recipe declares, or remove those of an earlier one; the file's SHA-256 by its name."""
+    path = folder / AUGMENT_FILE
+    if not steps:
+        path.unlink(missing_ok=True)
+        return {}
+    data = Recorded(steps).to_json()
+    write_bytes(path, data)
+    return {path.name: sha256(data).hexdigest()}
