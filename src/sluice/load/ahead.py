@@ -1,4 +1,4 @@
-"""Shards of remote packs brought before they are needed: in the order of the epoch, by a few threads.
+"""Shards brought before they are needed: in the order of the epoch, by a few threads, from stores and from disks.
 
 What is looked ahead at are two windows: the one that is read and the next. A shard is brought only where there is room
 without those that are needed sooner, so the next window never takes the place of this one.
@@ -17,6 +17,7 @@ import numpy as np
 
 from sluice.errors import SluiceError
 from sluice.load.cache import Needs, NoRoomError
+from sluice.load.disk_ahead import DiskAhead
 from sluice.load.epoch import Epoch, Stretch
 from sluice.load.folder import PackFolder
 from sluice.load.store import RemoteStore, StoppedError
@@ -29,18 +30,28 @@ _BLOCK_BITS: Final = 40  # of a number that holds a source and a block of it
 
 @dataclass(frozen=True)
 class _Wanted:
-    store: RemoteStore
+    store: RemoteStore | DiskAhead
     shard: str
     needs: Needs  # of all that is looked ahead at
 
 
 class Downloads:
-    """Brings what the samples from `reached` on need, until it is closed. `epoch_of` gives the epochs by number."""
+    """Brings what the samples from `reached` on need, until it is closed. `epoch_of` gives the epochs by number.
+
+    `disks`: tars on this machine are read ahead, too, from the first batch on, which would have to wait for them.
+    """
 
     def __init__(
-        self, folders: Sequence[PackFolder], epoch_of: Callable[[int], Epoch], number: int, window: int, threads: int
+        self,
+        folders: Sequence[PackFolder],
+        epoch_of: Callable[[int], Epoch],
+        number: int,
+        window: int,
+        threads: int,
+        *,
+        disks: bool = False,
     ) -> None:
-        self._stores = [folder.store if isinstance(folder.store, RemoteStore) else None for folder in folders]
+        self._stores = [_brought_from(folder, disks=disks) for folder in folders]
         self._folders = folders
         self._epoch_of, self._number = epoch_of, number
         self._epochs: list[Epoch] = []
@@ -52,8 +63,20 @@ class Downloads:
         self._brought = 0  # shards so far
         self._blocked = False  # until one of them is done
         self._closed = False
-        for _ in range(threads if any(self._stores) else 0):
-            threading.Thread(target=self._work, name="sluice-download", daemon=True).start()
+        self._threads = 0
+        if any(isinstance(store, RemoteStore) for store in self._stores):
+            self._start(threads)
+        self._of_disks = min(1, threads) if any(self._stores) else 0  # one thread: a disk is read front to back
+
+    def first_is_served(self) -> None:
+        """Nobody waits for a first batch any more."""
+        if not self._threads:
+            self._start(self._of_disks)
+
+    def _start(self, threads: int) -> None:
+        self._threads = threads
+        for _ in range(threads):
+            threading.Thread(target=self._work, name="sluice-ahead", daemon=True).start()
 
     def reached(self, position: int) -> None:
         """The samples of the epoch from `position` on are needed next."""
@@ -134,6 +157,12 @@ class Downloads:
         if not self._epochs:
             self._epochs = [self._epoch_of(self._number), self._epoch_of(self._number + 1)]
         return self._epochs
+
+
+def _brought_from(folder: PackFolder, *, disks: bool) -> RemoteStore | DiskAhead | None:
+    if isinstance(folder.store, RemoteStore):
+        return folder.store
+    return DiskAhead.of(folder) if disks else None
 
 
 def _first_needs(samples: Stretch) -> list[tuple[int, int]]:

@@ -207,7 +207,8 @@ class Loader:
         number = first + (share.worker - first) % share.workers
         waiting: deque[tuple[int, Step, list[Future[list[Served]]]]] = deque()
         pool = None if self._processes else self._executor()
-        downloads = Downloads(self.folders, self._epoch, epoch, self._window, self._downloads)
+        # A rank alone reads all of a window; several would each have it read whole, on whatever machines they are.
+        downloads = Downloads(self.folders, self._epoch, epoch, self._window, self._downloads, disks=share.world == 1)
         try:
             while True:
                 while len(waiting) <= self._ahead and steps.has(number):
@@ -219,6 +220,7 @@ class Loader:
                     return
                 step, part, asked = waiting.popleft()
                 served = [one for some in asked for one in some.result()]
+                downloads.first_is_served()
                 yield _batch(epoch, step, served, part, self._too_long(part.too_long))
         finally:
             downloads.close()
