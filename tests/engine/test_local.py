@@ -46,6 +46,17 @@ def test_workers_that_are_renewed_have_nothing_of_the_run_before():
     assert kept & first and not renewed & (first | kept)
 
 
+def test_workers_that_are_released_are_gone_and_others_come_when_there_is_something_to_do():
+    with LocalEngine(2) as engine:
+        tasks = [Task(number) for number in range(4)]
+        before = {outcome.result for outcome in engine.run("tasks:process", None, tasks)}
+        engine.release()
+        engine.release()
+        assert not any(Path(f"/proc/{process}").exists() for process in before)
+        after = {outcome.result for outcome in engine.run("tasks:process", None, tasks)}
+    assert before and after and not before & after
+
+
 def test_tasks_are_made_as_workers_come_free_a_few_ahead():
     made = []
 

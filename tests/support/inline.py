@@ -33,6 +33,9 @@ class InlineEngine:
     def renew(self, function):
         """Nor is there one to end."""
 
+    def release(self):
+        """Nor here."""
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task."""
         listed = list(tasks)

@@ -59,6 +59,10 @@ class Engine(Protocol):
         """The same, between two runs that share nothing: what the first left in the workers may go."""
         ...
 
+    def release(self) -> None:
+        """Let the workers' memory go, for this process needs the room; they come back when something is to run."""
+        ...
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends, in any order; tasks are asked for as workers come free."""
         ...

@@ -49,9 +49,13 @@ class LocalEngine:
 
     def renew(self, function: str) -> None:
         """Start other processes: those there are keep the modules and the gaps of what they did, 15 MB each."""
+        self.release()
+        self.warm(function)
+
+    def release(self) -> None:
+        """End the workers; others start with the next tasks."""
         for worker in self._pool:
             worker.kill()
-        self.warm(function)
 
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends. Left early, the tasks in hand are dropped."""

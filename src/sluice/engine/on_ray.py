@@ -126,6 +126,9 @@ class RayEngine:
     def renew(self, function: str) -> None:
         """Nothing: a node has room for a worker's modules, and none to wait for another one."""
 
+    def release(self) -> None:
+        """Nothing: Ray's workers take none of this process's room, and take seconds to come back."""
+
     def run(self, function: str, shared: Any, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome for each task as it ends. Left early, the tasks in hand are dropped."""
         self._cluster.turn_of(self)

@@ -99,6 +99,7 @@ def final_stage(
         failed |= news  # left out of every format: all formats hold the same samples
     else:
         raise RunError(f"source files keep changing while they are packed ({len(failed)} so far); run again later")
+    engine.release()  # what lists the shards takes the most room of this process
     packing.finish(shards)
     absent = kept.rows_of(layout, {*gone, *failed, *unsure})
     law = LawOfCounts()
