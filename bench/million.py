@@ -137,6 +137,8 @@ def main() -> None:
     parser.add_argument("--timeline", action="store_true", help="also write the memory every 0.1 s")
     options = parser.parse_args()
     draw = random.Random(options.seed)
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=options.folder) as name:
         costs: dict[int, Cost] = {}
         for samples in dict.fromkeys((BASE, options.samples)):

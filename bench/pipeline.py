@@ -10,8 +10,9 @@
 `asked`     `sluice run` with what the aim names: header, quality, pHash, texts and their language, 12 rules, duplicates
             by bytes, hash and caption, WebDataset, report; from nothing.
 `run`       the same with all built-in measures.
-`equal`     `sluice run` with what the recipe for Data-Juicer asks and no more (and shards, which that does not write);
-            run where Data-Juicer is, on the same files.
+`equal`     `sluice run --only 01_filtered` with what the recipe for Data-Juicer asks and no more, to a list of what is
+            kept, as that writes one; run where Data-Juicer is, on the same files.
+`shards`    `equal` gone on with, to WebDataset shards and the report, which that has not.
 `again`     the same command with nothing changed;  `threshold`: with a changed rule.
 Data-Juicer needs its own environment: give its interpreter with --data-juicer.
 """
@@ -67,7 +68,7 @@ ASKED = (
 EQUAL = """\
 name: equal
 run: {run}
-sources: [{{type: table, path: {table}, images: {corpus}}}]
+sources: [{{type: table, path: {table}}}]
 measures: [image.header, image.phash, text.basic]
 filter:
   reject:
@@ -79,7 +80,7 @@ filter:
     special_characters: letter_share + digit_share < 0.1
   duplicates: {{bytes: false, captions: false, boilerplate: null, near: {{distance: 0}}}}
 engine: {{workers: {workers}}}
-pack: [{{format: webdataset, shard_samples: 5000}}]
+pack: [{{format: webdataset, shard_samples: 1000}}]
 """
 
 
@@ -190,11 +191,11 @@ def write_equal(folder: Path, corpus: Path, workers: int, count: int) -> Path:
     """The recipe `EQUAL` on the first `count` images, to be run from nothing."""
     table, recipe = folder / "equal.jsonl", folder / "equal.yaml"
     with table.open("w") as out:
-        for path in sorted(corpus.rglob("*.jpg"))[:count]:
-            row = {"path": str(path.relative_to(corpus)), "caption": path.with_suffix(".txt").read_text()}
+        for path in sorted(corpus.absolute().rglob("*.jpg"))[:count]:
+            row = {"path": str(path), "caption": path.with_suffix(".txt").read_text()}
             out.write(json.dumps(row) + "\n")
     shutil.rmtree(folder / "equal", ignore_errors=True)
-    recipe.write_text(EQUAL.format(run=folder / "equal", table=table, corpus=corpus, workers=workers))
+    recipe.write_text(EQUAL.format(run=folder / "equal", table=table, workers=workers))
     return recipe
 
 
@@ -246,7 +247,8 @@ def main() -> None:
             note("repack", timed(sluice(recipe)))
             if options.data_juicer:
                 equal = write_equal(folder, options.corpus.absolute(), options.workers, options.data_juicer_count)
-                note("equal", timed(sluice(equal)))
+                note("equal", timed([*sluice(equal), "--only", "01_filtered"]))
+                note("shards", timed(sluice(equal)))
                 command = juicer(
                     options.data_juicer, options.corpus, folder, options.workers, options.data_juicer_count
                 )
@@ -261,7 +263,7 @@ def main() -> None:
     cpu = {what: statistics.median(second for _, second in seconds) for what, seconds in figures.items()}
     print(f"\n{count:,} images, {options.workers} workers, medians of {options.rounds} alternating rounds")
     for what, seconds in wall.items():
-        images = options.data_juicer_count if what in ("data-juicer", "equal") else count
+        images = options.data_juicer_count if what in ("data-juicer", "equal", "shards") else count
         print(f"{what:<12} {seconds:8.2f} s {images / seconds:9,.0f} images/s {1e6 * cpu[what] / images:8,.0f} us CPU")
     for kind in ("asked", "run"):
         for bare in loops:
@@ -275,10 +277,12 @@ def main() -> None:
             f"run / data-juicer  {scale * wall['data-juicer'] / wall['run']:.1f} times its images/s; "
             f"{scale * cpu['data-juicer'] / cpu['run']:.1f} by CPU time"
         )
-        print(
-            f"equal / data-juicer {wall['data-juicer'] / wall['equal']:.1f} times its images/s; "
-            f"{cpu['data-juicer'] / cpu['equal']:.1f} by CPU time"
-        )
+        for what, parts in (("equal", ("equal",)), ("equal+shards", ("equal", "shards"))):
+            seconds, work = (sum(took[part] for part in parts) for took in (wall, cpu))
+            print(
+                f"{what} / data-juicer {wall['data-juicer'] / seconds:.1f} times its images/s; "
+                f"{cpu['data-juicer'] / work:.1f} by CPU time"
+            )
     print(f"peak PSS of all processes {max(memory):,.0f} MB; kept {outcome['kept']:,} of {outcome['in']:,}")
 
 

@@ -260,6 +260,8 @@ def main() -> None:
     if options.decide:
         return decide(options.folder)
     compileall.compile_dir(Path(sluice.__file__).parent, quiet=1)  # as installing does
+    if options.folder:
+        options.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=options.folder) as name:
         for rows in options.rows or (10_000, 100_000, 1_000_000):
             measure((options.folder if options.keep else Path(name)) / f"rows-{rows}", rows, options.keep)
