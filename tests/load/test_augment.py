@@ -31,7 +31,7 @@ from sluice.load.reading import Sample
 from sluice.load.store import LocalStore
 from sluice.pack.base import PackImage, PackText
 from sluice.pack.manifest import AUGMENT_FILE, read_manifest
-from sluice.run.packing import write_augment
+from sluice.run.shards import write_augment
 from sluice.table.refs import Ref, RefReader
 
 STEPS: list[Any] = [

@@ -127,7 +127,7 @@ class Packing:
         """Write what lists the finished `shards`, in order, and remove what is not of this pack."""
         listed = [Listed(name, found.samples, found.bytes, found.sha256, found.rows) for name, found in shards.items()]
         others = write_redactions(self.place, list(shards), self.covering)
-        others |= _write_augment(self.place.folder, self.augment)
+        others |= write_augment(self.place.folder, self.augment)
         self._remove_others(finish_pack(self.place.folder, listed, others), shards)
 
     def _remove_others(self, files: Mapping[str, str], shards: Mapping[str, Written]) -> None:
@@ -143,12 +143,7 @@ class Packing:
                     path.unlink()
 
 
-def _is_there(place: Place, job: ShardJob) -> bool:
-    written = read_receipt(place, job.name)
-    return written is not None and written.is_of(job)
-
-
-def _write_augment(folder: Path, steps: tuple[Step, ...]) -> dict[str, str]:
+def write_augment(folder: Path, steps: tuple[Step, ...]) -> dict[str, str]:
     """Write the steps that a recipe declares, or remove those of an earlier one; the file's SHA-256 by its name."""
     path = folder / AUGMENT_FILE
     if not steps:
@@ -157,3 +152,8 @@ def _write_augment(folder: Path, steps: tuple[Step, ...]) -> dict[str, str]:
     data = Recorded(steps).to_json()
     write_bytes(path, data)
     return {path.name: sha256(data).hexdigest()}
+
+
+def _is_there(place: Place, job: ShardJob) -> bool:
+    written = read_receipt(place, job.name)
+    return written is not None and written.is_of(job)
