@@ -15,12 +15,11 @@ import random
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from processes import kill, watched
+from processes import kill, scratch, watched
 from tars import Planted, make
 
 BASE = 20_000
@@ -137,9 +136,7 @@ def main() -> None:
     parser.add_argument("--timeline", action="store_true", help="also write the memory every 0.1 s")
     options = parser.parse_args()
     draw = random.Random(options.seed)
-    if options.folder:
-        options.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=options.folder) as name:
+    with scratch(options.folder) as name:
         costs: dict[int, Cost] = {}
         for samples in dict.fromkeys((BASE, options.samples)):
             corpus = (options.folder or Path(name)) / f"tars-{samples}"

@@ -3,6 +3,7 @@
 import os
 import signal
 import statistics
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -22,6 +23,13 @@ def in_a_process(call: Callable[..., None], *args: Any) -> float:
     if process.exitcode:
         raise SystemExit(f"{call.__name__} failed")
     return memory.peak
+
+
+def scratch(folder: Path | None) -> tempfile.TemporaryDirectory[str]:
+    """A folder that goes when its block is left: in `folder`, which is made, or where the system has such."""
+    if folder:
+        folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=folder)
 
 
 @dataclass

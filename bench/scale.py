@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 import sluice
+from processes import scratch
 from what_if import measured
 
 RECIPE = """\
@@ -260,9 +261,7 @@ def main() -> None:
     if options.decide:
         return decide(options.folder)
     compileall.compile_dir(Path(sluice.__file__).parent, quiet=1)  # as installing does
-    if options.folder:
-        options.folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sluice-bench-", dir=options.folder) as name:
+    with scratch(options.folder) as name:
         for rows in options.rows or (10_000, 100_000, 1_000_000):
             measure((options.folder if options.keep else Path(name)) / f"rows-{rows}", rows, options.keep)
     return None

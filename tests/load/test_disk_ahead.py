@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from sluice.load.disk_ahead import DiskAhead
 from sluice.load.folder import PackFolder
 from sluice.load.loader import Loader
 from sluice.load.store import StoppedError
+from support.waiting import until
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no hints")
 
@@ -43,7 +43,7 @@ def test_each_tar_is_read_ahead_once_in_the_order_of_its_first_need(
         served = 0
         for batch in loader:
             served += len(batch)
-            _until(lambda: len(told) == len(blocks))
+            until(lambda: len(told) == len(blocks), "all tars read ahead", 20)
         assert served == len(loader.folders[0])
         begins = 4, 0  # the step from 4 on was the last asked for when the first was served; then the next epoch
         samples = (loader._epoch(epoch + turn).locate(start, served) for turn, start in enumerate(begins))
@@ -58,7 +58,7 @@ def test_nobody_waits_for_it_and_several_ranks_leave_it(
     batches = iter(Loader(packs[0], 4, threads=0, format="webdataset"))
     assert not told  # a first batch is not held up
     next(batches)
-    _until(lambda: bool(told))
+    until(lambda: told, "a tar read ahead", 20)
     told.clear()
     for loader in (
         Loader(packs[0], 4, threads=0, format="webdataset", rank=1, world=2),  # each would read all for a half
@@ -103,10 +103,3 @@ def test_what_is_needed_sooner_stays_in_memory(tmp_path: Path, told: list[tuple[
 def test_only_tars_on_a_disk_are(packs: tuple[Path, Path]) -> None:
     assert DiskAhead.of(PackFolder(packs[0], format="webdataset"))
     assert DiskAhead.of(PackFolder(packs[0], format="parquet")) is None
-
-
-def _until(true: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)

@@ -33,6 +33,7 @@ from sluice.pack.manifest import CHECKSUMS_FILE, read_manifest
 from sluice.table import remote
 from sluice.table.refs import RefReader
 from support.s3 import BUCKET, Service
+from support.waiting import until
 from support.web import website
 
 
@@ -236,18 +237,11 @@ def test_what_is_needed_first_is_fetched_first_as_far_as_there_is_room(
         for position in (0, 48, 60):
             downloads._look_at = 0  # else it looks anew a few thousand samples later at the soonest
             downloads.reached(position)
-            _until(lambda position=position: settled(position))
+            until(lambda position=position: settled(position), "what is needed soon, and no more", 20)
             time.sleep(0.1)  # what should not come has the time to
             assert settled(position)
     finally:
         downloads.close()
-
-
-def _until(true: Any, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 _EIGHT = """
@@ -295,7 +289,11 @@ def test_eight_processes_share_a_cache_and_one_is_killed_in_a_download(many: Pat
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as script:
             assert script.stdin and script.stdout
             victim = int(script.stdout.readline())
-            _until(lambda: any(path.suffix == ".partial" and path.stat().st_size for path in cached(disk)))
+            until(
+                lambda: any(path.suffix == ".partial" and path.stat().st_size for path in cached(disk)),
+                "a download begun",
+                20,
+            )
             script.stdin.write("go\n")
             script.stdin.flush()
             assert script.stdout.readline() == "all\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pytest
 
 from report.reported import HOSTILE, Reported
+from support.waiting import until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -124,7 +124,7 @@ def opened(browser: Any, reported: Reported) -> Iterator[Open]:
         browser.get_log("performance")
         browser.get((path or reported.layout.report).as_uri())
         if scripts:
-            _until(lambda: browser.execute_script(_DRAWN))
+            until(lambda: browser.execute_script(_DRAWN), "the page drawn", 20)
         return browser
 
     yield show
@@ -138,13 +138,6 @@ return visible.every((e) => e.querySelector("svg"));
 """
 
 
-def _until(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the page did not get there"
-        time.sleep(0.05)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_it_draws_without_an_error_and_never_scrolls_sideways(opened: Open, width: int, scheme: str) -> None:
@@ -152,7 +145,7 @@ def test_it_draws_without_an_error_and_never_scrolls_sideways(opened: Open, widt
     assert page.get_log("browser") == []
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     page.execute_script("for (const e of document.querySelectorAll('details')) e.open = true")
-    _until(lambda: page.execute_script(_DRAWN))
+    until(lambda: page.execute_script(_DRAWN), "the page drawn", 20)
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     drawn = page.execute_script("return document.querySelectorAll('.chart svg').length")
     assert drawn == page.execute_script("return document.querySelectorAll('[data-plot]').length") >= 10
@@ -191,7 +184,7 @@ def test_every_picture_was_decoded_and_has_its_words(opened: Open) -> None:
     page = opened()
     page.execute_script("for (const e of document.querySelectorAll('details')) e.open = true")
     broken = "return [...document.images].filter(i => !i.alt || !i.complete || !i.naturalWidth).length"
-    _until(lambda: page.execute_script(broken) == 0)
+    until(lambda: page.execute_script(broken) == 0, "every picture shown", 20)
     assert page.execute_script("return document.images.length") > 20
 
 

@@ -12,8 +12,9 @@ from sluice.engine import Task
 from support.commands import events, last_events, named
 from support.corpus import build_corpus
 from support.folders import differing, tree_digest
-from support.raylets import Raylets, until
+from support.raylets import Raylets
 from support.recipes import QUICK_MEASURES, write_recipe
+from support.waiting import until
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from contextlib import suppress
 from typing import Any
 
@@ -78,11 +77,3 @@ def _kill(node: Any) -> None:
 def _below(pid: int) -> list[int]:
     """The processes that `pid` has started, and those that they have."""
     return [process for child in children(pid) for process in (child, *_below(child))]
-
-
-def until(true: Any, what: str, patience: float = 60.0) -> None:
-    """Wait for `true()`."""
-    deadline = time.monotonic() + patience
-    while not true():
-        assert time.monotonic() < deadline, f"waited {patience:g} s in vain: {what}"
-        time.sleep(0.01)
