@@ -12,9 +12,10 @@ import pytest
 
 import sluice
 from report.reported import HOSTILE
-from report.test_browser import CHROMIUM, CONTRAST, DRIVER, FLAGS, _until
+from report.test_browser import CHROMIUM, CONTRAST, DRIVER, FLAGS
 from sluice.run.audit.drawing import draw_audit
 from support.recipes import write_recipe
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.browser,
@@ -58,7 +59,7 @@ def test_every_picture_shows_every_caption_is_text_and_nothing_complains(browser
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
         browser.get(sheet.as_uri())
         browser.execute_script("for (const e of document.images) e.loading = 'eager'")
-        _until(lambda: browser.execute_script(_BROKEN) == 0)
+        until(lambda: browser.execute_script(_BROKEN) == 0, "every picture shown", 20)
         assert browser.execute_script("return document.images.length") == len(list(sheet.parent.glob("images/*"))) > 20
         assert browser.execute_script("return document.documentElement.scrollWidth") <= width
     assert browser.title.startswith("small: audit ")

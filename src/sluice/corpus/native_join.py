@@ -197,12 +197,15 @@ class _Run:
         raised: list[BaseException] = []
 
         def flush(count: int) -> int:
-            try:
-                with self._lock:
+            with self._lock:
+                if self.stop[0]:
+                    return 1
+                try:
                     self._take(pairs[:count, 0].copy(), pairs[:count, 1].copy(), distances[:count].copy())
-            except BaseException as error:
-                raised.append(error)
-            return len(raised)
+                except BaseException as error:
+                    self.stop[0] = 1  # here, not by the one who waits: by then others would have taken batches
+                    raised.append(error)
+                return len(raised)
 
         made = self._struct(place)
         made.pairs, made.distances, made.room = address(pairs), address(distances), _ROOM
