@@ -46,7 +46,8 @@ def both(data: bytes, ids, places, path: Path):
     path.write_bytes(data)
     file = os.open(path, os.O_RDONLY)
     try:
-        return read_together(file, ids, places), [alone(data, *one) for one in zip(ids, places, strict=True)]
+        many = read_together(np.full(len(ids), file, np.int32), ids, places)
+        return many, [alone(data, *one) for one in zip(ids, places, strict=True)]
     finally:
         os.close(file)
 
@@ -57,6 +58,18 @@ def test_what_is_read_together_is_what_is_read_alone(shard, tmp_path):
     assert all(one in (None, other) for one, other in zip(many, each, strict=True))
     assert {len(one.images) for one in many if one} == {1, 2}
     assert [list(one.parts) for one in many if one] == [list(other.parts) for other in each if other.images]
+
+
+@pytest.mark.parametrize("most", [1, 2_000, 5_000, 2**24])
+def test_more_than_are_read_at_once_are_read_in_several_goes(shard, tmp_path, monkeypatch, most):
+    data, ids, places = shard
+    beside = places[:, 1] - np.maximum(places[:, 3], 0)
+    fits = (places[:, 2] >= 0) & (beside <= most)
+    assert (most < beside.min()) != fits.any()
+    monkeypatch.setattr(together, "_MOST", most)
+    many, each = both(data, ids * 70, np.tile(places, (70, 1)), tmp_path / "shard.tar")
+    assert [one is not None for one in many] == fits.tolist() * 70
+    assert all(one in (None, other) for one, other in zip(many, each, strict=True))
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300, deadline=None)
@@ -88,7 +101,7 @@ def test_nothing_is_kept_of_what_was_read(shard, tmp_path):
     file = os.open(path, os.O_RDONLY)
     before = sys.getrefcount(None)
     for _ in range(50):
-        many = read_together(file, *shard[1:])
+        many = read_together(np.full(len(shard[1]), file, np.int32), *shard[1:])
     os.close(file)
     (whole, *_) = [one for one in many if one]
     image, text = whole.images[0], whole.parts["txt"]
@@ -100,7 +113,7 @@ def test_nothing_is_kept_of_what_was_read(shard, tmp_path):
 
 def test_without_the_kernel_each_is_read_alone(shard, monkeypatch):
     monkeypatch.setattr(together, "_kernel", lambda: None)
-    assert read_together(0, *shard[1:]) == [None] * len(shard[1])
+    assert read_together(np.zeros(len(shard[1]), np.int32), *shard[1:]) == [None] * len(shard[1])
 
 
 def test_a_loader_serves_the_same_with_the_kernel_without_it_and_without_threads(packs, monkeypatch):

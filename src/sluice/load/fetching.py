@@ -7,7 +7,7 @@ and a block without any good sample left gives none, which is recorded too. Noth
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -19,7 +19,7 @@ from sluice.load.draws import draw_key
 from sluice.load.folder import PLACES, PackFolder
 from sluice.load.reading import Sample, ShardReader
 from sluice.load.together import read_together
-from sluice.table.arrays import filled, strings
+from sluice.table.arrays import filled
 
 Decode: TypeAlias = Callable[[Sample], Any]
 Moment: TypeAlias = tuple[int, int, int]  # seed, epoch, turn of the source: what draws for a sample depend on
@@ -36,6 +36,7 @@ class Seeded(Protocol):
 
 
 _BLOCKS_HELD: Final = 256
+_TOGETHER: Final = 32  # blocks that are read from at once: no more than a reader has files open
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,36 @@ class Fetcher:
         of_blocks: dict[tuple[int, int], list[int]] = {}
         for number, (source, block, _, _) in enumerate(places):
             of_blocks.setdefault((source, block), []).append(number)
-        for (source, block), numbered in of_blocks.items():
+        blocks = list(of_blocks.items())
+        for first in range(0, len(blocks), _TOGETHER):
+            for number, sample in self._read_blocks(blocks[first : first + _TOGETHER], places):
+                samples[number] = sample
+        return samples
+
+    def _read_blocks(
+        self, blocks: Sequence[tuple[tuple[int, int], list[int]]], places: Sequence[Place]
+    ) -> Iterator[tuple[int, Sample | None]]:
+        """Some of the samples of `places`, those of some blocks, with their numbers there.
+
+        A file that has gone from the cache may be closed while others are opened: then none of its samples is found.
+        """
+        files: list[int] = []
+        numbers: list[int] = []
+        ids: list[str] = []
+        wheres: list[npt.NDArray[np.int64]] = []
+        for (source, block), numbered in blocks:
             file = self._reader(source).opened(self._folders[source].blocks[block])
             if file is None:
                 continue
             rows = self._rows_of(source, block)
             taken = rows.taken[[places[number][2] for number in numbered]]
-            ids = [rows.ids[row] for row in taken.tolist()]
-            for number, sample in zip(numbered, read_together(file, ids, rows.places[taken]), strict=True):
-                samples[number] = sample
-        return samples
+            files += [file] * len(numbered)
+            numbers += numbered
+            ids += [rows.ids[row] for row in taken.tolist()]
+            wheres.append(rows.places[taken])
+        if not numbers:
+            return iter(())
+        return zip(numbers, read_together(np.array(files, np.int32), ids, np.concatenate(wheres)), strict=True)
 
     def begin(self, source: int, row: int) -> None:
         """Called before a sample is read, with its row of the manifest; SampleFailure has it left out."""
@@ -164,7 +185,7 @@ class _Rows:
     def of(cls, folder: PackFolder, block: int) -> _Rows:
         rows = folder.rows(block)
         places = np.stack([filled(rows.column(name), -1) for name in PLACES], axis=1)
-        return cls(strings(rows.column("id")), places, folder.rows_taken(block))
+        return cls(rows.column("id").to_pylist(), places, folder.rows_taken(block))
 
 
 def _bad(source: int, failures: Sequence[tuple[str, SampleFailure]], replaced_by: str | None) -> tuple[Bad, ...]:

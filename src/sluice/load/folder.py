@@ -136,7 +136,8 @@ class PackFolder:
         if name in self._groups:
             self._groups.move_to_end(name)
             return self._groups[name]
-        self._groups[name] = self._manifest.read_row_group(group, columns=list(columns))
+        # Few columns of few rows: to have threads come up takes longer than to read them.
+        self._groups[name] = self._manifest.read_row_group(group, list(columns), use_threads=False)
         if len(self._groups) > _HELD:
             self._groups.popitem(last=False)
         return self._groups[name]

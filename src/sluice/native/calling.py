@@ -19,7 +19,7 @@ LONG: Final = ctypes.c_int64
 SIZE: Final = ctypes.c_size_t
 DISTANCE: Final = ctypes.c_ssize_t
 REAL: Final = ctypes.c_double
-OBJECT: Final = ctypes.py_object  # a kernel that gives one is called with Python's lock held
+OBJECT: Final = ctypes.py_object  # a kernel that takes one is called with Python's lock held
 
 
 def bound(name: str, *takes: type, gives: type | None = None) -> Callable[[], Callable[..., Any] | None]:
@@ -36,7 +36,7 @@ def bound(name: str, *takes: type, gives: type | None = None) -> Callable[[], Ca
         library = kernels()
         if library is None:
             return None
-        if gives is OBJECT:
+        if OBJECT in takes:
             library = ctypes.PyDLL(str(LIBRARY))
         kernel = library[f"sluice_{name}"]
         kernel.argtypes, kernel.restype = takes, gives

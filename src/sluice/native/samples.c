@@ -11,18 +11,17 @@
 #include "kernels.h"
 
 typedef struct _object PyObject;
-extern PyObject _Py_NoneStruct;
 extern void Py_IncRef(PyObject *), Py_DecRef(PyObject *), PyErr_Clear(void);
 extern PyObject *PyBytes_FromStringAndSize(const char *, ptrdiff_t);
 extern char *PyBytes_AsString(PyObject *);
 extern PyObject *PyUnicode_FromStringAndSize(const char *, ptrdiff_t);
-extern PyObject *PyDict_New(void), *PyTuple_New(ptrdiff_t), *PyList_New(ptrdiff_t), *PyList_AsTuple(PyObject *);
-extern int PyDict_SetItem(PyObject *, PyObject *, PyObject *), PyList_Append(PyObject *, PyObject *);
+extern PyObject *PyDict_New(void), *PyTuple_New(ptrdiff_t);
+extern int PyDict_SetItem(PyObject *, PyObject *, PyObject *);
 extern int PyList_SetItem(PyObject *, ptrdiff_t, PyObject *), PyTuple_SetItem(PyObject *, ptrdiff_t, PyObject *);
 extern void *PyEval_SaveThread(void);
 extern void PyEval_RestoreThread(void *);
 
-enum { BLOCK = 512, LONGEST = 100 };
+enum { BLOCK = 512, LONGEST = 100, AT_ONCE = 256, IMAGES = 64 };
 
 typedef struct {
     int64_t offset, size, image_offset, image_size;
@@ -78,13 +77,16 @@ static int is_text(const uint8_t *extension, size_t size) {
            (size == 3 && (!memcmp(extension, "txt", 3) || !memcmp(extension, "cls", 3)));
 }
 
-/* Put the members into `parts` and `images`; the caption, None where there is no text, or NULL where Python is to look.
- * `around` holds the bytes before the image, then those after it. */
-static PyObject *members(const Place *place, const uint8_t *around, const char *id, size_t id_size, PyObject *image,
-                         PyObject *parts, PyObject *images) {
+/* What a sample has: parts by extension, and those of them that are images, in order. */
+typedef struct {
+    PyObject *parts, *caption, *images[IMAGES];
+    int count;
+} Members;
+
+/* Find the members; whether Python is to look. `around` holds the bytes before the image, then those after it. */
+static int find_members(const Place *place, const uint8_t *around, const char *id, size_t id_size, PyObject *image,
+                        Members *found) {
     int64_t before = place->image_offset - place->offset, at = 0, end = place->size;
-    PyObject *caption = &_Py_NoneStruct;
-    Py_IncRef(caption);
     while (at < end) {
         int64_t gap = at < before ? 0 : place->image_size; /* of what is in the tar and not in `around` */
         const uint8_t *block = around + at - gap;
@@ -93,78 +95,117 @@ static PyObject *members(const Place *place, const uint8_t *around, const char *
         if (at + BLOCK <= limit) size = member_size(block, id, id_size, &name_size);
         int64_t data = at + BLOCK;
         int is_image = data == before;
-        if (size < 0 || (is_image ? size != place->image_size : data + padded(size) > limit)) goto odd;
+        if (size < 0 || (is_image ? size != place->image_size : data + padded(size) > limit)) return -1;
         const uint8_t *extension = block + id_size + 1;
         size_t length = name_size - id_size - 1;
         PyObject *name = PyUnicode_FromStringAndSize((const char *)extension, (ptrdiff_t)length);
         PyObject *body = image;
         if (is_image) Py_IncRef(image);
         else body = PyBytes_FromStringAndSize((const char *)block + BLOCK, (ptrdiff_t)size);
-        int failed = !name || !body || PyDict_SetItem(parts, name, body);
-        if (!failed && !is_text(extension, length)) failed = PyList_Append(images, body);
+        int failed = !name || !body || PyDict_SetItem(found->parts, name, body);
+        if (!failed && !is_text(extension, length)) {
+            failed = found->count == IMAGES;
+            if (!failed) Py_IncRef(body), found->images[found->count++] = body;
+        }
         if (name) Py_DecRef(name);
         if (body) Py_DecRef(body);
-        if (failed) goto odd;
+        if (failed) return -1;
         if (length == 3 && !memcmp(extension, "txt", 3)) {
-            Py_DecRef(caption);
-            caption = PyUnicode_FromStringAndSize((const char *)block + BLOCK, (ptrdiff_t)size);
-            if (!caption) return NULL; /* no UTF-8 */
+            if (found->caption) Py_DecRef(found->caption);
+            found->caption = PyUnicode_FromStringAndSize((const char *)block + BLOCK, (ptrdiff_t)size);
+            if (!found->caption) return -1; /* no UTF-8 */
         }
         at = data + padded(size);
     }
-    if (at == end) return caption;
-odd:
-    Py_DecRef(caption);
-    return NULL;
+    return at != end;
 }
 
-/* (images, caption, parts) of one sample, or NULL. */
-static PyObject *sample(int file, const Place *place, const char *id, size_t id_size, uint8_t *around, int64_t room) {
-    int64_t before = place->image_offset - place->offset, after = place->size - before - place->image_size;
-    if (place->image_size < 0 || place->image_size > place->size || before < BLOCK || after < 0 || before + after > room)
-        return NULL;
-    PyObject *image = PyBytes_FromStringAndSize(NULL, (ptrdiff_t)place->image_size);
-    if (!image) return NULL;
-    struct iovec parts_of_file[] = {{around, (size_t)before},
-                                    {PyBytes_AsString(image), (size_t)place->image_size},
-                                    {around + before, (size_t)after}};
-    void *thread = PyEval_SaveThread();
-    int failed = read_parts(file, parts_of_file, 3, place->offset);
-    PyEval_RestoreThread(thread);
-    PyObject *parts = PyDict_New(), *images = PyList_New(0), *caption = NULL, *all = NULL;
-    if (!failed && parts && images) caption = members(place, around, id, id_size, image, parts, images);
-    if (caption) {
-        PyObject *tuple = PyList_AsTuple(images);
-        all = tuple ? PyTuple_New(3) : NULL;
-        if (all) {
-            PyTuple_SetItem(all, 0, tuple);
-            PyTuple_SetItem(all, 1, caption);
-            PyTuple_SetItem(all, 2, parts);
-            parts = NULL;
-        } else {
-            Py_DecRef(caption);
-            if (tuple) Py_DecRef(tuple);
-        }
-    }
-    Py_DecRef(image);
-    if (parts) Py_DecRef(parts);
-    if (images) Py_DecRef(images);
-    return all;
+/* A sample that is being read: its image, and where the bytes beside it lie; no image: Python is to look. */
+typedef struct {
+    PyObject *image;
+    uint8_t *around;
+} Reading;
+
+/* Python's lists, of as many None as there are samples. */
+typedef struct {
+    PyObject *images, *captions, *parts;
+} Lists;
+
+static int64_t beside(const Place *place) { return place->size - place->image_size; }
+
+static int is_plain(const Place *place) {
+    int64_t before = place->image_offset - place->offset;
+    return place->image_size >= 0 && place->image_size <= place->size && before >= BLOCK && before <= beside(place);
 }
 
-/* A list: for each of `count` samples, whose id is `id_size` bytes of `ids`, (images, caption, parts) as the tar `file` has
- * them at its place; None where Python is to look. `around` is room for what is no image. */
-EXPORT PyObject *sluice_tar_samples(int file, int64_t count, const Place *places, const char *ids, int64_t id_size,
-                                    uint8_t *around, int64_t room) {
-    PyObject *list = PyList_New((ptrdiff_t)count);
-    for (int64_t at = 0; list && at < count; at++) {
-        PyObject *one = sample(file, places + at, ids + at * id_size, (size_t)id_size, around, room);
-        if (!one) {
-            PyErr_Clear();
-            one = &_Py_NoneStruct;
-            Py_IncRef(one);
-        }
-        PyList_SetItem(list, (ptrdiff_t)at, one);
+static int read_sample(int file, const Place *place, const Reading *reading, char *image) {
+    int64_t before = place->image_offset - place->offset;
+    struct iovec parts[] = {{reading->around, (size_t)before},
+                            {image, (size_t)place->image_size},
+                            {reading->around + before, (size_t)(beside(place) - before)}};
+    return read_parts(file, parts, 3, place->offset);
+}
+
+/* Write a sample that was read into place `at` of the lists; nothing where Python is to look. */
+static void give(const Place *place, const char *id, size_t id_size, const Reading *reading, const Lists *lists,
+                 ptrdiff_t at) {
+    Members found = {.parts = PyDict_New()};
+    int odd = !found.parts || find_members(place, reading->around, id, id_size, reading->image, &found);
+    PyObject *images = odd ? NULL : PyTuple_New(found.count);
+    for (int number = 0; number < found.count; number++) {
+        if (images) PyTuple_SetItem(images, number, found.images[number]);
+        else Py_DecRef(found.images[number]);
     }
-    return list;
+    if (images) {
+        PyList_SetItem(lists->images, at, images);
+        PyList_SetItem(lists->parts, at, found.parts);
+        if (found.caption) PyList_SetItem(lists->captions, at, found.caption);
+        return;
+    }
+    if (found.parts) Py_DecRef(found.parts);
+    if (found.caption) Py_DecRef(found.caption);
+    PyErr_Clear();
+}
+
+/* Make room for samples from the first on, as many as `around` has room for; how many those are. */
+static int64_t make_room(const Place *places, int64_t count, uint8_t *around, int64_t room, Reading *readings) {
+    int64_t used = 0, taken = 0;
+    for (; taken < count && taken < AT_ONCE; taken++) {
+        const Place *place = places + taken;
+        readings[taken].image = NULL;
+        if (!is_plain(place) || beside(place) > room) continue;
+        if (used + beside(place) > room) break;
+        readings[taken].image = PyBytes_FromStringAndSize(NULL, (ptrdiff_t)place->image_size);
+        if (!readings[taken].image) PyErr_Clear();
+        readings[taken].around = around + used;
+        used += beside(place);
+    }
+    return taken;
+}
+
+/* For each of `count` samples, whose id is `id_size` bytes of `ids`: write its images, its caption, if it has one, and its
+ * parts into the lists, as its tar has them at its place; nothing where Python is to look. `around` is room for what is no
+ * image. Python's lock is let go of once for many samples, of whatever tars: threads that take turns at it more often wait
+ * for each other most of the time. */
+EXPORT int sluice_tar_samples(int64_t count, const int32_t *files, const Place *places, const char *ids, int64_t id_size,
+                              uint8_t *around, int64_t room, PyObject *images, PyObject *captions, PyObject *parts) {
+    Lists lists = {images, captions, parts};
+    Reading readings[AT_ONCE];
+    char *bytes[AT_ONCE];
+    uint8_t failed[AT_ONCE];
+    for (int64_t first = 0, taken; first < count; first += taken) {
+        taken = make_room(places + first, count - first, around, room, readings);
+        for (int64_t at = 0; at < taken; at++)
+            bytes[at] = readings[at].image ? PyBytes_AsString(readings[at].image) : NULL;
+        void *thread = PyEval_SaveThread();
+        for (int64_t at = 0; at < taken; at++)
+            failed[at] = !bytes[at] || read_sample(files[first + at], places + first + at, readings + at, bytes[at]);
+        PyEval_RestoreThread(thread);
+        for (int64_t at = 0; at < taken; at++) {
+            const char *id = ids + (first + at) * id_size;
+            if (!failed[at]) give(places + first + at, id, (size_t)id_size, readings + at, &lists, (ptrdiff_t)(first + at));
+            if (readings[at].image) Py_DecRef(readings[at].image);
+        }
+    }
+    return 0;
 }
