@@ -36,7 +36,7 @@ class Shard:
 
 
 def cut_shards(
-    sizes: npt.NDArray[np.int64],
+    sizes: npt.NDArray[np.integer[Any]],
     splits: Splits,
     max_bytes: int,
     max_samples: int,

@@ -15,13 +15,14 @@ import pyarrow as pa
 from sluice.errors import SampleFailure
 from sluice.media.redact import Redaction, covered
 from sluice.pack.base import Loaded, PackImage, PackSample, Read, ShardReceipt
+from sluice.table.compute import pc
 from sluice.table.schema import MANIFEST, REDACTIONS
 from sluice.table.writeback import begin_writing
 
 _HELD: Final = 2**18  # bytes for one system call; what is held longer has left the processor's cache
 _PARTS: Final = 512  # for one system call: half of what Linux takes
 _BEGUN: Final = 2**23  # bytes that the disk is given at a time, while the next are made
-_OFFSET, _SIZE, _IMAGE = (MANIFEST.get_field_index(name) for name in ("offset", "size", "image_offset"))
+_ROWS: Final = 1_024  # that are held as Python's own values
 
 
 def load(sample: PackSample, read: Read) -> list[Loaded]:
@@ -126,9 +127,10 @@ class Rows:
     def __init__(self, format: str, name: str) -> None:
         self.format = format
         self._name = name
-        self._rows: list[tuple[Any, ...]] = []
-        self._redactions: list[tuple[Any, ...]] = []
+        self._rows = _Growing(MANIFEST)
+        self._redactions = _Growing(REDACTIONS)
         self._failures: list[tuple[str, str, str]] = []
+        self._shift = 0
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -165,33 +167,63 @@ class Rows:
             if one.redaction:
                 self._redactions.append((sample.id, packed.item, *_told(one.redaction)))
 
-    def shift(self, bytes: int) -> None:
-        """Move what was recorded by `bytes`: what goes before it in the shard was not known until now."""
-        for place, row in enumerate(self._rows):
-            offset, image = row[_OFFSET] + bytes, None if row[_IMAGE] is None else row[_IMAGE] + bytes
-            self._rows[place] = (*row[:_OFFSET], offset, row[_SIZE], image, *row[_IMAGE + 1 :])
-
     def fail(self, sample: PackSample, failure: SampleFailure) -> None:
         """Record a sample as left out."""
         self._failures.append((sample.id, failure.failure_class, failure.message))
 
+    def shift(self, bytes: int) -> None:
+        """Move all samples by `bytes`: what goes before them in the shard was not known while they were recorded."""
+        self._shift = bytes
+
     def receipt(self, file: HashedFile) -> ShardReceipt:
         """The receipt of the shard written to `file`, now closed."""
-        rows = _table(self._rows, MANIFEST)
-        redactions = _table(self._redactions, REDACTIONS)
-        return ShardReceipt(rows, tuple(self._failures), file.position, file.sha256, redactions)
+        rows = _moved(self._rows.table(), self._shift)
+        return ShardReceipt(rows, tuple(self._failures), file.position, file.sha256, self._redactions.table())
+
+
+class _Growing:
+    """A table that grows by rows: as Python's own values these take three times the room, so few are held as such."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
+        self._done = [schema.empty_table()]
+        self._rows: list[tuple[Any, ...]] = []
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def append(self, row: tuple[Any, ...]) -> None:
+        self._rows.append(row)
+        self._count += 1
+        if len(self._rows) == _ROWS:
+            self._lay_down()
+
+    def table(self) -> pa.Table:
+        self._lay_down()
+        return pa.concat_tables(self._done).combine_chunks()
+
+    def _lay_down(self) -> None:
+        columns = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
+        self._done.append(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._rows.clear()
+
+
+def _moved(rows: pa.Table, bytes: int) -> pa.Table:
+    """Rows of a manifest whose samples lie so much further on."""
+    if not bytes:
+        return rows
+    for name in ("offset", "image_offset"):
+        at = rows.schema.get_field_index(name)
+        rows = rows.set_column(at, rows.schema.field(at), pc.add(rows.column(at), bytes))
+    return rows
 
 
 def _told(redaction: Redaction) -> tuple[Any, ...]:
     """A redaction as a row of REDACTIONS has it."""
     hashes = redaction.sha256_before, redaction.sha256_after
     return redaction.method, redaction.boxes, *hashes, redaction.bytes_before, redaction.bytes_after
-
-
-def _table(rows: list[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) or [()] * len(schema)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 class FileShard(ABC):

@@ -18,7 +18,7 @@ from sluice.run.balance_draw import Balanced
 from sluice.run.balancing import balance
 from sluice.run.corpus_steps import CorpusFacts, load_corpus
 from sluice.run.recipe import RecipeFile
-from sluice.table.arrays import distinct_numbers, numbers, places_of, span
+from sluice.table.arrays import distinct_numbers, narrow, numbers, places_of, span
 from sluice.table.commit import ROW_GROUP, piece_writer
 from sluice.table.compute import pc
 from sluice.table.layout import CAPTIONED, FILTERED, Layout
@@ -43,7 +43,7 @@ class Kept:
 
     row: npt.NDArray[np.signedinteger[Any]]  # among all that entered 01_filtered
     starts: npt.NDArray[np.int64]  # by unit, the first row of it
-    sizes: npt.NDArray[np.int64]  # bytes in a shard, about
+    sizes: npt.NDArray[np.integer[Any]]  # bytes in a shard, about
     splits: pa.DictionaryArray
     contents: Contents
     entered: npt.NDArray[np.bool_]  # by row: the stages before kept it, drawn or not
@@ -70,7 +70,7 @@ class Kept:
         return Kept(
             row,
             starts,
-            sizes[row],
+            narrow(sizes[row]),
             pa.DictionaryArray.from_arrays(pa.array(splits[row]), pa.array(list(recipe.split), pa.string())),
             contents,
             entered,

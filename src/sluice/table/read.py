@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from sluice.table.compute import pc
 
-_FEW: Final = 8_192  # rows held at a time where few are wanted
+_FEW: Final = 4_096  # rows held at a time where few are wanted
 
 
 def read_table(
@@ -77,8 +77,8 @@ def read_in_unit(path: Path, unit: int, column: str, value: Any) -> pa.Table:
 class UnitReader:
     """Reads `columns` of a table sorted by its column `unit`, one unit after the other.
 
-    A row group holds many units: it is decoded when the first of them is asked for and kept until one comes that it
-    does not hold. A context manager.
+    Units that ascend are read in one pass, some rows at a time, and what lies before the unit at hand is let go of: a
+    row group holds many units, and a shard asks for those of two. A context manager.
     """
 
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
@@ -89,7 +89,7 @@ class UnitReader:
         metadata, place = self._file.metadata, schema.names.index("unit")
         found = (_statistics(metadata.row_group(group), "unit", place) for group in range(metadata.num_row_groups))
         self._spans = [(known.min, known.max) if known else None for known in found]
-        self._held: dict[int, pa.Table] = {}
+        self._begin()
 
     def __enter__(self) -> Self:
         return self
@@ -103,17 +103,51 @@ class UnitReader:
 
     def read(self, unit: int) -> pa.Table:
         """The rows of `unit`; none where it has none."""
-        groups = [group for group, span in enumerate(self._spans) if span is None or span[0] <= unit <= span[1]]
-        self._held = {group: self._held.get(group) or self._group(group) for group in groups}
-        return pa.concat_tables([self._empty, *(_of_unit(table, self._columns, unit) for table in self._held.values())])
+        if unit < self._unit:
+            self._begin()
+        self._unit = unit
+        self._held = [batch for batch in self._held if _last_unit(batch) >= unit]
+        while not (self._held and _last_unit(self._held[-1]) > unit):
+            batch = self._next()
+            if batch is None:
+                break
+            if _last_unit(batch) >= unit:
+                self._held.append(batch)
+        return pa.concat_tables([self._empty, *(_of_unit(batch, self._columns, unit) for batch in self._held)])
 
-    def _group(self, group: int) -> pa.Table:
-        return self._file.read_row_group(group, columns=list({*self._columns, "unit"}), use_threads=False)
+    def _begin(self) -> None:
+        """Stand before the first row group."""
+        self._unit, self._group = 0, 0
+        self._batches: Iterator[pa.RecordBatch] = iter(())
+        self._held: list[pa.RecordBatch] = []
+
+    def _next(self) -> pa.RecordBatch | None:
+        """Rows that follow, if they can be of the unit at hand; row groups that hold none of it are passed over."""
+        while True:
+            for batch in self._batches:
+                if len(batch):
+                    return batch
+            if self._group == len(self._spans):
+                return None
+            span = self._spans[self._group]
+            if span is not None and span[0] > self._unit:
+                return None
+            if span is None or self._unit <= span[1]:
+                self._batches = self._batches_of(self._group)
+            self._group += 1
+
+    def _batches_of(self, group: int) -> Iterator[pa.RecordBatch]:
+        columns = list({*self._columns, "unit"})
+        return self._file.iter_batches(_FEW, row_groups=[group], columns=columns, use_threads=False)
 
 
-def _of_unit(table: pa.Table, columns: Sequence[str], unit: int) -> pa.Table:
-    start, end = np.searchsorted(table.column("unit").to_numpy(), [unit, unit + 1])
-    return table.slice(start, end - start).select(list(columns))
+def _last_unit(batch: pa.RecordBatch) -> int:
+    return batch.column("unit")[-1].as_py()
+
+
+def _of_unit(batch: pa.RecordBatch, columns: Sequence[str], unit: int) -> pa.Table:
+    start, end = np.searchsorted(batch.column("unit").to_numpy(), [unit, unit + 1])
+    return pa.Table.from_batches([batch.slice(start, end - start)]).select(list(columns))
 
 
 def _statistics(group: Any, column: str, place: int) -> Any:
