@@ -2,9 +2,9 @@
 
     python bench/on_ray.py --corpus FOLDER [--rounds 3] [--workers 2]
 
-Start-up (until the first stage begins, and from the end of the run to that of the process) is told apart from the
-work in between. Processor time is that of all processes that
-belong to the run, Ray's own among them. Each pair of runs must have come to the same bytes.
+Start and end (until the first stage begins, and from the report on) are told apart from the work in between. Processor
+time is that of all processes that belong to the run, Ray's own among them. Each pair of runs must have come to the same
+bytes.
 
 This file is not called `ray.py`: Python would import it in the place of Ray.
 """
@@ -38,7 +38,7 @@ class Took:
     """Seconds of a run."""
 
     wall: float
-    start: float  # of which before the first stage and after the last
+    start: float  # of which before the first stage and after the report
     cpu: float  # of all processes, from the first stage on
     starting: float  # the same before
     peak: float  # PSS of all processes, MB
@@ -68,9 +68,8 @@ def run(recipe: Path, folder: Path) -> Took:
         raise SystemExit(errors.decode()[-3000:])
     events = [json.loads(line) for line in told.read_text().splitlines()]
     when = {event["event"]: event["time"] for event in reversed(events)}  # the first of each
-    last = max(event["time"] for event in events)
     before = starting or 0.0
-    start = when["stage_started"] - began + ended - last
+    start = when["stage_started"] - began + ended - when["report_written"]
     return Took(ended - began, start, sum(spent.values()) - before, before, memory.peak)
 
 
@@ -125,7 +124,7 @@ def main() -> None:
                 )
             if len(set(digests.values())) != 1:
                 raise SystemExit("the two engines gave other bytes")
-    for what in ("work", "cpu", "peak"):
+    for what in ("wall", "work", "cpu", "peak"):
         pairs = zip(found["local"], found["ray"], strict=True)
         ratios = [getattr(on_ray, what) / getattr(local, what) for local, on_ray in pairs]
         print(f"{what}: ray / local {statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})")

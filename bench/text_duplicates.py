@@ -3,7 +3,8 @@
 Each contestant is a process of its own over the same captions: sentences of a grammar, a tenth of them made from
 another one by an edit. The clock starts with the captions as a list of `str` in memory and stops when the duplicates
 are told. All have the same n-grams of words, 128 permutations and the same threshold; how they cut bands is theirs.
-Only Sluice verifies what it tells. What is not installed is left out (`pip install datasketch rensa datatrove spacy`).
+Only Sluice verifies what it tells. What is not installed is left out: `pip install datasketch rensa datatrove`, and for
+that last one `spacy regex tokenizers "xxhash<4"`, which it needs without saying so.
 """
 
 from __future__ import annotations

@@ -146,10 +146,10 @@ class RayEngine:
 
     def _supervise(self, queue: TrialQueue, setup: Setup) -> Iterator[Outcome]:
         while True:
-            more = queue.look_ahead()
             idle = [worker for worker in self._hands if not worker.call]
             for worker, trial in zip(idle, queue, strict=False):
                 worker.trial, worker.call = trial, worker.actor.work.remote(trial)
+            more = queue.look_ahead()  # which may take a while: nobody waits for it meanwhile
             if not len(queue) and not any(worker.trial for worker in self._hands):
                 return
             coming = sum(not worker.trial for worker in self._hands)

@@ -127,9 +127,10 @@ def _stages(prepared: Prepared, layout: Layout, events: Events, only: str | None
                 pass
         else:
             _work(prepared, layout, events, engine, units, only)
-    # One worker of its own draws the report's pictures: beside those of the stages, all would take more memory.
-    if (only is None or only == FINAL) and refresh_report(prepared.file, layout):
-        events.tell("report_written", report=str(layout.report))
+        if only is None or only == FINAL:
+            engine.release()  # one worker more draws the report's pictures: beside these, all would take more memory
+            if refresh_report(prepared.file, layout):
+                events.tell("report_written", report=str(layout.report))
 
 
 def _ingesting(prepared: Prepared, layout: Layout, events: Events) -> Sequence[int] | Iterator[int]:

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sluice.table.footer import Part, parts
+from sluice.table.footer import Part, parts, spans
 
 PART_ROWS: Final = 65_536  # at least, unless the table ends before: a few dozen MB while verdicts are written
 ASKED_ROWS: Final = 1_048_576  # of what is only asked, and holds a few numbers a row: fewer and larger queries
@@ -57,9 +57,7 @@ def row_parts(path: Path, at_least: int = PART_ROWS) -> list[RowPart]:
 
 def _cuts(metadata: pq.FileMetaData, at_least: int) -> Iterator[tuple[tuple[int, int], int, int, int]]:
     """(first and last row group, first row, rows, ordinal of the first sample) of each part."""
-    names = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
-    units = [_span(metadata.row_group(group).column(names.index("unit"))) for group in range(metadata.num_row_groups)]
-    place = names.index("ordinal")
+    units, ordinals = spans(metadata, "unit"), spans(metadata, "ordinal")
     start = row = rows = 0
     for group in range(metadata.num_row_groups):
         rows += metadata.row_group(group).num_rows
@@ -67,17 +65,11 @@ def _cuts(metadata: pq.FileMetaData, at_least: int) -> Iterator[tuple[tuple[int,
         here, after = units[group], None if last else units[group + 1]
         clean = here is not None and after is not None and here[1] < after[0]
         if last or (clean and rows >= at_least):
-            first = _span(metadata.row_group(start).column(place))
+            first = ordinals[start]
             yield (start, group + 1), row, rows, int(first[0]) if first else 0
             start, row, rows = group + 1, row + rows, 0
     if not metadata.num_row_groups:
         yield (0, 0), 0, 0, 0
-
-
-def _span(column: Any) -> tuple[Any, Any] | None:
-    """Least and greatest of a column of a row group; None where they are not known."""
-    known = column.statistics
-    return (known.min, known.max) if known is not None and known.has_min_max else None
 
 
 def ids_of_samples(path: Path, ordinals: Any) -> pa.Array:

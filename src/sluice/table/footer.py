@@ -25,13 +25,19 @@ class Part:
 
 def parts(metadata: pq.FileMetaData, name: str, groups: range | None = None) -> list[Part]:
     """The column `name`, which holds plain values, by row group (of `groups`); those without rows are left out."""
-    paths = [metadata.schema.column(place).path for place in range(metadata.num_columns)]
-    place = paths.index(name)
+    place = _place(metadata, name)
     return [
         _part(group.num_rows, group.column(place).statistics)
         for group in map(metadata.row_group, range(metadata.num_row_groups) if groups is None else groups)
         if group.num_rows
     ]
+
+
+def spans(metadata: pq.FileMetaData, name: str) -> list[tuple[Any, Any] | None]:
+    """Least and greatest of the column `name`, which holds plain values, in each row group; None: not known."""
+    place = _place(metadata, name)
+    found = (metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups))
+    return [(known.min, known.max) if known is not None and known.has_min_max else None for known in found]
 
 
 def one_value(column: list[Part]) -> Any:
@@ -48,6 +54,11 @@ def counts_up(column: list[Part], start: int = 0) -> bool:
             return False
         expected += part.rows
     return True
+
+
+def _place(metadata: pq.FileMetaData, name: str) -> int:
+    """Where the column is among those of a file; nested ones take several places."""
+    return [metadata.schema.column(place).path for place in range(metadata.num_columns)].index(name)
 
 
 def _part(rows: int, statistics: Any) -> Part:

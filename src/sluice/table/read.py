@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sluice.table.compute import pc
+from sluice.table.footer import spans
 
 _FEW: Final = 4_096  # rows held at a time where few are wanted
 
@@ -54,11 +55,9 @@ def read_where(path: Path, column: str, value: Any, columns: Sequence[str] | Non
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
         wanted = list(schema.names if columns is None else columns)
-        place = schema.names.index(column)
         found = [schema.empty_table().select(wanted)]
-        for group in range(file.num_row_groups):
-            statistics = _statistics(file.metadata.row_group(group), column, place)
-            if statistics is None or statistics.min <= value <= statistics.max:
+        for group, span in enumerate(spans(file.metadata, column)):
+            if span is None or span[0] <= value <= span[1]:
                 sought = file.read_row_group(group, columns=[column], use_threads=False).column(0)
                 here = pc.equal(sought, value)
                 if pc.any(here).as_py():
@@ -84,11 +83,8 @@ class UnitReader:
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self._columns = list(columns)
         self._file = pq.ParquetFile(path)
-        schema = self._file.schema_arrow
-        self._empty = schema.empty_table().select(self._columns)
-        metadata, place = self._file.metadata, schema.names.index("unit")
-        found = (_statistics(metadata.row_group(group), "unit", place) for group in range(metadata.num_row_groups))
-        self._spans = [(known.min, known.max) if known else None for known in found]
+        self._empty = self._file.schema_arrow.empty_table().select(self._columns)
+        self._spans = spans(self._file.metadata, "unit")
         self._begin()
 
     def __enter__(self) -> Self:
@@ -148,12 +144,3 @@ def _last_unit(batch: pa.RecordBatch) -> int:
 def _of_unit(batch: pa.RecordBatch, columns: Sequence[str], unit: int) -> pa.Table:
     start, end = np.searchsorted(batch.column("unit").to_numpy(), [unit, unit + 1])
     return pa.Table.from_batches([batch.slice(start, end - start)]).select(list(columns))
-
-
-def _statistics(group: Any, column: str, place: int) -> Any:
-    """Least and greatest of a column in a row group; None where they are not known."""
-    for chunk in range(place, group.num_columns):  # nested columns before it take several places
-        if group.column(chunk).path_in_schema == column:
-            statistics = group.column(chunk).statistics
-            return statistics if statistics is not None and statistics.has_min_max else None
-    return None
