@@ -2,6 +2,8 @@
 
 import itertools
 import struct
+import subprocess
+import sys
 import time
 
 import pytest
@@ -47,3 +49,35 @@ def test_what_is_noted_is_read(tmp_path):
     assert (reader.read().low, reader.read().high) == (3, 9)
     journal.clear()
     assert reader.read().low < 0
+
+
+WRITES = """
+import sys
+from pathlib import Path
+from sluice.engine.journal import Journal
+
+journal = Journal(Path(sys.argv[1]))
+print(flush=True)
+number = 7
+while True:
+    journal.mark(number)
+    journal.mark(number, number + 16)
+    journal.clear()
+    number += 1
+"""
+
+
+def test_a_note_that_is_being_written_is_read_as_something_true(tmp_path):
+    journal, started = Journal(tmp_path / "journal"), time.monotonic()
+    with subprocess.Popen([sys.executable, "-c", WRITES, str(journal.path)], stdout=subprocess.PIPE) as writer:
+        try:
+            assert writer.stdout and writer.stdout.readline()
+            newest = 0
+            for _ in range(300_000):
+                entry = journal.read()
+                assert entry.since >= started
+                assert entry.low == -1 or newest <= entry.low < entry.high
+                newest = max(newest, entry.low)
+        finally:
+            writer.kill()
+    assert newest > 1_000

@@ -1,7 +1,9 @@
 """Where a worker notes which positions it has in hand, readable after its death: 24 bytes of shared memory.
 
-A worker may be killed, or read, between two fields of a note. They are written in such an order, the first position
-last, that what is read is then idle, the note before, or the two joined; never a time that is not the position's.
+A worker may be killed, or read, between two fields of a note. Each is written at once, and they are written in such an
+order, the first position last, and read in the other, that what is read is then idle, the note before, or the two
+joined; never a time before the position's. (`struct.pack_into` would clear all fields first: read then, a worker would
+have had the first position in hand since the machine was started.)
 """
 
 from __future__ import annotations
@@ -14,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-_ENTRY: Final = struct.Struct("dqq")  # since, high, low
-_IDLE: Final = (math.inf, -1, -1)  # since when: never overdue
+_IDLE: Final = (math.inf, -1, -1)  # since when: never overdue; high, low
+_ENTRY: Final = struct.Struct("dqq")
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,32 @@ class Journal:
             path.write_bytes(_ENTRY.pack(*_IDLE))
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), _ENTRY.size)
+        self._since = memoryview(self._map)[:8].cast("d")
+        self._places = memoryview(self._map)[8:].cast("q")  # high, low
 
     def mark(self, low: int, high: int | None = None) -> None:
         """Note that position `low` (or `low` to `high`, half-open) is in hand from now on."""
-        _ENTRY.pack_into(self._map, 0, time.monotonic(), low + 1 if high is None else high, low)
+        self._write(time.monotonic(), low + 1 if high is None else high, low)
 
     def clear(self) -> None:
         """Note that nothing is in hand."""
-        _ENTRY.pack_into(self._map, 0, *_IDLE)
+        self._write(*_IDLE)
 
     def read(self) -> Entry:
         """What is in hand, as last noted."""
-        since, high, low = _ENTRY.unpack_from(self._map, 0)
+        low = self._places[1]
+        high = self._places[0]
+        since = self._since[0]
         return Entry(low, high if low < 0 else max(high, low + 1), since)
 
     def close(self) -> None:
         """Unmap and remove the file."""
+        self._since.release()
+        self._places.release()
         self._map.close()
         self.path.unlink(missing_ok=True)
+
+    def _write(self, since: float, high: int, low: int) -> None:
+        self._since[0] = since
+        self._places[0] = high
+        self._places[1] = low
