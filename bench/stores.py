@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import io
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -158,6 +159,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=2000)
     parser.add_argument("--folder", type=Path, help="where scratch files go; default: the system's")
     options = parser.parse_args()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # moto's server: it would print every request
     with tempfile.TemporaryDirectory(dir=options.folder) as scratch, s3_service() as service:
         size = upload_source(service, options.samples)
         print(f"{options.samples:,} samples, {size / 2**20:.0f} MiB in the source; all counts are per 1,000 samples")
