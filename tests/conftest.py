@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,10 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 
 hypothesis.settings.register_profile("sluice", deadline=None)  # timing never decides a test
 hypothesis.settings.load_profile("sluice")
+
+# A shell that starts the tests in the background has Ctrl-C ignored by all that they start: those are to hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ("support.s3",)
 
