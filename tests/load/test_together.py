@@ -46,7 +46,7 @@ def both(data: bytes, ids, places, path: Path):
     path.write_bytes(data)
     file = os.open(path, os.O_RDONLY)
     try:
-        many = read_together(np.full(len(ids), file, np.int32), ids, places)
+        many = read_together([file] * len(ids), ids, places)
         return many, [alone(data, *one) for one in zip(ids, places, strict=True)]
     finally:
         os.close(file)
@@ -101,7 +101,7 @@ def test_nothing_is_kept_of_what_was_read(shard, tmp_path):
     file = os.open(path, os.O_RDONLY)
     before = sys.getrefcount(None)
     for _ in range(50):
-        many = read_together(np.full(len(shard[1]), file, np.int32), *shard[1:])
+        many = read_together([file] * len(shard[1]), *shard[1:])
     os.close(file)
     (whole, *_) = [one for one in many if one]
     image, text = whole.images[0], whole.parts["txt"]
@@ -113,7 +113,7 @@ def test_nothing_is_kept_of_what_was_read(shard, tmp_path):
 
 def test_without_the_kernel_each_is_read_alone(shard, monkeypatch):
     monkeypatch.setattr(together, "_kernel", lambda: None)
-    assert read_together(np.zeros(len(shard[1]), np.int32), *shard[1:]) == [None] * len(shard[1])
+    assert read_together([0] * len(shard[1]), *shard[1:]) == [None] * len(shard[1])
 
 
 def test_a_loader_serves_the_same_with_the_kernel_without_it_and_without_threads(packs, monkeypatch):

@@ -100,7 +100,7 @@ class Fetcher:
         files: list[int] = []
         numbers: list[int] = []
         ids: list[str] = []
-        wheres: list[npt.NDArray[np.int64]] = []
+        wheres = [np.empty((0, len(PLACES)), np.int64)]
         for (source, block), numbered in blocks:
             file = self._reader(source).opened(self._folders[source].blocks[block])
             if file is None:
@@ -111,9 +111,7 @@ class Fetcher:
             numbers += numbered
             ids += [rows.ids[row] for row in taken.tolist()]
             wheres.append(rows.places[taken])
-        if not numbers:
-            return iter(())
-        return zip(numbers, read_together(np.array(files, np.int32), ids, np.concatenate(wheres)), strict=True)
+        return zip(numbers, read_together(files, ids, np.concatenate(wheres)), strict=True)
 
     def begin(self, source: int, row: int) -> None:
         """Called before a sample is read, with its row of the manifest; SampleFailure has it left out."""

@@ -187,8 +187,9 @@ static int64_t make_room(const Place *places, int64_t count, uint8_t *around, in
  * parts into the lists, as its tar has them at its place; nothing where Python is to look. `around` is room for what is no
  * image. Python's lock is let go of once for many samples, of whatever tars: threads that take turns at it more often wait
  * for each other most of the time. */
-EXPORT int sluice_tar_samples(int64_t count, const int32_t *files, const Place *places, const char *ids, int64_t id_size,
-                              uint8_t *around, int64_t room, PyObject *images, PyObject *captions, PyObject *parts) {
+EXPORT void sluice_tar_samples(int64_t count, const int32_t *files, const Place *places, const char *ids,
+                               int64_t id_size, uint8_t *around, int64_t room, PyObject *images, PyObject *captions,
+                               PyObject *parts) {
     Lists lists = {images, captions, parts};
     Reading readings[AT_ONCE];
     char *bytes[AT_ONCE];
@@ -207,5 +208,4 @@ EXPORT int sluice_tar_samples(int64_t count, const int32_t *files, const Place *
             if (readings[at].image) Py_DecRef(readings[at].image);
         }
     }
-    return 0;
 }

@@ -36,8 +36,9 @@ def parts(metadata: pq.FileMetaData, name: str, groups: range | None = None) -> 
 def spans(metadata: pq.FileMetaData, name: str) -> list[tuple[Any, Any] | None]:
     """Least and greatest of the column `name`, which holds plain values, in each row group; None: not known."""
     place = _place(metadata, name)
-    found = (metadata.row_group(group).column(place).statistics for group in range(metadata.num_row_groups))
-    return [(known.min, known.max) if known is not None and known.has_min_max else None for known in found]
+    groups = map(metadata.row_group, range(metadata.num_row_groups))
+    found = (_part(group.num_rows, group.column(place).statistics) for group in groups)
+    return [None if part.least is None else (part.least, part.greatest) for part in found]
 
 
 def one_value(column: list[Part]) -> Any:
